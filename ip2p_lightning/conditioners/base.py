@@ -1,0 +1,43 @@
+"""What every conditioner promises: texts and pictures in, cross-attention states for the denoiser out."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from torch import Tensor, nn
+
+from ip2p_lightning.data.pair import PairBatch
+
+
+@dataclass
+class Conditioning:
+    """What the denoiser is conditioned on.
+
+    Args:
+        embeddings: [B, K, D] states under the instruction.
+        null_embeddings: [B, K, D] states under the null condition (dropout and guidance use the same ones).
+        losses: scalars to be added to the editing loss, by name ("instruction_loss", "alignment_loss").
+        expressive_instructions: B texts the model wrote (inference of LGIE and MGIE), else empty.
+    """
+
+    embeddings: Tensor
+    null_embeddings: Tensor
+    losses: dict[str, Tensor] = field(default_factory=dict)
+    expressive_instructions: list[str] = field(default_factory=list)
+
+
+class Conditioner(nn.Module, ABC):
+    """Turns a training batch, or instructions and pictures at inference, into `Conditioning`."""
+
+    embedding_dim: int
+    """D, the denoiser's cross-attention width."""
+
+    @abstractmethod
+    def forward(self, batch: PairBatch) -> Conditioning:
+        """Condition a training batch; `losses` holds what this conditioner itself must learn."""
+
+    @abstractmethod
+    def condition(self, instructions: Sequence[str], original_images: Tensor) -> Conditioning:
+        """Condition for editing: B instructions and float32 [B, 3, H, W] pictures in [-1, 1]; no gradients."""

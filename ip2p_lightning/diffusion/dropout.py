@@ -1,0 +1,48 @@
+"""Conditioning dropout, which teaches one denoiser the three conditions that guidance combines (IP2P section 3.2.1)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+class ConditioningDropout:
+    """Drop the text, the picture, or both, each for its share of the samples.
+
+    One uniform number decides for a sample, as in the released code, so the three shares are disjoint; dropping is
+    done by masking, so that every parameter takes part in every step (DDP).
+
+    Args:
+        text: share of samples that lose the text alone.
+        image: share of samples that lose the picture alone.
+        both: share of samples that lose both.
+
+    Raises:
+        ValueError: shares that are negative or add up to more than 1.
+    """
+
+    def __init__(self, text: float = 0.05, image: float = 0.05, both: float = 0.05) -> None:
+        if min(text, image, both) < 0 or text + image + both > 1:
+            raise ValueError(f"dropout shares text={text}, image={image}, both={both} must be >= 0 and sum to <= 1")
+        self.text, self.image, self.both = text, image, both
+
+    def __call__(
+        self,
+        embeddings: Tensor,
+        null_embeddings: Tensor,
+        original: Tensor,
+        generator: torch.Generator | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Return the embeddings and the original's latents with conditions dropped.
+
+        Args:
+            embeddings: [B, K, D].
+            null_embeddings: [B, K, D], takes the place of dropped embeddings.
+            original: [B, C, h, w]; dropped ones become zeros.
+            generator: source of randomness.
+        """
+        u = torch.rand(len(embeddings), device=embeddings.device, generator=generator)
+        drop_text = u < self.text + self.both
+        drop_image = (u >= self.text) & (u < self.text + self.both + self.image)
+        embeddings = torch.where(drop_text[:, None, None], null_embeddings, embeddings)
+        return embeddings, torch.where(drop_image[:, None, None, None], torch.zeros_like(original), original)

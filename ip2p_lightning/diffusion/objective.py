@@ -1,0 +1,149 @@
+"""The editing loss: noise the edited picture, predict, compare (InstructPix2Pix eq. 1, MGIE eq. 5).
+
+One objective object owns the noise schedule, the distribution of times and what the denoiser predicts: the noise
+(epsilon), the velocity (v), the clean latent (sample), or the straight flow from data to noise.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from diffusers import DDPMScheduler, FlowMatchEulerDiscreteScheduler
+from torch import Tensor
+
+from ip2p_lightning.diffusion.timesteps import TimestepDistribution, UniformTimesteps
+from ip2p_lightning.diffusion.weights import LossWeight
+
+
+@dataclass(frozen=True)
+class Noised:
+    """A training example of the denoiser.
+
+    Args:
+        sample: [B, C, h, w] noised latents z_t.
+        timesteps: [B] what the denoiser is told: integers 0..T-1, or floats for flow matching.
+        target: [B, C, h, w] what it should predict.
+        snr: [B] signal-to-noise ratio at t.
+    """
+
+    sample: Tensor
+    timesteps: Tensor
+    target: Tensor
+    snr: Tensor
+
+
+class Objective(ABC):
+    """Noises latents and scores predictions.
+
+    Args:
+        timesteps: distribution of the diffusion time.
+        weights: factors of each sample's loss; their product is used.
+    """
+
+    prediction_type: str
+
+    def __init__(
+        self, timesteps: TimestepDistribution | None = None, weights: Sequence[LossWeight] | None = None
+    ) -> None:
+        self.draw_fractions = timesteps or UniformTimesteps()
+        self.weights = tuple(weights or ())
+
+    @abstractmethod
+    def add_noise(self, edited: Tensor, noise: Tensor, fractions: Tensor) -> Noised:
+        """Noise latents [B, C, h, w] to the times `fractions` [B] in [0, 1)."""
+
+    def noise(self, edited: Tensor, generator: torch.Generator | None = None) -> Noised:
+        """Draw a time and noise for each of the latents [B, C, h, w]."""
+        noise = torch.randn(edited.shape, device=edited.device, dtype=edited.dtype, generator=generator)
+        return self.add_noise(edited, noise, self.draw_fractions(edited.shape[0], edited.device, generator))
+
+    def loss(self, prediction: Tensor, noised: Noised, edited: Tensor, original: Tensor) -> Tensor:
+        """Mean squared error, weighted by sample; a scalar in float32.
+
+        Args:
+            prediction: [B, C, h, w] the denoiser's output.
+            noised: what `noise` returned.
+            edited: [B, C, h, w] clean latents of the edited pictures.
+            original: [B, C, h, w] latents of the original pictures (before conditioning dropout).
+        """
+        error = (prediction.float() - noised.target.float()).pow(2).flatten(1).mean(1)
+        for weight in self.weights:
+            error = error * weight(noised, edited, original, self.prediction_type)
+        return error.mean()
+
+
+class DiffusionObjective(Objective):
+    """Variance-preserving diffusion with a diffusers noise schedule.
+
+    Args:
+        scheduler: holds betas and `prediction_type` ("epsilon", "v_prediction" or "sample").
+        timesteps: distribution of the diffusion time.
+        weights: factors of each sample's loss.
+
+    Raises:
+        ValueError: a prediction type that is none of the three.
+    """
+
+    def __init__(
+        self,
+        scheduler: DDPMScheduler,
+        timesteps: TimestepDistribution | None = None,
+        weights: Sequence[LossWeight] | None = None,
+    ) -> None:
+        super().__init__(timesteps, weights)
+        self.scheduler = scheduler
+        self.prediction_type = scheduler.config.prediction_type
+        if self.prediction_type not in ("epsilon", "v_prediction", "sample"):
+            raise ValueError(f"prediction_type {self.prediction_type!r}: choose epsilon, v_prediction or sample")
+
+    def add_noise(self, edited: Tensor, noise: Tensor, fractions: Tensor) -> Noised:
+        """z_t = sqrt(abar_t) z + sqrt(1 - abar_t) eps, with t = floor(fraction * T)."""
+        timesteps = (fractions * self.scheduler.config.num_train_timesteps).long()
+        alphas_cumprod = self.scheduler.alphas_cumprod.to(edited.device)[timesteps]
+        target = {
+            "epsilon": lambda: noise,
+            "v_prediction": lambda: self.scheduler.get_velocity(edited, noise, timesteps),
+            "sample": lambda: edited,
+        }[self.prediction_type]()
+        return Noised(
+            sample=self.scheduler.add_noise(edited, noise, timesteps),
+            timesteps=timesteps,
+            target=target,
+            snr=alphas_cumprod / (1 - alphas_cumprod),
+        )
+
+
+class FlowMatchingObjective(Objective):
+    """Rectified flow: z_t = (1 - t) z + t eps, predict eps - z (Liu et al. 2022; Stable Diffusion 3, section 2).
+
+    Args:
+        scheduler: the sampler whose `num_train_timesteps` and `shift` training must share.
+        timesteps: distribution of the diffusion time before the shift.
+        weights: factors of each sample's loss.
+    """
+
+    prediction_type = "flow"
+
+    def __init__(
+        self,
+        scheduler: FlowMatchEulerDiscreteScheduler,
+        timesteps: TimestepDistribution | None = None,
+        weights: Sequence[LossWeight] | None = None,
+    ) -> None:
+        super().__init__(timesteps, weights)
+        self.scheduler = scheduler
+
+    def add_noise(self, edited: Tensor, noise: Tensor, fractions: Tensor) -> Noised:
+        """Interpolate linearly at t = shift u / (1 + (shift - 1) u)."""
+        shift = self.scheduler.config.shift
+        times = shift * fractions / (1 + (shift - 1) * fractions)
+        t = times.view(-1, 1, 1, 1).to(edited.dtype)
+        return Noised(
+            sample=(1 - t) * edited + t * noise,
+            timesteps=times * self.scheduler.config.num_train_timesteps,
+            target=noise - edited,
+            snr=((1 - times) / times.clamp(min=1e-6)) ** 2,
+        )

@@ -1,0 +1,76 @@
+"""Sampling an edit: from noise to the edited latents, with any diffusers scheduler."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from diffusers.utils.torch_utils import randn_tensor
+from torch import Tensor
+
+from ip2p_lightning.diffusion.guidance import Denoise, TwoScaleGuidance
+
+
+class Sampler:
+    """A scheduler, a number of steps and the guidance: all that sampling needs beside the networks.
+
+    Args:
+        scheduler: any diffusers scheduler with `step`; it is copied for each call, so one object may be shared.
+        steps: number of denoising steps.
+        guidance: the two scales.
+    """
+
+    def __init__(self, scheduler: Any, steps: int = 100, guidance: TwoScaleGuidance | None = None) -> None:
+        self.scheduler = scheduler
+        self.steps = steps
+        self.guidance = guidance or TwoScaleGuidance()
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        denoise: Denoise,
+        original: Tensor,
+        embeddings: Tensor,
+        null_embeddings: Tensor,
+        *,
+        guidance: TwoScaleGuidance | None = None,
+        steps: int | None = None,
+        generator: torch.Generator | Sequence[torch.Generator] | None = None,
+        latents: Tensor | None = None,
+    ) -> Tensor:
+        """Return the edited pictures' latents [B, C, h, w].
+
+        Args:
+            denoise: `(noisy, original, timesteps, embeddings) -> prediction`.
+            original: [B, C, h, w] latents of the original pictures.
+            embeddings: [B, K, D].
+            null_embeddings: [B, K, D].
+            guidance: overrides the sampler's.
+            steps: overrides the sampler's.
+            generator: one, or one for each sample (then a sample's result does not depend on its batch).
+            latents: initial unit-variance noise [B, C, h, w] instead of a draw.
+        """
+        guidance = guidance or self.guidance
+        scheduler = copy.deepcopy(self.scheduler)
+        scheduler.set_timesteps(steps or self.steps, device=original.device)
+        generator = list(generator) if isinstance(generator, Sequence) else generator
+        if latents is None:
+            latents = randn_tensor(original.shape, generator=generator, device=original.device, dtype=original.dtype)
+        latents = latents * getattr(scheduler, "init_noise_sigma", 1.0)
+        extra = {"generator": generator} if "generator" in inspect.signature(scheduler.step).parameters else {}
+        for index, t in enumerate(scheduler.timesteps):
+            noisy = scheduler.scale_model_input(latents, t) if hasattr(scheduler, "scale_model_input") else latents
+            prediction = guidance(
+                denoise,
+                noisy,
+                original,
+                t.expand(len(original)),
+                embeddings,
+                null_embeddings,
+                progress=index / len(scheduler.timesteps),
+            )
+            latents = scheduler.step(prediction, t, latents, **extra, return_dict=False)[0]
+        return latents

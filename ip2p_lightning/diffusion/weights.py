@@ -1,0 +1,62 @@
+"""Per-sample weights of the editing loss."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from ip2p_lightning.diffusion.objective import Noised
+
+
+class LossWeight(Protocol):
+    """A factor [B] of each sample's squared error."""
+
+    def __call__(self, noised: Noised, edited: Tensor, original: Tensor, prediction_type: str) -> Tensor: ...
+
+
+class MinSNR:
+    """min(SNR, gamma), expressed in the unit of what is predicted (Hang et al. 2023, section 3.4).
+
+    With a zero-terminal-SNR schedule and epsilon or sample prediction the last time gets weight 0 by definition;
+    that is where sampling starts, so do not combine the two.
+
+    Args:
+        gamma: ceiling of the signal-to-noise ratio; the paper uses 5.
+    """
+
+    def __init__(self, gamma: float = 5.0) -> None:
+        self.gamma = gamma
+
+    def __call__(self, noised: Noised, edited: Tensor, original: Tensor, prediction_type: str) -> Tensor:
+        """Return [B] weights."""
+        clipped = noised.snr.clamp(max=self.gamma)
+        unit = {
+            "epsilon": noised.snr.clamp(min=1e-8),
+            "v_prediction": noised.snr + 1,
+            "sample": torch.ones_like(noised.snr),
+            "flow": (noised.snr.sqrt() + 1) ** 2,
+        }[prediction_type]
+        return clipped / unit
+
+
+class EditSize:
+    """1 / sqrt(size of the edit + floor): keeps whole-picture edits from drowning small ones.
+
+    The size is the mean squared difference between the latents before and after; weights are normalised to mean 1
+    over the batch.
+
+    Args:
+        floor: added to the size, in squared latent units; bounds the weight of pairs that hardly differ.
+    """
+
+    def __init__(self, floor: float = 0.02) -> None:
+        self.floor = floor
+
+    def __call__(self, noised: Noised, edited: Tensor, original: Tensor, prediction_type: str) -> Tensor:
+        """Return [B] weights."""
+        size = (edited - original).float().pow(2).flatten(1).mean(1)
+        weight = (size + self.floor).rsqrt()
+        return weight / weight.mean()

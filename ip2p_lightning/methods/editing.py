@@ -1,0 +1,142 @@
+"""Instruction-based editing: InstructPix2Pix, LGIE and MGIE, which differ in their conditioner alone.
+
+InstructPix2Pix (Brooks et al. 2023, section 3.2) trains a denoiser on [z_t, z_original] under the instruction; MGIE
+(Fu et al. 2024, section 3) derives the condition with a multimodal language model and an edit head and trains all of
+it end to end with instruction loss + 0.5 x editing loss.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import lightning.pytorch as L
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from ip2p_lightning.conditioners.base import Conditioner, Conditioning
+from ip2p_lightning.data.pair import PairBatch
+from ip2p_lightning.diffusion.dropout import ConditioningDropout
+from ip2p_lightning.diffusion.objective import Objective
+from ip2p_lightning.diffusion.sampling import Sampler
+from ip2p_lightning.methods.stage import Stage
+from ip2p_lightning.models.autoencoder import Autoencoder
+from ip2p_lightning.models.denoiser import Denoiser
+
+OptimizerFactory = Callable[[list[dict[str, Any]]], Optimizer]
+
+
+class EditingModule(L.LightningModule):
+    """Conditioner, denoiser and autoencoder as siblings, and the step that trains them.
+
+    Args:
+        conditioner: turns a batch into the denoiser's condition (and its own losses).
+        denoiser: predicts from noised latents and the original's.
+        autoencoder: pictures to latents and back; always frozen.
+        objective: noises the edited latents and scores the prediction.
+        sampler: how `edit` samples.
+        dropout: conditioning dropout; None turns it off.
+        optimizer: makes the optimizer from parameter groups.
+        stages: the stages of training, in order; `stage` is the current one.
+        config: the resolved configuration that built this object, kept in checkpoints so that they can be reopened.
+    """
+
+    def __init__(
+        self,
+        conditioner: Conditioner,
+        denoiser: Denoiser,
+        autoencoder: Autoencoder,
+        objective: Objective,
+        sampler: Sampler,
+        dropout: ConditioningDropout | None = None,
+        optimizer: OptimizerFactory = torch.optim.AdamW,
+        stages: Sequence[Stage] = (Stage(),),
+        config: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        self.conditioner = conditioner
+        self.denoiser = denoiser
+        self.autoencoder = autoencoder.requires_grad_(False)
+        self.objective = objective
+        self.sampler = sampler
+        self.dropout = dropout or ConditioningDropout(0, 0, 0)
+        self.optimizer_factory = optimizer
+        self.stages = tuple(stages)
+        self.stage = self.stages[0]
+        self.config = dict(config) if config else None
+
+    def forward(self, batch: PairBatch, generator: torch.Generator | None = None) -> dict[str, Tensor]:
+        """The losses of a batch, by name: the conditioner's own, and "editing_loss" if the stage trains on it."""
+        condition = self.conditioner(batch)
+        if not self.stage.loss_weights.get("editing_loss"):
+            return dict(condition.losses)
+        edited, original = self.encode(batch, generator)
+        noised = self.objective.noise(edited, generator)
+        embeddings, seen = self.dropout(condition.embeddings, condition.null_embeddings, original, generator)
+        prediction = self.denoiser(noised.sample, seen, noised.timesteps, embeddings)
+        return {**condition.losses, "editing_loss": self.objective.loss(prediction, noised, edited, original)}
+
+    def training_step(self, batch: PairBatch, batch_idx: int) -> dict[str, Tensor]:
+        """Weighted sum of the losses (MGIE eq. 6: instruction loss + 0.5 x editing loss)."""
+        losses = self(batch)
+        total = sum((self.stage.loss_weights.get(name, 0.0) * loss for name, loss in losses.items()), torch.zeros(()))
+        self.log_dict({f"train/{name}": loss.detach() for name, loss in losses.items()}, batch_size=len(batch))
+        self.log("train/loss", total.detach(), prog_bar=True, batch_size=len(batch))
+        return {"loss": total, **{name: loss.detach() for name, loss in losses.items()}}
+
+    def validation_step(self, batch: PairBatch, batch_idx: int) -> None:
+        """The same losses on held-out pairs, with noise and times that are the same at every validation."""
+        generator = torch.Generator(self.device).manual_seed(batch_idx)
+        losses = self(batch, generator)
+        self.log_dict({f"val/{name}": loss for name, loss in losses.items()}, batch_size=len(batch), sync_dist=True)
+
+    @torch.no_grad()
+    def encode(self, batch: PairBatch, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
+        """Latents [B, C, h, w] of the edited (a posterior sample) and the original pictures (the posterior mode)."""
+        edited = self.autoencoder.encode_edited(batch.edited_image, generator)
+        return edited, self.autoencoder.encode_original(batch.original_image)
+
+    @torch.no_grad()
+    def edit(
+        self,
+        original_images: Tensor,
+        instructions: Sequence[str],
+        condition: Conditioning | None = None,
+        **sampling: Any,
+    ) -> tuple[Tensor, Conditioning]:
+        """Edit pictures.
+
+        Args:
+            original_images: float32 [B, 3, H, W] in [-1, 1], sides a multiple of the autoencoder's factor.
+            instructions: B commands.
+            condition: what an earlier call returned, to vary scales or seeds without running the conditioner again.
+            sampling: arguments of `Sampler.__call__` (guidance, steps, generator, latents).
+
+        Returns:
+            The edited pictures, as the originals, and the conditioning (with any expressive instructions).
+        """
+        condition = condition or self.conditioner.condition(instructions, original_images)
+        latents = self.sampler(
+            self.denoiser,
+            self.autoencoder.encode_original(original_images),
+            condition.embeddings,
+            condition.null_embeddings,
+            **sampling,
+        )
+        return self.autoencoder.decode(latents), condition
+
+    def configure_optimizers(self) -> Any:
+        """An optimizer over the stage's parameter groups, and its schedule."""
+        stage = self.stage
+        optimizer = self.optimizer_factory(stage.parameter_groups(self))
+        if stage.decay == "constant" and not stage.warmup_steps:
+            return optimizer
+        steps = stage.max_steps if stage.max_steps > 0 else int(self.trainer.estimated_stepping_batches)
+        schedule = stage.schedule(optimizer, steps)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the configuration and the stage, so that the file alone can be reopened."""
+        checkpoint["config"] = self.config
+        checkpoint["stage"] = self.stage.name

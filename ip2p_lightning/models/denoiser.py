@@ -1,0 +1,192 @@
+"""The denoiser: predicts from the noised latents and the original's latents, side by side in the channels.
+
+InstructPix2Pix (section 3.2) widens a pretrained UNet's first convolution from C to 2C channels, the new weights
+zero. A joint-attention transformer (Stable Diffusion 3) stands behind the same interface.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import torch
+from diffusers import SD3Transformer2DModel, UNet2DConditionModel
+from torch import Tensor, nn
+
+
+class Denoiser(nn.Module, ABC):
+    """`forward(noisy, original, timesteps, embeddings) -> prediction`.
+
+    Args:
+        residual: factor of the original's latents that is added to the output, so that a network that outputs zero
+            copies the original; 0 turns it off. Only for objectives that predict the clean sample, and 1 where both
+            latents have one scale. A dropped original is zeros, so dropout and guidance stay exact.
+    """
+
+    network: nn.Module
+
+    def __init__(self, residual: float = 0.0) -> None:
+        super().__init__()
+        self.residual = residual
+
+    @abstractmethod
+    def predict(self, sample: Tensor, timesteps: Tensor, embeddings: Tensor) -> Tensor:
+        """[B, 2C, h, w], [B] and [B, K, D] to [B, C, h, w]."""
+
+    def forward(self, noisy: Tensor, original: Tensor, timesteps: Tensor, embeddings: Tensor) -> Tensor:
+        """Predict [B, C, h, w] from latents [B, C, h, w] twice, times [B] and states [B, K, D]."""
+        prediction = self.predict(torch.cat([noisy, original], dim=1), timesteps, embeddings)
+        return prediction + self.residual * original if self.residual else prediction
+
+
+class UNetDenoiser(Denoiser):
+    """A `UNet2DConditionModel` with 2C input channels.
+
+    Args:
+        network: the UNet; widened in place if it still has C input channels.
+        residual: see `Denoiser`.
+        gradient_checkpointing: trade a second forward pass for memory.
+    """
+
+    def __init__(
+        self, network: UNet2DConditionModel, residual: float = 0.0, gradient_checkpointing: bool = False
+    ) -> None:
+        super().__init__(residual)
+        self.network = widen(network) if network.config.in_channels == network.config.out_channels else network
+        if gradient_checkpointing:
+            network.enable_gradient_checkpointing()
+
+    def predict(self, sample: Tensor, timesteps: Tensor, embeddings: Tensor) -> Tensor:
+        """See `Denoiser.predict`."""
+        return self.network(sample, timesteps, encoder_hidden_states=embeddings, return_dict=False)[0]
+
+
+class TransformerDenoiser(Denoiser):
+    """Joint attention between picture and text tokens (`SD3Transformer2DModel`), text pooled into the time embedding.
+
+    Args:
+        network: transformer with 2C input and C output channels.
+        residual: see `Denoiser`.
+        gradient_checkpointing: trade a second forward pass for memory.
+    """
+
+    def __init__(
+        self, network: SD3Transformer2DModel, residual: float = 0.0, gradient_checkpointing: bool = False
+    ) -> None:
+        super().__init__(residual)
+        self.network = network
+        if gradient_checkpointing:
+            network.enable_gradient_checkpointing()
+
+    def predict(self, sample: Tensor, timesteps: Tensor, embeddings: Tensor) -> Tensor:
+        """See `Denoiser.predict`; the pooled text is the mean of the states."""
+        return self.network(
+            sample,
+            encoder_hidden_states=embeddings,
+            pooled_projections=embeddings.mean(1),
+            timestep=timesteps,
+            return_dict=False,
+        )[0]
+
+
+def widen(unet: UNet2DConditionModel) -> UNet2DConditionModel:
+    """Give a UNet's first convolution C more input channels with zero weights, in place.
+
+    The old weights and the bias are kept, so the widened net equals the old one for any original at the start
+    (the common ports lose the bias).
+    """
+    old = unet.conv_in
+    channels = old.in_channels
+    new = nn.Conv2d(
+        2 * channels, old.out_channels, old.kernel_size, old.stride, old.padding,
+        device=old.weight.device, dtype=old.weight.dtype,
+    )  # fmt: skip
+    with torch.no_grad():
+        new.weight.zero_()
+        new.weight[:, :channels].copy_(old.weight)
+        new.bias.copy_(old.bias)  # type: ignore[union-attr]
+    unet.conv_in = new
+    unet.register_to_config(in_channels=2 * channels)
+    return unet
+
+
+def build_unet(
+    latent_channels: int,
+    embedding_dim: int,
+    widths: Sequence[int] = (32, 64),
+    layers_per_block: int = 1,
+    heads: int = 4,
+    sample_size: int = 8,
+    norm_groups: int = 8,
+    pooled_text_heads: int | None = None,
+) -> UNet2DConditionModel:
+    """A small UNet with cross-attention at every level, for training from nothing.
+
+    Args:
+        latent_channels: C; the net takes C channels and is widened by `UNetDenoiser`.
+        embedding_dim: D of the conditioning states.
+        widths: channels of each level.
+        layers_per_block: residual blocks a level.
+        heads: attention heads.
+        sample_size: side of the latents.
+        norm_groups: groups of the group norms; must divide every width.
+        pooled_text_heads: adds attention-pooled text to the time embedding with so many heads; None leaves it out.
+    """
+    text = {"addition_embed_type": "text", "addition_embed_type_num_heads": pooled_text_heads}
+    return UNet2DConditionModel(
+        sample_size=sample_size,
+        in_channels=latent_channels,
+        out_channels=latent_channels,
+        down_block_types=("CrossAttnDownBlock2D",) * len(widths),
+        up_block_types=("CrossAttnUpBlock2D",) * len(widths),
+        block_out_channels=tuple(widths),
+        layers_per_block=layers_per_block,
+        cross_attention_dim=embedding_dim,
+        attention_head_dim=heads,  # diffusers reads this as the number of heads for this class
+        norm_num_groups=norm_groups,
+        **(text if pooled_text_heads else {}),
+    )
+
+
+def build_transformer(
+    latent_channels: int,
+    embedding_dim: int,
+    width: int = 192,
+    layers: int = 6,
+    heads: int = 3,
+    sample_size: int = 8,
+    patch_size: int = 1,
+    max_size: int | None = None,
+) -> SD3Transformer2DModel:
+    """A small joint-attention transformer with adaLN-zero start (Peebles and Xie 2023, section 3.2).
+
+    Args:
+        latent_channels: C; the net takes 2C channels and returns C.
+        embedding_dim: D of the conditioning states.
+        width: token width; a multiple of `heads`.
+        layers: number of blocks.
+        heads: attention heads.
+        sample_size: side of the latents it is trained on.
+        patch_size: latents a token covers, per side.
+        max_size: largest side it can be asked for, in tokens; twice the training side if None.
+    """
+    network = SD3Transformer2DModel(
+        sample_size=sample_size,
+        patch_size=patch_size,
+        in_channels=2 * latent_channels,
+        out_channels=latent_channels,
+        num_layers=layers,
+        attention_head_dim=width // heads,
+        num_attention_heads=heads,
+        joint_attention_dim=embedding_dim,
+        caption_projection_dim=width,
+        pooled_projection_dim=embedding_dim,
+        pos_embed_max_size=max_size or 2 * sample_size // patch_size,
+        qk_norm="rms_norm",
+    )
+    for name, module in network.named_modules():
+        # Blocks start as the identity and the output at zero, as in DiT; diffusers leaves this to the trainer.
+        if name.endswith((".norm1.linear", ".norm1_context.linear", "norm_out.linear", "proj_out")):
+            nn.init.zeros_(module.weight)
+            nn.init.zeros_(module.bias)
+    return network
