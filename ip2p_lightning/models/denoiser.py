@@ -7,7 +7,8 @@ zero. A joint-attention transformer (Stable Diffusion 3) stands behind the same 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from diffusers import SD3Transformer2DModel, UNet2DConditionModel
@@ -108,6 +109,23 @@ def widen(unet: UNet2DConditionModel) -> UNet2DConditionModel:
     unet.conv_in = new
     unet.register_to_config(in_channels=2 * channels)
     return unet
+
+
+def load_unet(
+    path: str | None, config: Mapping[str, Any], subfolder: str | None = "unet", variant: str | None = None
+) -> UNet2DConditionModel:
+    """A pretrained UNet; without a path, one of the same architecture with random weights.
+
+    Args:
+        path: diffusers folder or hub id, or None.
+        config: architecture used when there is no path (Stable Diffusion 1.5: the class's defaults with
+            `cross_attention_dim` 768; 859,520,964 parameters).
+        subfolder: where in `path` the UNet lies.
+        variant: weight variant, such as "fp16".
+    """
+    if path is None:
+        return UNet2DConditionModel(**config)
+    return UNet2DConditionModel.from_pretrained(path, subfolder=subfolder, variant=variant, use_safetensors=True)
 
 
 def build_unet(
