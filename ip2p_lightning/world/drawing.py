@@ -1,0 +1,61 @@
+"""A scene's picture, and which of its pixels belong to which things."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from PIL import Image
+
+from ip2p_lightning.world.backdrop import backdrop
+from ip2p_lightning.world.canvas import Brush, Canvas
+from ip2p_lightning.world.palette import LIGHT, PAINTS, Colour, shade
+from ip2p_lightning.world.scene import Scene, Thing
+from ip2p_lightning.world.things import THINGS
+
+GROUND_X = {"left": 0.28, "centre": 0.5, "right": 0.72}
+SKY_X = {"left": 0.16, "centre": 0.5, "right": 0.84}
+SCALE = {"small": 0.55, "medium": 0.78, "large": 1.0}
+BASE = {"building": 0.9, "vehicle": 0.9, "sky": 0.4}
+
+
+def draw(scene: Scene, size: int = 64) -> Image.Image:
+    """Paint a scene.
+
+    Args:
+        scene: what to show.
+        size: side of the square picture in pixels, at least 8.
+
+    Returns:
+        RGB picture; the same scene gives the same picture at any size, up to sampling.
+
+    Raises:
+        ValueError: ``size`` below 8.
+    """
+    if size < 8:
+        raise ValueError(f"size is {size}, but nothing of a scene is visible below 8 pixels; ask for 8 or more")
+    canvas = Canvas(size, backdrop(scene, size), LIGHT[scene.time])
+    for thing in scene.things:
+        _draw_thing(canvas, thing, scene)
+    return canvas.finish()
+
+
+def coverage(scene: Scene, things: Iterable[Thing], size: int = 64) -> Image.Image:
+    """How much of each pixel the given things of a scene cover: "L", 0 = untouched, 255 = fully covered."""
+    canvas = Canvas(size)
+    for thing in things:
+        _draw_thing(canvas, thing, scene)
+    return canvas.finish()
+
+
+def _draw_thing(canvas: Canvas, thing: Thing, scene: Scene) -> None:
+    kind = THINGS[thing.kind]
+    x = (SKY_X if kind.family == "sky" else GROUND_X)[thing.slot]
+    width = kind.width * SCALE[thing.size]
+    brush = Brush(canvas, x, BASE[kind.family], width, snowy=scene.season == "winter", lights=scene.lights)
+    paint = PAINTS[thing.colour]
+    kind.draw(brush, paint, PAINTS[thing.trim] if thing.trim else _second(paint))
+
+
+def _second(paint: Colour) -> Colour:
+    """The colour of a part that was not painted itself: a darker tone, so that shapes stay readable."""
+    return shade(paint, 0.68)

@@ -1,0 +1,70 @@
+"""A scene as plain attributes: everything that `draw` paints and that edits change."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from zlib import crc32
+
+TIMES = ("day", "sunset", "night", "dawn")
+SEASONS = ("spring", "summer", "autumn", "winter")
+WEATHERS = ("clear", "cloudy", "rainy", "snowy", "foggy")
+BACKGROUNDS = ("hills", "mountains", "sea", "city", "forest")
+SLOTS = ("left", "centre", "right")
+SIZES = ("small", "medium", "large")
+
+
+@dataclass(frozen=True)
+class Thing:
+    """One object, or a row of equal ones.
+
+    Args:
+        kind: what it is ("house"); a key of `ip2p_lightning.world.things.THINGS`.
+        colour: paint name from `palette.PAINTS`; "" for things that take the season's colour (trees).
+        slot: "left", "centre" or "right".
+        size: "small", "medium" or "large".
+        trim: paint name of the second part (roof, sail, stripes); "" derives it from ``colour``.
+        count: 1 to 3 copies side by side.
+    """
+
+    kind: str
+    colour: str = ""
+    slot: str = "centre"
+    size: str = "large"
+    trim: str = ""
+    count: int = 1
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What a picture shows.
+
+    Args:
+        time: one of `TIMES`.
+        season: one of `SEASONS`.
+        weather: one of `WEATHERS`.
+        background: one of `BACKGROUNDS`.
+        things: objects in the order in which they are painted.
+        lights: whether windows and lamps are lit.
+    """
+
+    time: str
+    season: str
+    weather: str
+    background: str
+    things: tuple[Thing, ...] = ()
+    lights: bool = False
+
+    @property
+    def backdrop(self) -> tuple[str, str, str, str]:
+        """The attributes that repaint the whole picture when they change."""
+        return (self.time, self.season, self.weather, self.background)
+
+    def with_thing(self, old: Thing, new: Thing | None) -> Scene:
+        """This scene with ``old`` replaced in place by ``new``, or removed where ``new`` is None."""
+        things = (new if thing == old else thing for thing in self.things)
+        return replace(self, things=tuple(thing for thing in things if thing is not None))
+
+    def signature(self) -> int:
+        """A stable 32-bit hash of the attributes, the same in every process and version."""
+        things = ";".join(f"{t.kind},{t.colour},{t.slot},{t.size},{t.trim},{t.count}" for t in self.things)
+        return crc32("|".join((*self.backdrop, str(self.lights), things)).encode())
