@@ -1,0 +1,129 @@
+"""An edit pair as it lies on disk: picture bytes and texts. Rendered pictures become lossless PNG, ready bytes stay."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from PIL import Image
+
+from ip2p_lightning.data.images import MAX_PIXELS, open_image, open_mask, picture_size
+from ip2p_lightning.data.pair import EditPair
+
+EXTENSIONS = {"PNG": "png", "JPEG": "jpg"}
+"""Picture formats that shards hold, and how their members' names end."""
+
+SCORES = "scores"
+"""Key of `EditPair.metadata` under which a mapping from score name to number becomes index columns."""
+
+
+@dataclass(frozen=True)
+class EncodedPair:
+    """The fields of `EditPair` with its pictures as PNG or JPEG bytes, and the split it belongs to.
+
+    Args:
+        original_image, edited_image: bytes of a PNG or JPEG file.
+        mask: bytes of a PNG or JPEG file (white = may change), or None.
+        split: "train", "val", "test" or any other name; "" leaves the choice to whoever stores the pair.
+        metadata: plain JSON values; ``seed``, ``threshold`` and the mapping ``scores`` become index columns.
+    """
+
+    id: str
+    original_image: bytes
+    edited_image: bytes
+    instruction: str
+    expressive_instruction: str = ""
+    original_caption: str = ""
+    edited_caption: str = ""
+    kind: str = ""
+    group: str = ""
+    mask: bytes | None = None
+    split: str = ""
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    def pictures(self) -> dict[str, bytes]:
+        """Member name ("original", "edited" and, if there is one, "mask") -> bytes."""
+        pictures = {"original": self.original_image, "edited": self.edited_image}
+        return pictures if self.mask is None else {**pictures, "mask": self.mask}
+
+
+def encode_pair(pair: EditPair, split: str = "") -> EncodedPair:
+    """Encode the PIL pictures of a pair as lossless PNG.
+
+    Raises:
+        ValueError: the pair holds tensors.
+    """
+    if not isinstance(pair.original_image, Image.Image) or not isinstance(pair.edited_image, Image.Image):
+        raise ValueError(f"pair {pair.id!r} holds tensors; store pairs before `PairTransform`, not after it")
+    return EncodedPair(
+        id=pair.id,
+        original_image=_png(pair.original_image),
+        edited_image=_png(pair.edited_image),
+        instruction=pair.instruction,
+        expressive_instruction=pair.expressive_instruction,
+        original_caption=pair.original_caption,
+        edited_caption=pair.edited_caption,
+        kind=pair.kind,
+        group=pair.group,
+        mask=_png(pair.mask) if isinstance(pair.mask, Image.Image) else None,
+        split=split,
+        metadata=pair.metadata,
+    )
+
+
+def decode_pair(encoded: EncodedPair, *, place: str = "", max_pixels: int = MAX_PIXELS) -> EditPair:
+    """Decode the pictures to PIL RGB (masks to "L" of 0 and 255).
+
+    Args:
+        encoded: the pair.
+        place: what errors put before the pair's id, such as the shard's name.
+        max_pixels: refuse larger pictures without decoding them.
+
+    Raises:
+        ImageError: a picture that cannot be decoded, naming place, id and member.
+        ValueError: pictures of different sizes.
+    """
+    label = f"{place}pair {encoded.id!r}"
+    mask = None
+    if encoded.mask is not None:
+        mask = open_mask(encoded.mask, name=f"{label} mask", max_pixels=max_pixels)
+    return EditPair(
+        id=encoded.id,
+        original_image=open_image(encoded.original_image, name=f"{label} original", max_pixels=max_pixels),
+        edited_image=open_image(encoded.edited_image, name=f"{label} edited", max_pixels=max_pixels),
+        instruction=encoded.instruction,
+        expressive_instruction=encoded.expressive_instruction,
+        original_caption=encoded.original_caption,
+        edited_caption=encoded.edited_caption,
+        kind=encoded.kind,
+        group=encoded.group,
+        mask=mask,
+        metadata=dict(encoded.metadata),
+    )
+
+
+def picture_formats(encoded: EncodedPair) -> tuple[int, int, dict[str, str]]:
+    """Common width and height of a pair's pictures, and each member's file ending; reads their headers alone.
+
+    Raises:
+        ImageError: bytes that are no picture.
+        ValueError: pictures of different sizes, or in a format other than PNG and JPEG; names the id.
+    """
+    sizes, endings = {}, {}
+    for member, data in encoded.pictures().items():
+        width, height, format = picture_size(data, name=f"pair {encoded.id!r} {member}")
+        if format not in EXTENSIONS:
+            raise ValueError(f"pair {encoded.id!r}: {member} is {format}; shards hold PNG and JPEG, convert it first")
+        sizes[member], endings[member] = (width, height), EXTENSIONS[format]
+    if len(set(sizes.values())) != 1:
+        listed = ", ".join(f"{member} {width} x {height}" for member, (width, height) in sizes.items())
+        raise ValueError(f"pair {encoded.id!r}: pictures differ in size ({listed}); resize them alike first")
+    return (*sizes["original"], endings)
+
+
+def _png(image: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, format="PNG")
+    return buffer.getvalue()

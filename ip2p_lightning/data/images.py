@@ -1,0 +1,154 @@
+"""Pictures at the package's edge: files of any mode and size -> PIL RGB -> float32 tensors in [-1, 1], and back."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageCms, ImageOps
+from torch import Tensor
+
+MAX_PIXELS = 100_000_000
+"""Largest picture that is decoded unless told otherwise (10,000 x 10,000; 0.3 GB once decoded)."""
+
+
+class ImageError(ValueError):
+    """A picture that cannot be used; the message names the file and what to do."""
+
+
+def open_image(source: str | Path | bytes, *, name: str | None = None, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """Open a picture file of any mode as RGB: EXIF rotation applied, first frame, transparency over white.
+
+    Args:
+        source: a path, or the bytes of an encoded picture.
+        name: what errors call the picture; defaults to the path.
+        max_pixels: refuse pictures of more pixels (width x height) before decoding them.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ImageError: too large, truncated, or not a picture; names the file.
+    """
+    image, name = _open(source, name, max_pixels)
+    return as_rgb(_load(image, name), name=name)
+
+
+def open_mask(source: str | Path | bytes, *, name: str | None = None, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """Open a mask file as PIL "L" holding only 0 and 255 (255 = may change); arguments and errors as `open_image`."""
+    image, name = _open(source, name, max_pixels)
+    return _load(image, name).convert("L").point(lambda value: 255 if value >= 128 else 0)
+
+
+def picture_size(source: str | Path | bytes, *, name: str | None = None) -> tuple[int, int, str]:
+    """Width and height in pixels as shown (after EXIF rotation) and the format ("PNG"); reads the header alone.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ImageError: not a picture.
+    """
+    image, name = _open(source, name, None)
+    with image:
+        turned = image.getexif().get(0x0112, 1) >= 5  # EXIF orientations 5 to 8 swap the sides
+        width, height = image.size[::-1] if turned else image.size
+        return width, height, str(image.format)
+
+
+def as_rgb(image: Image.Image, *, name: str = "picture") -> Image.Image:
+    """Convert a PIL picture of any mode to RGB: transparency over white, deep and float grey scaled to 8 bits.
+
+    Grey of modes "I" and "F" has no fixed range: values up to 1 (F only), 255 or 65,535 are taken as that full
+    scale, whichever is the smallest that holds the maximum; larger ones are scaled by their maximum.
+
+    Raises:
+        ImageError: a mode that has no RGB meaning.
+    """
+    if image.mode == "RGB" and "transparency" not in image.info:
+        return image
+    if image.mode.startswith("I") or image.mode == "F":
+        return _grey_to_8_bits(image).convert("RGB")
+    if image.mode == "LAB":
+        profiles = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
+        return ImageCms.profileToProfile(image, *profiles, outputMode="RGB")  # type: ignore[return-value]
+    try:
+        if image.has_transparency_data:
+            layer = image.convert("RGBA")
+            white = Image.new("RGBA", layer.size, (255, 255, 255, 255))
+            return Image.alpha_composite(white, layer).convert("RGB")
+        return image.convert("RGB")
+    except ValueError as error:
+        raise ImageError(f"{name}: colour mode {image.mode!r} cannot be turned into RGB; save it as RGB PNG") from error
+
+
+def to_tensor(image: Image.Image) -> Tensor:
+    """PIL RGB -> float32 [3, H, W] in [-1, 1]; PIL "L" -> float32 [1, H, W] in [-1, 1]."""
+    if image.mode not in ("RGB", "L"):
+        image = as_rgb(image)
+    array = torch.from_numpy(np.array(image, dtype=np.uint8, ndmin=3, copy=True))
+    array = array if image.mode == "L" else array.permute(2, 0, 1)
+    return array.to(torch.float32).div_(127.5).sub_(1).contiguous()
+
+
+def to_pil(tensor: Tensor) -> Image.Image:
+    """Float [3, H, W] or [1, H, W] in [-1, 1] -> PIL RGB or "L"; values outside are clipped. Inverse of `to_tensor`.
+
+    Raises:
+        ValueError: another shape, or values that are not finite.
+    """
+    if tensor.ndim != 3 or tensor.shape[0] not in (1, 3):
+        raise ValueError(f"a picture is [3, H, W] or [1, H, W], got {tuple(tensor.shape)}; index the batch first")
+    tensor = tensor.detach().to("cpu", torch.float32)
+    if not torch.isfinite(tensor).all():
+        raise ValueError("the picture holds NaN or infinite values; lower the learning rate or use float32 decoding")
+    array = tensor.add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8).numpy()
+    return Image.fromarray(array[0] if array.shape[0] == 1 else np.ascontiguousarray(array.transpose(1, 2, 0)))
+
+
+def _open(source: str | Path | bytes, name: str | None, max_pixels: int | None) -> tuple[Image.Image, str]:
+    """Open lazily (header only) and refuse what is too large."""
+    if isinstance(source, bytes):
+        name, file = name or "picture", io.BytesIO(source)
+    else:
+        name, file = name or str(source), Path(source)
+        if not file.is_file():
+            raise FileNotFoundError(f"{name}: no such picture file; check the path")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            image = Image.open(file)
+    except Image.DecompressionBombError as error:
+        limit = "" if max_pixels is None else f" (limit max_pixels={max_pixels:,})"
+        raise ImageError(f"{name}: too large to decode{limit}: {error}; make it smaller first") from error
+    except Exception as error:  # PIL's format plugins raise many types on broken headers
+        remedy = "save it as PNG or JPEG (HEIC, SVG and RAW files need converting first)"
+        raise ImageError(f"{name}: not a readable picture ({error}); {remedy}") from error
+    width, height = image.size
+    if max_pixels is not None and width * height > max_pixels:
+        raise ImageError(
+            f"{name}: {width} x {height} is {width * height:,} pixels, more than the limit max_pixels={max_pixels:,}; "
+            "make the picture smaller or raise max_pixels"
+        )
+    return image, name
+
+
+def _load(image: Image.Image, name: str) -> Image.Image:
+    """Decode the first frame and turn it upright."""
+    try:
+        with image, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # e.g. palette transparency stored as bytes: handled by as_rgb
+            image.load()
+            return ImageOps.exif_transpose(image)
+    except Exception as error:  # PIL's decoders raise many types on damaged data
+        raise ImageError(f"{name}: damaged or truncated picture ({error}); copy or export the file again") from error
+
+
+def _grey_to_8_bits(image: Image.Image) -> Image.Image:
+    values = np.nan_to_num(np.asarray(image).astype(np.float64), posinf=0.0, neginf=0.0)
+    if image.mode.startswith("I;16"):
+        full_scale = 65_535.0
+    else:
+        steps = (1.0, 255.0, 65_535.0) if image.mode == "F" else (255.0, 65_535.0)
+        peak = float(values.max())
+        full_scale = next((step for step in steps if peak <= step), peak)
+    return Image.fromarray(np.clip(np.rint(values * (255.0 / full_scale)), 0, 255).astype(np.uint8))

@@ -1,0 +1,177 @@
+"""Reading a dataset folder: a map-style dataset over tar shards that checks every byte it hands out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import zlib
+from collections import OrderedDict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from torch.utils.data import Dataset
+
+from ip2p_lightning.data.dataset_info import DatasetError, DatasetInfo
+from ip2p_lightning.data.encoded import EncodedPair, decode_pair
+from ip2p_lightning.data.images import MAX_PIXELS
+from ip2p_lightning.data.pair import TEXT_FIELDS, EditPair
+from ip2p_lightning.data.selection import Selection
+
+_REMEDY = "find all damage with `ip2p data verify`, then restore the shard from a copy or render the dataset again"
+
+
+class ShardDataset(Dataset[EditPair]):
+    """The pairs of a dataset folder, or a selection of them; also a `PairSource`.
+
+    Lengths and CRC-32 of each member are checked when it is read; that all shards are there with their full size is
+    checked at construction. Picklable; each process opens its own files.
+
+    Args:
+        path: the dataset folder.
+        selection: which rows of the index; all of them by default.
+        max_pixels: refuse larger pictures without decoding them.
+
+    Raises:
+        FileNotFoundError: no dataset at ``path``.
+        DatasetError: damaged index, missing or truncated shards; names the file.
+        ValueError: the selection leaves no pair, or fewer than it asks for.
+    """
+
+    def __init__(self, path: str | Path, selection: Selection | None = None, *, max_pixels: int = MAX_PIXELS) -> None:
+        self.path, self.selection, self.max_pixels = Path(path), selection or Selection(), max_pixels
+        self.info = DatasetInfo.load(self.path)
+        self.name, self.licence = self.info.name, self.info.licence
+        index = load_index(self.path, self.info)
+        rows = self.selection.rows(index, str(self.path))
+        self.index: pa.Table = index.take(pa.array(rows)).combine_chunks()
+        self._check_shards()
+        self._files = _ShardFiles(self.path)
+
+    def __len__(self) -> int:
+        return self.index.num_rows
+
+    def __getitem__(self, index: int) -> EditPair:
+        """Pair ``index`` with PIL pictures.
+
+        Raises:
+            DatasetError: damaged bytes, naming shard and id.
+            ImageError: sound bytes that are no picture or too large a one, naming shard and id.
+        """
+        row = self._row(index)
+        return decode_pair(self._read(row), place=f"{self.path / row['shard']}: ", max_pixels=self.max_pixels)
+
+    def encoded(self, index: int) -> EncodedPair:
+        """Pair ``index`` as the bytes in its shard, checked but not decoded."""
+        return self._read(self._row(index))
+
+    def column(self, name: str) -> list[Any]:
+        """A column of the index for the selected pairs ("kind", "group", "score_clip_image", ...)."""
+        return self.index.column(name).to_pylist()
+
+    @property
+    def groups(self) -> Sequence[str]:
+        """The group of each pair."""
+        return self.column("group")
+
+    def fingerprint(self) -> str:
+        """Digest of the dataset and of the ids selected from it."""
+        digest = hashlib.sha256(self.info.fingerprint.encode())
+        digest.update(json.dumps(self.column("id")).encode())
+        return digest.hexdigest()
+
+    def _row(self, index: int) -> dict[str, Any]:
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"pair {index} of {len(self)} in {self.path}")
+        return self.index.slice(index % len(self), 1).to_pylist()[0]
+
+    def _read(self, row: dict[str, Any]) -> EncodedPair:
+        pictures = {
+            member: self._files.read_member(row, member)
+            for member in ("original", "edited", "mask")
+            if row[f"{member}_length"] is not None
+        }
+        return EncodedPair(
+            id=row["id"],
+            original_image=pictures["original"],
+            edited_image=pictures["edited"],
+            mask=pictures.get("mask"),
+            group=row["group"],
+            split=row["split"],
+            metadata=json.loads(row["metadata"]),
+            **{name: row[name] for name in TEXT_FIELDS},
+        )
+
+    def _check_shards(self) -> None:
+        used = set(self.index.column("shard").unique().to_pylist())
+        for shard in self.info.shards:
+            if shard.name in used:
+                file = self.path / shard.name
+                if not file.is_file():
+                    raise DatasetError(f"{file} is missing ({shard.pairs} pairs); {_REMEDY}")
+                if (size := file.stat().st_size) != shard.size:
+                    raise DatasetError(f"{file} has {size:,} bytes instead of {shard.size:,}; {_REMEDY}")
+
+
+def load_index(path: str | Path, info: DatasetInfo) -> pa.Table:
+    """The whole index of a dataset folder, one row a pair.
+
+    Raises:
+        DatasetError: missing or damaged index.
+    """
+    file = Path(path) / info.index.name
+    try:
+        table = pq.read_table(file)
+    except (OSError, pa.ArrowException) as error:
+        raise DatasetError(f"{file} cannot be read ({error}); restore it from a copy or render again") from error
+    if table.num_rows != info.pairs:
+        raise DatasetError(f"{file} has {table.num_rows} rows but dataset.json says {info.pairs}; render again")
+    unknown = set(table.column("shard").unique().to_pylist()) - {shard.name for shard in info.shards}
+    if unknown:
+        raise DatasetError(f"{file} names shards that dataset.json does not list ({sorted(unknown)}); render again")
+    return table
+
+
+class _ShardFiles:
+    """Open shards of this process: at most ``limit`` at once, opened on demand, never shared through fork or pickle."""
+
+    def __init__(self, folder: Path, limit: int = 32) -> None:
+        self.folder, self.limit = folder, limit
+        self._open: OrderedDict[str, IO[bytes]] = OrderedDict()
+        self._process = os.getpid()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"folder": self.folder, "limit": self.limit}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(**state)
+
+    def read_member(self, row: dict[str, Any], member: str) -> bytes:
+        """Bytes of one member, with its length and checksum checked."""
+        offset, length = row[f"{member}_offset"], row[f"{member}_length"]
+        file = self._file(row["shard"])
+        file.seek(offset)
+        data = file.read(min(length, os.fstat(file.fileno()).st_size))
+        if len(data) != length:
+            wrong = f"ends after {len(data):,} of {length:,} bytes"
+        elif zlib.crc32(data) != row[f"{member}_crc32"]:
+            wrong = "does not have the checksum of the index"
+        else:
+            return data
+        raise DatasetError(f"{self.folder / row['shard']}: pair {row['id']!r}: {member} {wrong}; {_REMEDY}")
+
+    def _file(self, shard: str) -> IO[bytes]:
+        if self._process != os.getpid():  # after a fork the handles share one position with the parent's
+            self._open, self._process = OrderedDict(), os.getpid()
+        if shard not in self._open:
+            if len(self._open) >= self.limit:
+                self._open.popitem(last=False)[1].close()
+            try:
+                self._open[shard] = (self.folder / shard).open("rb")
+            except OSError as error:
+                raise DatasetError(f"{self.folder / shard} cannot be opened ({error}); {_REMEDY}") from error
+        self._open.move_to_end(shard)
+        return self._open[shard]

@@ -1,0 +1,130 @@
+"""Which pairs of a dataset to use: thresholds, kinds, splits and nested sizes as row selections on its index."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ip2p_lightning.data.dataset_info import SCORE_PREFIX
+from ip2p_lightning.data.randomness import hashed_integer
+
+
+@dataclass(frozen=True)
+class Selection:
+    """A choice of index rows; nothing on disk is rewritten, and the rows keep their order.
+
+    Args:
+        split: keep this split only.
+        splits: cut the dataset anew into named fractions that sum to 1 ({"train": 0.9, "val": 0.05, "test": 0.05}),
+            whole groups at a time, in place of the splits that are stored in it.
+        kinds: keep these kinds of edits only.
+        min_scores, max_scores: by score name, keep pairs with at least / at most this score; pairs without the score
+            are dropped.
+        size: keep this many pairs, chosen by a hash of the id: size=100 is a subset of size=200.
+        seed: another seed gives another nested family of sizes and another cut into ``splits``.
+        option_prefix: how errors call the fields, such as "data." for the command line's ``data.size``.
+    """
+
+    split: str | None = None
+    splits: Mapping[str, float] | None = None
+    kinds: Sequence[str] | None = None
+    min_scores: Mapping[str, float] | None = None
+    max_scores: Mapping[str, float] | None = None
+    size: int | None = None
+    seed: int = 0
+    option_prefix: str = "data."
+
+    def __post_init__(self) -> None:
+        if self.size is not None and self.size < 1:
+            raise ValueError(f"{self.option_prefix}size={self.size} must be at least 1, or null for all pairs")
+        if self.splits is not None:
+            check_fractions(self.splits)
+
+    def rows(self, index: pa.Table, name: str = "the dataset") -> np.ndarray:
+        """Row numbers of the selected pairs, ascending.
+
+        Args:
+            index: the dataset's index.
+            name: what errors call the dataset.
+
+        Raises:
+            ValueError: an unknown split, kind or score, no pair left, or fewer than ``size``; says how many pairs
+                each condition left over.
+        """
+        keep = np.ones(index.num_rows, dtype=bool)
+        steps = [f"{index.num_rows:,} pairs"]
+        for label, condition in self._conditions(index, name):
+            keep &= condition
+            steps.append(f"{label}: {int(keep.sum()):,}")
+        rows = np.flatnonzero(keep)
+        funnel = " -> ".join(steps)
+        if not len(rows):
+            raise ValueError(f"no pair of {name} survives the selection ({funnel}); relax the last condition")
+        if self.size is None:
+            return rows
+        if self.size > len(rows):
+            raise ValueError(
+                f"{self.option_prefix}size={self.size} but only {len(rows)} pairs survive in {name} ({funnel}); "
+                f"lower {self.option_prefix}size to {len(rows)} or relax the conditions"
+            )
+        ids = index.column("id").take(pa.array(rows)).to_pylist()
+        order = np.argsort(np.array([hashed_integer(self.seed, id) for id in ids], dtype=np.uint64), kind="stable")
+        return np.sort(rows[order[: self.size]])
+
+    def _conditions(self, index: pa.Table, name: str) -> list[tuple[str, np.ndarray]]:
+        conditions = []
+        if self.split is not None:
+            conditions.append((f"split={self.split}", self._in_split(index, name)))
+        if self.kinds is not None:
+            self._check_known("kinds", self.kinds, index.column("kind").unique().to_pylist(), name)
+            conditions.append((f"kinds={list(self.kinds)}", _mask(pc.is_in(index["kind"], pa.array(self.kinds)))))
+        for option, compare, sign in (("min_scores", pc.greater_equal, ">="), ("max_scores", pc.less_equal, "<=")):
+            for score, bound in (getattr(self, option) or {}).items():
+                known = [c.removeprefix(SCORE_PREFIX) for c in index.column_names if c.startswith(SCORE_PREFIX)]
+                self._check_known(option, [score], known, name)
+                conditions.append((f"{score} {sign} {bound}", _mask(compare(index[SCORE_PREFIX + score], bound))))
+        return conditions
+
+    def _in_split(self, index: pa.Table, name: str) -> np.ndarray:
+        if self.splits is None:
+            self._check_known("split", [self.split], index.column("split").unique().to_pylist(), name)
+            return _mask(pc.equal(index["split"], self.split))
+        self._check_known("split", [self.split], self.splits, name)
+        return np.array([group_split(g, self.splits, self.seed) == self.split for g in index["group"].to_pylist()])
+
+    def _check_known(self, option: str, wanted: Sequence[str | None], known: Sequence[str], name: str) -> None:
+        if unknown := [value for value in wanted if value not in known]:
+            listed = ", ".join(sorted(known)) or "none"
+            raise ValueError(
+                f"{self.option_prefix}{option}: {name} has no {', '.join(map(str, unknown))}; it has {listed}"
+            )
+
+
+def group_split(group: str, fractions: Mapping[str, float], seed: int = 0) -> str:
+    """The split of a group: drawn by a hash of its name, so that it depends on no other group.
+
+    Args:
+        group: name of the group (one caption, scene or photograph).
+        fractions: split name -> share of the groups, summing to 1.
+        seed: another seed gives another cut.
+    """
+    position, upper = hashed_integer(seed, "split", group) / 2**64, 0.0
+    for split, fraction in fractions.items():
+        upper += fraction
+        if position < upper:
+            return split
+    return split  # rounding: the fractions sum to a little less than 1
+
+
+def check_fractions(fractions: Mapping[str, float]) -> None:
+    """Raise ValueError unless the fractions are non-negative and sum to 1."""
+    if not fractions or min(fractions.values()) < 0 or abs(sum(fractions.values()) - 1) > 1e-6:
+        raise ValueError(f"split fractions must be non-negative and sum to 1, got {dict(fractions)}")
+
+
+def _mask(condition: pa.ChunkedArray) -> np.ndarray:
+    return np.asarray(condition.fill_null(False).to_numpy(), dtype=bool)

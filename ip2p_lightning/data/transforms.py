@@ -1,0 +1,106 @@
+"""Resize, crop and flip both pictures of a pair alike (InstructPix2Pix's EditDataset), and turn them into tensors."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from PIL import Image
+
+from ip2p_lightning.data.images import to_tensor
+from ip2p_lightning.data.pair import EditPair
+from ip2p_lightning.data.randomness import addressed_random
+
+_SIDED = re.compile(r"\b(left|right|clockwise|anticlockwise|counter-?clockwise)\b", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class PairTransform:
+    """Joint resize, random crop and random flip; what is drawn depends on (seed, epoch, pair id) alone.
+
+    InstructPix2Pix resizes each picture to a square of a random side in [min_size, max_size] (Lanczos), crops a random
+    square of ``resolution`` and flips with probability 0.5; MGIE takes the largest centred square, resized, unflipped.
+
+    Args:
+        resolution: side of the square result in pixels.
+        min_size, max_size: range of the side before the random crop; both default to ``resolution`` (no crop).
+        fit: "squash" resizes to a square whatever the aspect ratio (InstructPix2Pix); "centre_crop" cuts the largest
+            centred square first (MGIE).
+        flip: probability of a horizontal flip.
+        flip_sided: flip also pairs whose texts speak of left, right or a sense of rotation (as InstructPix2Pix
+            does), although a flipped picture makes such an instruction wrong.
+        seed: of the dataset's randomness.
+
+    Raises:
+        ValueError: sizes below the resolution or in the wrong order, or a flip that is no probability.
+    """
+
+    resolution: int
+    min_size: int | None = None
+    max_size: int | None = None
+    fit: Literal["squash", "centre_crop"] = "squash"
+    flip: float = 0.5
+    flip_sided: bool = False
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        low, high = self._sizes
+        if not 1 <= self.resolution <= low <= high:
+            raise ValueError(
+                f"need 1 <= resolution <= min_size <= max_size, got resolution={self.resolution}, "
+                f"min_size={low}, max_size={high}"
+            )
+        if not 0 <= self.flip <= 1:
+            raise ValueError(f"flip={self.flip} must be a probability between 0 and 1")
+        if self.fit not in ("squash", "centre_crop"):
+            raise ValueError(f"fit={self.fit!r} must be 'squash' or 'centre_crop'")
+
+    def evaluation(self) -> PairTransform:
+        """The same resize without random crop and flip, for validation and test pairs."""
+        return replace(self, min_size=None, max_size=None, flip=0.0)
+
+    def __call__(self, pair: EditPair, epoch: int = 0) -> EditPair:
+        """PIL pictures of any size -> float32 [3, resolution, resolution] in [-1, 1] (mask: [1, ...] in {0, 1})."""
+        draw = addressed_random(self.seed, epoch, pair.id)
+        low, high = self._sizes
+        side = draw.randint(low, high)
+        corner = draw.randint(0, side - self.resolution), draw.randint(0, side - self.resolution)
+        flip = draw.random() < self.flip and (self.flip_sided or not _is_sided(pair))
+
+        def change(image: Image.Image, resample: Image.Resampling) -> Image.Image:
+            if self.fit == "centre_crop":
+                image = image.crop(_centre_square(*image.size))
+            if image.size != (side, side):
+                image = image.resize((side, side), resample)
+            if side != self.resolution:
+                x, y = corner
+                image = image.crop((x, y, x + self.resolution, y + self.resolution))
+            return image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if flip else image
+
+        mask = pair.mask
+        if mask is not None:
+            # an output pixel may change if any source pixel under it may
+            mask = to_tensor(change(mask.convert("L"), Image.Resampling.BOX)).gt(-1).float()
+        return replace(
+            pair,
+            original_image=to_tensor(change(pair.original_image, Image.Resampling.LANCZOS)),
+            edited_image=to_tensor(change(pair.edited_image, Image.Resampling.LANCZOS)),
+            mask=mask,
+        )
+
+    @property
+    def _sizes(self) -> tuple[int, int]:
+        low = self.min_size if self.min_size is not None else self.resolution
+        return low, self.max_size if self.max_size is not None else low
+
+
+def _centre_square(width: int, height: int) -> tuple[int, int, int, int]:
+    side = min(width, height)
+    left, top = (width - side) // 2, (height - side) // 2
+    return left, top, left + side, top + side
+
+
+def _is_sided(pair: EditPair) -> bool:
+    texts = (pair.instruction, pair.expressive_instruction, pair.original_caption, pair.edited_caption)
+    return any(_SIDED.search(text) for text in texts)
