@@ -41,7 +41,7 @@ class ConditioningDropout:
             original: [B, C, h, w]; dropped ones become zeros.
             generator: source of randomness.
         """
-        u = torch.rand(len(embeddings), device=embeddings.device, generator=generator)
+        u = torch.rand(len(embeddings), device=embeddings.device, dtype=torch.float32, generator=generator)
         drop_text = u < self.text + self.both
         drop_image = (u >= self.text) & (u < self.text + self.both + self.image)
         embeddings = torch.where(drop_text[:, None, None], null_embeddings, embeddings)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from diffusers import DDPMScheduler, FlowMatchEulerDiscreteScheduler
@@ -44,6 +45,7 @@ class Objective(ABC):
     """
 
     prediction_type: str
+    scheduler: Any
 
     def __init__(
         self, timesteps: TimestepDistribution | None = None, weights: Sequence[LossWeight] | None = None

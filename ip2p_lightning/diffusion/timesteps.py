@@ -1,4 +1,7 @@
-"""Distributions over the diffusion time that training draws from; all return fractions in [0, 1), 1 being pure noise."""
+"""Distributions over the diffusion time that training draws from; all return fractions in [0, 1), 1 being pure noise.
+
+They draw in float32 whatever the default type is: bfloat16 has 8 bits for a thousand times, and rounds some to 1.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,9 @@ from typing import Protocol
 
 import torch
 from torch import Tensor
+
+_BELOW_ONE = 1 - 2**-20
+"""Largest fraction returned; a fraction of 1 would be a time beyond the schedule's last."""
 
 
 class TimestepDistribution(Protocol):
@@ -19,22 +25,28 @@ class UniformTimesteps:
 
     def __call__(self, count: int, device: torch.device, generator: torch.Generator | None = None) -> Tensor:
         """Return [count] fractions."""
-        return torch.rand(count, device=device, generator=generator)
+        return torch.rand(count, device=device, dtype=torch.float32, generator=generator)
 
 
 class PowerTimesteps:
     """u ** power: below 1 it favours noisy times, where small models decide what to change.
 
     Args:
-        power: exponent; 0.5 makes the density grow linearly with the noise.
+        power: exponent, above 0; 0.5 makes the density grow linearly with the noise.
+
+    Raises:
+        ValueError: an exponent that is not above 0.
     """
 
     def __init__(self, power: float = 0.5) -> None:
+        if power <= 0:
+            raise ValueError(f"power={power}: the exponent must be above 0 (below 1 favours noisy times)")
         self.power = power
 
     def __call__(self, count: int, device: torch.device, generator: torch.Generator | None = None) -> Tensor:
         """Return [count] fractions."""
-        return torch.rand(count, device=device, generator=generator) ** self.power
+        uniform = torch.rand(count, device=device, dtype=torch.float32, generator=generator)
+        return (uniform**self.power).clamp(max=_BELOW_ONE)
 
 
 class LogitNormalTimesteps:
@@ -50,5 +62,5 @@ class LogitNormalTimesteps:
 
     def __call__(self, count: int, device: torch.device, generator: torch.Generator | None = None) -> Tensor:
         """Return [count] fractions."""
-        normal = torch.randn(count, device=device, generator=generator)
-        return torch.sigmoid(self.mean + self.std * normal).clamp(max=1 - 1e-6)
+        normal = torch.randn(count, device=device, dtype=torch.float32, generator=generator)
+        return torch.sigmoid(self.mean + self.std * normal).clamp(max=_BELOW_ONE)

@@ -12,7 +12,7 @@ from typing import Any
 
 import lightning.pytorch as L
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ip2p_lightning.conditioners.base import Conditioner, Conditioning
@@ -40,6 +40,9 @@ class EditingModule(L.LightningModule):
         optimizer: makes the optimizer from parameter groups.
         stages: the stages of training, in order; `stage` is the current one.
         config: the resolved configuration that built this object, kept in checkpoints so that they can be reopened.
+
+    Raises:
+        ValueError: a sampler or a residual that does not fit what the objective teaches the denoiser to predict.
     """
 
     def __init__(
@@ -55,6 +58,7 @@ class EditingModule(L.LightningModule):
         config: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
+        _check_agreement(objective, sampler, denoiser)
         self.conditioner = conditioner
         self.denoiser = denoiser
         self.autoencoder = autoencoder.requires_grad_(False)
@@ -80,7 +84,7 @@ class EditingModule(L.LightningModule):
     def training_step(self, batch: PairBatch, batch_idx: int) -> dict[str, Tensor]:
         """Weighted sum of the losses (MGIE eq. 6: instruction loss + 0.5 x editing loss)."""
         losses = self(batch)
-        total = sum((self.stage.loss_weights.get(name, 0.0) * loss for name, loss in losses.items()), torch.zeros(()))
+        total = self.stage.total(losses)
         self.log_dict({f"train/{name}": loss.detach() for name, loss in losses.items()}, batch_size=len(batch))
         self.log("train/loss", total.detach(), prog_bar=True, batch_size=len(batch))
         return {"loss": total, **{name: loss.detach() for name, loss in losses.items()}}
@@ -126,10 +130,19 @@ class EditingModule(L.LightningModule):
         )
         return self.autoencoder.decode(latents), condition
 
+    def setup(self, stage: str) -> None:
+        """Freeze what the stage does not train; DDP takes note of it before it asks for optimizers."""
+        if stage == "fit":
+            self.parameter_groups()
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """The stage's optimizer groups over conditioner and denoiser; everything else is frozen."""
+        return self.stage.parameter_groups(nn.ModuleDict({"conditioner": self.conditioner, "denoiser": self.denoiser}))
+
     def configure_optimizers(self) -> Any:
         """An optimizer over the stage's parameter groups, and its schedule."""
         stage = self.stage
-        optimizer = self.optimizer_factory(stage.parameter_groups(self))
+        optimizer = self.optimizer_factory(self.parameter_groups())
         if stage.decay == "constant" and not stage.warmup_steps:
             return optimizer
         steps = stage.max_steps if stage.max_steps > 0 else int(self.trainer.estimated_stepping_batches)
@@ -140,3 +153,26 @@ class EditingModule(L.LightningModule):
         """Keep the configuration and the stage, so that the file alone can be reopened."""
         checkpoint["config"] = self.config
         checkpoint["stage"] = self.stage.name
+
+
+_SCHEDULE_KEYS = ("num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "rescale_betas_zero_snr", "shift")
+
+
+def _check_agreement(objective: Objective, sampler: Sampler, denoiser: Denoiser) -> None:
+    """Sampling must undo what training does, or it yields noise without any error."""
+    taught, asked = objective.scheduler.config, sampler.scheduler.config
+    expected = asked.get("prediction_type", "flow")
+    if expected != objective.prediction_type:
+        raise ValueError(
+            f"the objective teaches {objective.prediction_type!r} but the sampler's {type(sampler.scheduler).__name__} "
+            f"expects {expected!r}; give both the same prediction_type"
+        )
+    differing = [key for key in _SCHEDULE_KEYS if key in taught and key in asked and taught[key] != asked[key]]
+    if differing:
+        pairs = ", ".join(f"{key} {taught[key]!r} / {asked[key]!r}" for key in differing)
+        raise ValueError(f"objective / sampler have different noise schedules: {pairs}; make them equal")
+    if denoiser.residual and objective.prediction_type != "sample":
+        raise ValueError(
+            f"residual={denoiser.residual} adds the original to a prediction of {objective.prediction_type!r}; "
+            "use the sample objective or residual 0"
+        )

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
 
+import torch
 from diffusers.optimization import get_scheduler
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
@@ -30,10 +31,24 @@ class Stage:
 
     name: str = "joint"
     loss_weights: Mapping[str, float] = field(default_factory=lambda: {"editing_loss": 1.0})
-    trainable: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: {"*": {}})
+    trainable: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: {"denoiser.*": {}})
     max_steps: int = -1
     warmup_steps: int = 0
     decay: str = "constant"
+
+    def total(self, losses: Mapping[str, Tensor]) -> Tensor:
+        """The weighted sum of the losses (MGIE eq. 6: instruction loss + 0.5 x editing loss).
+
+        Raises:
+            ValueError: a weight for a loss that is not there, or no loss that has a weight.
+        """
+        weights = {name: weight for name, weight in self.loss_weights.items() if weight}
+        if not weights or not weights.keys() <= losses.keys():
+            raise ValueError(
+                f"stage {self.name!r} trains on {', '.join(weights) or 'no loss at all'} but the losses are "
+                f"{', '.join(losses) or 'none'}; correct the stage's loss_weights, or the conditioner that lacks a loss"
+            )
+        return torch.stack([weight * losses[name] for name, weight in weights.items()]).sum()
 
     def parameter_groups(self, module: nn.Module) -> list[dict[str, Any]]:
         """Freeze what does not match, and return the optimizer's groups, one for each pattern.
