@@ -1,0 +1,27 @@
+"""What an edit is measured by: torchmetrics subclasses that keep one value a picture, and intervals over those values.
+
+A new metric is one file with an `EditMetric`. Running editors, tables and pages belong in `evaluation`.
+"""
+
+from ip2p_lightning.metrics.base import EditMetric
+from ip2p_lightning.metrics.bootstrap import Interval, bootstrap_interval
+from ip2p_lightning.metrics.copying import CopyRate, ErrorHalved, NearerThanInput, RelativeError
+from ip2p_lightning.metrics.pixels import L1, L2
+from ip2p_lightning.metrics.regions import ChangedRegionError, KeptRegionError
+from ip2p_lightning.metrics.structure import PSNR, SSIM
+
+__all__ = [
+    "L1",
+    "L2",
+    "PSNR",
+    "SSIM",
+    "ChangedRegionError",
+    "CopyRate",
+    "EditMetric",
+    "ErrorHalved",
+    "Interval",
+    "KeptRegionError",
+    "NearerThanInput",
+    "RelativeError",
+    "bootstrap_interval",
+]
