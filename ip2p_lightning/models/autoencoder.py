@@ -1,0 +1,103 @@
+"""What the method sees of an autoencoder: pictures to scaled latents and back.
+
+InstructPix2Pix diffuses posterior SAMPLES times the scaling factor, but conditions on the posterior MODE without that
+factor; its author calls this an oversight, yet every released checkpoint needs it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderKL
+from torch import Tensor, nn
+
+
+class Autoencoder(nn.Module):
+    """A frozen autoencoder with the surface of diffusers' VAEs (`AutoencoderKL`, `AutoencoderTiny`, our own).
+
+    Args:
+        vae: `encode(x)` gives `latent_dist` or `latents`, `decode(z)` gives `sample`; `config` has
+            `latent_channels`, `block_out_channels` and `scaling_factor`.
+        scale_original: also scale the conditioning latents, for models trained from nothing; released
+            InstructPix2Pix and MGIE checkpoints need False.
+    """
+
+    def __init__(self, vae: nn.Module, scale_original: bool = False) -> None:
+        super().__init__()
+        self.vae = vae.requires_grad_(False).eval()
+        self.scale_original = scale_original
+
+    @property
+    def channels(self) -> int:
+        """C of the latents."""
+        return self.vae.config.latent_channels
+
+    @property
+    def factor(self) -> int:
+        """Pixels a latent cell covers, per side."""
+        return 2 ** (len(self.vae.config.block_out_channels) - 1)
+
+    def encode_edited(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Pictures [B, 3, H, W] in [-1, 1] to scaled samples of the posterior [B, C, H / factor, W / factor].
+
+        Raises:
+            ValueError: sides that are no multiples of the factor.
+        """
+        output = self._encode(images)
+        return self._scaled(output.latent_dist.sample(generator) if hasattr(output, "latent_dist") else output.latents)
+
+    def encode_original(self, images: Tensor) -> Tensor:
+        """Pictures [B, 3, H, W] in [-1, 1] to modes of the posterior, scaled only if `scale_original`.
+
+        Raises:
+            ValueError: sides that are no multiples of the factor.
+        """
+        output = self._encode(images)
+        latents = output.latent_dist.mode() if hasattr(output, "latent_dist") else output.latents
+        return self._scaled(latents) if self.scale_original else latents
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """Scaled latents [B, C, h, w] to pictures in [-1, 1]."""
+        return self.vae.decode(latents / self.vae.config.scaling_factor + self._shift).sample.clamp(-1, 1)
+
+    def train(self, mode: bool = True) -> Autoencoder:
+        """Stay in evaluation mode: the autoencoder is frozen."""
+        return super().train(False)
+
+    @property
+    def _shift(self) -> float:
+        return self.vae.config.get("shift_factor") or 0.0
+
+    def _scaled(self, latents: Tensor) -> Tensor:
+        return (latents - self._shift) * self.vae.config.scaling_factor
+
+    def _encode(self, images: Tensor) -> object:
+        height, width = images.shape[-2:]
+        if height % self.factor or width % self.factor:
+            raise ValueError(
+                f"pictures of {width}x{height} (width x height) do not fit an autoencoder of factor {self.factor}; "
+                f"resize or crop both sides to multiples of {self.factor}"
+            )
+        return self.vae.encode(images)
+
+
+def load_autoencoder_kl(weights: str | Path | None, subfolder: str = "vae") -> AutoencoderKL:
+    """Stable Diffusion's autoencoder.
+
+    Args:
+        weights: hub name or folder; None builds Stable Diffusion 1.5's architecture (83,653,863 parameters) without
+            its weights, for the meta device.
+        subfolder: where in it the autoencoder lies.
+    """
+    if weights is not None:
+        return AutoencoderKL.from_pretrained(weights, subfolder=subfolder)
+    return AutoencoderKL(
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        block_out_channels=(128, 256, 512, 512),
+        layers_per_block=2,
+        latent_channels=4,
+        sample_size=512,
+        scaling_factor=0.18215,
+    )

@@ -1,0 +1,150 @@
+"""A closed-form autoencoder: principal components of picture patches.
+
+For the embedded world, where a trained autoencoder would eat the training budget: fitted in seconds, exact when it
+keeps every component, linear, and its latents have the spread that diffusion expects.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from diffusers.configuration_utils import ConfigMixin, register_to_config
+from diffusers.models.autoencoders.vae import DecoderOutput
+from diffusers.models.modeling_outputs import AutoencoderKLOutput
+from diffusers.models.modeling_utils import ModelMixin
+from torch import Tensor, nn
+
+from ip2p_lightning.models.point_posterior import PointPosterior
+
+if TYPE_CHECKING:
+    from ip2p_lightning.data.sources import PairSource
+
+
+class PatchPCA(ModelMixin, ConfigMixin):
+    """Each patch of p x p pixels becomes one latent cell with the patch's leading principal components.
+
+    The components are orthonormal and not whitened; one common scale gives the first of them unit spread, so later
+    ones carry less, as they matter less. Before `fit` the components are those of the discrete cosine transform,
+    which the principal components of natural pictures come close to.
+
+    Args:
+        patch_size: p, a power of two; also the factor between pictures and latents.
+        latent_channels: components kept, at most 3 p^2.
+        block_out_channels: set by the class; log2(p) + 1 entries, from which diffusers derives the factor.
+        scaling_factor: left at 1, since the scale is part of the codec.
+
+    Raises:
+        ValueError: a patch size that is no power of two, or more components than a patch has numbers.
+    """
+
+    @register_to_config
+    def __init__(
+        self,
+        patch_size: int = 8,
+        latent_channels: int = 64,
+        block_out_channels: tuple[int, ...] | None = None,
+        scaling_factor: float = 1.0,
+    ) -> None:
+        super().__init__()
+        numbers = 3 * patch_size**2
+        if patch_size < 1 or patch_size & (patch_size - 1):
+            raise ValueError(f"patch_size must be a power of two, got {patch_size}")
+        if not 1 <= latent_channels <= numbers:
+            raise ValueError(
+                f"latent_channels must lie in 1..{numbers} (3 x {patch_size}^2), got {latent_channels}; "
+                "keep fewer components or use a larger patch"
+            )
+        self.register_to_config(block_out_channels=(latent_channels,) * (int(math.log2(patch_size)) + 1))
+        self.mean = nn.Buffer(torch.zeros(numbers))
+        self.basis = nn.Buffer(_cosine_basis(patch_size)[:latent_channels].clone())
+        self.scale = nn.Buffer(torch.ones(()) / math.sqrt(numbers))
+
+    @torch.no_grad()
+    def fit(self, images: Tensor) -> PatchPCA:
+        """Set the components to those of the pictures' patches.
+
+        Args:
+            images: float [B, 3, H, W] in [-1, 1], sides multiples of the patch size.
+
+        Returns:
+            Itself.
+
+        Raises:
+            ValueError: fewer patches than components, or pictures of one colour.
+        """
+        patches = self._patches(images).movedim(1, -1).flatten(0, 2).double()
+        components = self.config.latent_channels
+        if len(patches) <= components:
+            raise ValueError(f"{len(patches)} patches cannot give {components} components; fit on more pictures")
+        mean = patches.mean(0)
+        variances, vectors = torch.linalg.eigh((patches - mean).T @ (patches - mean) / len(patches))
+        basis = vectors.T.flip(0)[:components]
+        # An eigenvector's sign is arbitrary; this choice makes every machine's codec the same.
+        basis = basis * basis.gather(1, basis.abs().argmax(1, keepdim=True)).sign()
+        spread = variances[-1].clamp(min=0).sqrt()
+        if spread < 1e-6:
+            raise ValueError("the pictures are all of one colour, which leaves nothing to fit; pass varied pictures")
+        self.mean.copy_(mean)
+        self.basis.copy_(basis)
+        self.scale.copy_(1 / spread)
+        return self
+
+    def encode(self, x: Tensor, return_dict: bool = True) -> AutoencoderKLOutput | tuple[PointPosterior]:
+        """Pictures [B, 3, H, W] to latents [B, C, H / p, W / p].
+
+        Raises:
+            ValueError: sides that are no multiples of the patch size.
+        """
+        centred = self._patches(x) - self.mean[:, None, None]
+        posterior = PointPosterior(F.conv2d(centred, (self.basis * self.scale)[:, :, None, None]))
+        return AutoencoderKLOutput(latent_dist=posterior) if return_dict else (posterior,)
+
+    def decode(self, z: Tensor, return_dict: bool = True) -> DecoderOutput | tuple[Tensor]:
+        """Latents [B, C, h, w] to pictures [B, 3, p h, p w]."""
+        patches = F.conv2d(z, (self.basis / self.scale).T[:, :, None, None], self.mean)
+        sample = F.pixel_shuffle(patches, self.config.patch_size)
+        return DecoderOutput(sample=sample) if return_dict else (sample,)
+
+    def _patches(self, images: Tensor) -> Tensor:
+        """[B, 3, H, W] to [B, 3 p^2, H / p, W / p]."""
+        patch = self.config.patch_size
+        if images.shape[-2] % patch or images.shape[-1] % patch:
+            raise ValueError(
+                f"pictures of {images.shape[-1]}x{images.shape[-2]} (width x height) cannot be cut into patches of "
+                f"{patch} pixels; resize or crop to multiples of {patch}"
+            )
+        return F.pixel_unshuffle(images, patch)
+
+
+def fitted_patch_pca(sources: Sequence[PairSource], patch_size: int = 8, latent_channels: int = 64) -> PatchPCA:
+    """A codec fitted on every picture, before and after, of some sources.
+
+    Args:
+        sources: small pair sources whose pictures all have one size (some hundred pictures do).
+        patch_size: see `PatchPCA`.
+        latent_channels: see `PatchPCA`.
+    """
+    images = []
+    for source in sources:
+        pairs = [source[index] for index in range(len(source))]
+        stack = np.stack([np.asarray(image) for pair in pairs for image in (pair.original_image, pair.edited_image)])
+        images.append(torch.from_numpy(stack).movedim(-1, 1).float() / 127.5 - 1)
+    return PatchPCA(patch_size, latent_channels).fit(torch.cat(images))
+
+
+def _cosine_basis(patch: int) -> Tensor:
+    """Orthonormal [3 p^2, 3 p^2]: products of cosines in both directions and of three colour axes, low to high."""
+    position = torch.arange(patch) + 0.5
+    waves = torch.cos(math.pi / patch * torch.arange(patch)[:, None] * position) * math.sqrt(2 / patch)
+    waves[0] = 1 / math.sqrt(patch)
+    colours = torch.tensor([[1.0, 1.0, 1.0], [1.0, 0.0, -1.0], [1.0, -2.0, 1.0]])
+    colours = colours / colours.norm(dim=1, keepdim=True)
+    # Rows (frequency y, frequency x, colour axis), columns (channel, y, x) as `pixel_unshuffle` orders them.
+    basis = torch.einsum("iy,jx,kc->ijkcyx", waves, waves, colours).reshape(3 * patch**2, 3 * patch**2)
+    frequency = (torch.arange(patch)[:, None] + torch.arange(patch)).flatten().repeat_interleave(3)
+    return basis[frequency.argsort(stable=True)]

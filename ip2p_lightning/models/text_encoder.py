@@ -1,0 +1,59 @@
+"""CLIP's text encoder: the pretrained one, or a small one to be trained from nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from transformers import CLIPTextConfig, CLIPTextModel, PreTrainedTokenizerBase
+
+
+def build_text_encoder(
+    tokenizer: PreTrainedTokenizerBase,
+    hidden_size: int = 128,
+    layers: int = 2,
+    heads: int = 4,
+    max_length: int = 24,
+) -> CLIPTextModel:
+    """A randomly initialised encoder.
+
+    Args:
+        tokenizer: gives the vocabulary's size and the special tokens' ids.
+        hidden_size: D of the states; a multiple of `heads`.
+        layers: transformer blocks, each with a feed-forward part of four times the width.
+        heads: attention heads.
+        max_length: longest text in tokens.
+    """
+    config = CLIPTextConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=hidden_size,
+        intermediate_size=4 * hidden_size,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        max_position_embeddings=max_length,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    return CLIPTextModel(config)
+
+
+def load_text_encoder(weights: str | Path | None, subfolder: str = "text_encoder") -> CLIPTextModel:
+    """Stable Diffusion 1.5's text encoder, CLIP ViT-L/14's.
+
+    Args:
+        weights: hub name or folder; None builds the same architecture (123,060,480 parameters) without its weights,
+            for the meta device.
+        subfolder: where in it the encoder lies.
+    """
+    if weights is not None:
+        return CLIPTextModel.from_pretrained(weights, subfolder=subfolder)
+    return CLIPTextModel(
+        CLIPTextConfig(
+            vocab_size=49408,
+            hidden_size=768,
+            intermediate_size=3072,
+            num_hidden_layers=12,
+            num_attention_heads=12,
+            max_position_embeddings=77,
+        )
+    )
