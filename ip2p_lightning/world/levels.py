@@ -68,11 +68,16 @@ def balloon_slot(main: Thing) -> str:
     return "left" if main.slot == "right" else "right"
 
 
+def balloon_colours(level: Level) -> list[str]:
+    """Paints of balloons: all but white, which is lost before clouds."""
+    return [colour for colour in level.colours if colour != "white"]
+
+
 def _sample_simple(level: Level, rng: Random) -> Scene:
     main = Thing(rng.choice(level.main), rng.choice(level.colours), rng.choice(SLOTS))
     things = (main,)
     if rng.random() < 0.4:
-        things = (main, Thing("balloon", rng.choice(level.colours), balloon_slot(main)))
+        things = (main, Thing("balloon", rng.choice(balloon_colours(level)), balloon_slot(main)))
     return Scene(
         time=rng.choice(level.times),
         season=rng.choice(level.seasons),

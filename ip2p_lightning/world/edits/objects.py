@@ -6,7 +6,7 @@ from dataclasses import replace
 from random import Random
 
 from ip2p_lightning.world.edits.change import Change, edit
-from ip2p_lightning.world.levels import Level, balloon_slot
+from ip2p_lightning.world.levels import Level, balloon_colours, balloon_slot
 from ip2p_lightning.world.phrases import PLACE, a, noun, placed, some, the
 from ip2p_lightning.world.scene import Scene, Thing
 
@@ -57,7 +57,7 @@ def add(scene: Scene, level: Level, rng: Random) -> Change | None:
     """Let a balloon fly in the free side of the sky."""
     if len(scene.things) > 1:
         return None
-    new = Thing("balloon", rng.choice(level.colours), balloon_slot(scene.things[0]))
+    new = Thing("balloon", rng.choice(balloon_colours(level)), balloon_slot(scene.things[0]))
     phrases = (
         "add {new}",
         "add {new} to the sky",

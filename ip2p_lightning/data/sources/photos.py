@@ -1,0 +1,163 @@
+"""Edit pairs from any folder of photographs: crops, the operations of photo editing and other media."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
+from random import Random
+
+import numpy as np
+from PIL import Image
+
+from ip2p_lightning.data.images import open_image
+from ip2p_lightning.data.pair import EditPair
+from ip2p_lightning.world.levels import SPLITS
+from ip2p_lightning.world.picture_edits import PICTURE_EDITS, PictureEdit
+
+SAMPLES: dict[str, tuple[str, str]] = {
+    "astronaut.png": ("train", "a smiling astronaut in an orange suit"),
+    "brick.png": ("train", "a pavement of bricks"),
+    "camera.png": ("train", "a man behind a camera on a lawn"),
+    "coins.png": ("train", "old coins in rows"),
+    "motorcycle_left.png": ("train", "a red motorcycle in a garage"),
+    "coffee.png": ("validation", "a cup of coffee on a wooden table"),
+    "chelsea.png": ("test", "the face of a cat"),
+    "rocket.jpg": ("test", "a rocket on a launch pad at dusk"),
+}
+"""The photographs inside the scikit-image package: split and caption."""
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+_TRIES = 12
+_LEAST_CHANGE = 9.0
+
+
+class PhotoSource:
+    """Pairs of a random square crop of a photograph and the same crop edited.
+
+    Pair ``index`` depends on (folder, split, seed, index) alone. A photograph belongs to one split, with all its crops.
+    The caption of ``picture.jpg`` is read from ``picture.txt`` where there is one.
+
+    Args:
+        count: number of pairs, at least 1.
+        folder: folder of photographs (searched with its subfolders), at least three; None takes the photographs inside
+            the scikit-image package.
+        size: side of the square pictures in pixels.
+        seed: another seed gives other pairs.
+        kinds: keys of `picture_edits.PICTURE_EDITS` to draw from, all if None.
+        split: "train", "validation" (about 10 % of a folder's photographs) or "test" (about 20 %).
+
+    Raises:
+        FileNotFoundError: the folder does not exist or holds no photographs.
+        ValueError: unknown kinds or split, or too few photographs to split.
+    """
+
+    name = "photos"
+
+    def __init__(
+        self,
+        count: int,
+        folder: str | Path | None = None,
+        size: int = 64,
+        seed: int = 0,
+        kinds: Sequence[str] | None = None,
+        split: str = "train",
+    ) -> None:
+        if count < 1:
+            raise ValueError(f"count is {count}; a source needs at least one pair")
+        if split not in SPLITS:
+            raise ValueError(f"split {split!r} does not exist; choose one of {SPLITS}")
+        self.count, self.size, self.seed, self.split = count, size, seed, split
+        self.kinds = tuple(kinds) if kinds is not None else tuple(PICTURE_EDITS)
+        unknown = sorted(set(self.kinds) - set(PICTURE_EDITS))
+        if unknown or not self.kinds:
+            raise ValueError(f"kinds {unknown} are not picture edits; choose from {sorted(PICTURE_EDITS)}")
+        self.licence = "see the folder" if folder else "public domain, CC0 and CC BY (scikit-image data/README.txt)"
+        self.photographs = sample_photographs(split) if folder is None else folder_photographs(Path(folder), split)
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> EditPair:
+        if not 0 <= index < self.count:
+            raise IndexError(f"pair {index} of a photo source with {self.count} pairs")
+        rng = Random(f"photos/{self.split}/{self.seed}/{index}")
+        kind = rng.choice(self.kinds)
+        for attempt in range(2 * _TRIES):
+            if attempt >= _TRIES:  # nothing of this kind shows in these photographs (saturation in grey ones)
+                kind = rng.choice(self.kinds)
+            path, caption = rng.choice(self.photographs)
+            box = _square(rng)
+            edit = rng.choice(PICTURE_EDITS[kind])
+            if _visible(edit, _crop(path, box, 48)):
+                break
+        original, edited = edit.apply(_crop(path, box, self.size))
+        return EditPair(
+            id=f"photos-{self.split}-{self.seed}-{index}",
+            original_image=original,
+            edited_image=edited,
+            instruction=edit.instruction(rng),
+            expressive_instruction=edit.look.format(what=caption),
+            original_caption=edit.prepared_look.format(what=caption),
+            edited_caption=edit.look.format(what=caption),
+            kind=kind,
+            group=path.stem,
+            mask=Image.new("L", original.size, 255),
+        )
+
+    def fingerprint(self) -> str:
+        """Hash of the settings and of the photographs' names and sizes."""
+        files = [(path.name, path.stat().st_size, caption) for path, caption in self.photographs]
+        settings = (self.count, self.size, self.seed, self.kinds, self.split, files)
+        return hashlib.sha256(repr(settings).encode()).hexdigest()[:16]
+
+
+def sample_photographs(split: str) -> list[tuple[Path, str]]:
+    """Path and caption of scikit-image's own photographs of a split; raises FileNotFoundError without the package."""
+    spec = find_spec("skimage")
+    if spec is None or spec.origin is None:
+        raise FileNotFoundError("the default photographs are those of scikit-image: install it, or name a folder")
+    data = Path(spec.origin).parent / "data"
+    return [(data / name, caption) for name, (part, caption) in SAMPLES.items() if part == split]
+
+
+def folder_photographs(folder: Path, split: str) -> list[tuple[Path, str]]:
+    """Path and caption of a folder's photographs of a split, chosen by a hash of their names."""
+    if not folder.is_dir():
+        raise FileNotFoundError(f"folder of photographs {str(folder)!r} does not exist")
+    paths = [path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES]
+    if not paths:
+        raise FileNotFoundError(f"folder {str(folder)!r} holds no photographs ({', '.join(SUFFIXES)})")
+    if len(paths) < len(SPLITS):
+        raise ValueError(f"folder {str(folder)!r} holds {len(paths)} photographs; each of {SPLITS} needs one")
+    paths.sort(key=lambda path: hashlib.sha256(path.relative_to(folder).as_posix().encode()).digest())
+    test, validation = max(1, round(0.2 * len(paths))), max(1, round(0.1 * len(paths)))
+    parts = {"test": paths[:test], "validation": paths[test : test + validation], "train": paths[test + validation :]}
+    return [(path, _caption(path)) for path in parts[split]]
+
+
+def _caption(path: Path) -> str:
+    sidecar = path.with_suffix(".txt")
+    return sidecar.read_text(encoding="utf-8").strip() if sidecar.is_file() else "the scene"
+
+
+def _square(rng: Random) -> tuple[float, float, float]:
+    """Left, top and side of a square as shares: left and top of the free room, side of the shorter side."""
+    return rng.random(), rng.random(), rng.uniform(0.55, 1.0)
+
+
+def _crop(path: Path, square: tuple[float, float, float], size: int) -> Image.Image:
+    photograph = _photograph(path)
+    side = square[2] * min(photograph.size)
+    left, top = square[0] * (photograph.width - side), square[1] * (photograph.height - side)
+    return photograph.resize((size, size), Image.Resampling.LANCZOS, box=(left, top, left + side, top + side))
+
+
+_photograph = lru_cache(maxsize=16)(open_image)
+
+
+def _visible(edit: PictureEdit, thumbnail: Image.Image) -> bool:
+    before, after = (np.asarray(image, np.float32) for image in edit.apply(thumbnail))
+    return float(np.abs(before - after).mean()) >= _LEAST_CHANGE
