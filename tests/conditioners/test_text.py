@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
+from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionInstructPix2PixPipeline, UNet2DConditionModel
 
 from ip2p_lightning.conditioners.text import TextConditioner
 from ip2p_lightning.models.text_encoder import build_text_encoder
@@ -34,22 +37,15 @@ def test_null_condition_is_the_empty_text(tokenizer, encoder):
 
 
 def test_stable_diffusion_s_pipeline_would_use_the_same_states(tokenizer, encoder):
-    from diffusers import (
-        AutoencoderKL,
-        DDIMScheduler,
-        StableDiffusionInstructPix2PixPipeline,
-        UNet2DConditionModel,
-    )
-
     unet = UNet2DConditionModel(
-        sample_size=8,
-        in_channels=8,
-        out_channels=4,
-        block_out_channels=(8, 8),
+        down_block_types=("DownBlock2D",),
+        up_block_types=("UpBlock2D",),
+        block_out_channels=(8,),
         norm_num_groups=4,
         cross_attention_dim=32,
-        attention_head_dim=4,
+        in_channels=8,
     )
+    tokenizer = copy.deepcopy(tokenizer)
     tokenizer.model_max_length = 20
     pipeline = StableDiffusionInstructPix2PixPipeline(
         vae=AutoencoderKL(block_out_channels=(8,), norm_num_groups=4),
