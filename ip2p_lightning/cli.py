@@ -1,0 +1,109 @@
+"""The `ip2p` command: finds the job, lets Hydra compose its configuration, and turns errors into one screen.
+
+Nothing heavy is imported before a job is known, so that help and completion answer at once.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+HYDRA_HELP = {"--hydra-help", "--info", "--version", "--cfg", "-c", "--shell-completion", "-sc"}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run `ip2p` with `arguments` (default: the command line's).
+
+    Returns:
+        The exit code: 0, or 2 after an error that the message tells how to mend.
+    """
+    from ip2p_lightning.jobs import guide
+
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words[:1] == ["--complete"]:
+        from ip2p_lightning.jobs import completion
+
+        return completion.answer()
+    if words[:1] == ["--completion"]:
+        from ip2p_lightning.jobs import completion
+
+        return completion.script(words[1:])
+    if words == ["--version"]:
+        from ip2p_lightning import __version__
+
+        print(f"ip2p {__version__}")
+        return 0
+    if not words or words[0] in {"-h", "--help", "help"}:
+        print(guide.overview())
+        return 0
+    if words[0] not in guide.JOBS:
+        print(guide.unknown_job(words[0]), file=sys.stderr)
+        return 2
+    job, rest = words[0], words[1:]
+    if {"-h", "--help"} & set(rest):
+        print(guide.job_help(job))
+        return 0
+    return run_job(job, rest)
+
+
+def run_job(job: str, words: Sequence[str]) -> int:
+    """Hand `words` to Hydra for `job`; errors that the user can mend end in a message and exit code 2."""
+    from ip2p_lightning.jobs import messages
+
+    overrides = [word for word in words if word != "--debug"]
+    debug = "--debug" in words or os.environ.get("HYDRA_FULL_ERROR") == "1"
+    try:
+        _hydra(job, _sub_command(job, overrides))
+    except Exception as error:
+        if debug:
+            raise
+        message = messages.explain(error, job, overrides)
+        if message is None:
+            raise
+        print(f"ip2p {job}: {message}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _sub_command(job: str, overrides: list[str]) -> list[str]:
+    """`ip2p data render size=64` means `command=render size=64`."""
+    from ip2p_lightning.jobs.guide import JOBS
+
+    commands = JOBS[job].commands
+    if not commands:
+        return overrides
+    if overrides and overrides[0] in commands:
+        return [f"command={overrides[0]}", *overrides[1:]]
+    if any(word.startswith("command=") for word in overrides) or any(word in HYDRA_HELP for word in overrides):
+        return overrides
+    got = f"not {overrides[0]!r}" if overrides and "=" not in overrides[0] else "which is missing"
+    raise ValueError(f"the word after `ip2p {job}` must be one of {', '.join(commands)}, {got}")
+
+
+def _hydra(job: str, overrides: Sequence[str]) -> None:
+    """Compose and run `job`. Hydra reads `sys.argv`; the job sees the real one, with which DDP starts its ranks."""
+    import hydra
+
+    from ip2p_lightning.config import config_dir
+
+    real = list(sys.argv)
+
+    def task(config: DictConfig) -> object:
+        sys.argv = real
+        run: Callable[[DictConfig], object] = importlib.import_module(f"ip2p_lightning.jobs.{job}").run
+        return run(config)
+
+    before = os.environ.get("HYDRA_FULL_ERROR", "0")
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing and exiting, so that we can explain
+    sys.argv = [real[0], f"hydra.job.name={job}", *overrides]
+    try:
+        hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=job)(task)()
+    finally:
+        sys.argv = real
+        os.environ["HYDRA_FULL_ERROR"] = before

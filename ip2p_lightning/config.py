@@ -1,0 +1,103 @@
+"""Where the configuration tree is, and how composed or stored configurations become objects."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import hydra
+from omegaconf import DictConfig, OmegaConf
+
+_PACKAGE = Path(__file__).resolve().parent
+
+# What a configuration out of a checkpoint may build: networks, processors, schedulers and optimizers. Each alternative
+# ends in a class name or a named constructor, so that no helper function of those libraries can be called.
+_TRUSTED = re.compile(
+    r"ip2p_lightning\.(conditioners|diffusion|methods|models|world)\.[\w.]+"
+    r"|torch\.optim\.(\w+\.)?[A-Z]\w*"
+    r"|diffusers\.((models|schedulers)\.([\w]+\.)*)?[A-Z]\w*(\.from_(pretrained|config))?"
+    r"|transformers\.(models\.([\w]+\.)*)?[A-Z]\w*(\.from_pretrained)?"
+)
+# Arguments with which those constructors would run code or unpickle files that come with the weights.
+_UNSAFE_ARGUMENTS = {
+    "trust_remote_code": True,
+    "weights_only": False,
+    "use_safetensors": False,
+    "custom_pipeline": ...,
+}
+
+
+def config_dir() -> Path:
+    """The folder of the configuration tree: `conf/` of a checkout, or the copy inside an installed wheel."""
+    packaged = _PACKAGE / "conf"
+    return packaged if packaged.is_dir() else _PACKAGE.parent / "conf"
+
+
+def compose(job: str, overrides: Sequence[str] = (), folder: Path | str | None = None) -> DictConfig:
+    """Compose a job's configuration as the command line does, for use from Python.
+
+    Args:
+        job: "train", "evaluate", "edit" or "data".
+        overrides: as after `ip2p <job>`, e.g. ["experiment=ip2p/tiny", "seed=1"].
+        folder: configuration tree to use instead of `config_dir()`.
+    """
+    with hydra.initialize_config_dir(str(Path(folder or config_dir()).resolve()), version_base="1.3", job_name=job):
+        return hydra.compose(job, overrides=list(overrides))
+
+
+def plain(config: Any) -> Any:
+    """The configuration with interpolations resolved, as dicts, lists and scalars (for loggers and checkpoints)."""
+    return OmegaConf.to_container(config, resolve=True) if OmegaConf.is_config(config) else config
+
+
+def build(config: Any, **arguments: Any) -> Any:
+    """Instantiate a composed configuration; objects get plain dicts and lists, never OmegaConf's.
+
+    Args:
+        config: a node with `_target_`, or a mapping or list of such nodes.
+        arguments: ready objects for the outermost target.
+    """
+    return hydra.utils.instantiate(config, _convert_="all", **arguments)
+
+
+def instantiate_trusted(config: Mapping[str, Any], **arguments: Any) -> Any:
+    """Build an object from a configuration that came with a checkpoint, which somebody else may have written.
+
+    Args:
+        config: resolved, with `_target_` keys.
+        arguments: passed to the outermost target beside those in `config`.
+
+    Raises:
+        ValueError: a `_target_` that is not a model, scheduler or optimizer, an argument that would run code, or an
+            interpolation; names the key and the target.
+    """
+    for key, value in _walk(plain(config)):
+        _check_trusted(key, value)
+    return build(OmegaConf.create(dict(config)), **arguments)
+
+
+def _check_trusted(key: str, value: Any) -> None:
+    name = key.rsplit(".", 1)[-1]
+    if isinstance(value, str) and "${" in value:
+        raise ValueError(f"stored configuration: {key} = {value!r} is an interpolation; store resolved values only")
+    if name == "_target_" and not (isinstance(value, str) and _TRUSTED.fullmatch(value)):
+        raise ValueError(
+            f"stored configuration: {key} = {value!r} may not be built from a checkpoint; only ip2p_lightning's own "
+            "parts, torch.optim, and model, tokenizer and scheduler classes of diffusers and transformers may. "
+            "If you trust the file, build the module in Python and load its weights"
+        )
+    if name in _UNSAFE_ARGUMENTS and _UNSAFE_ARGUMENTS[name] in (..., value):
+        raise ValueError(
+            f"stored configuration: {key} = {value!r} could run code that comes with the weights; remove it"
+        )
+
+
+def _walk(node: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+    """Every (dotted key, value) below `node`, containers included."""
+    children = node.items() if isinstance(node, Mapping) else enumerate(node) if isinstance(node, list | tuple) else ()
+    for name, value in children:
+        path = f"{key}.{name}" if key else str(name)
+        yield path, value
+        yield from _walk(value, path)

@@ -1,0 +1,171 @@
+"""What `ip2p --help` and `ip2p <job> --help` print. Reads the configuration tree; imports nothing heavy."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ip2p_lightning.config import config_dir
+
+
+@dataclass(frozen=True)
+class Job:
+    """One job's help.
+
+    Args:
+        summary: what it does, one line.
+        examples: command lines after `ip2p `.
+        commands: words that may follow the job, with what each does.
+        hydra: composes a configuration (else the job takes only what its examples show).
+    """
+
+    summary: str
+    examples: tuple[str, ...]
+    commands: dict[str, str] | None = None
+
+
+JOBS = {
+    "quickstart": Job(
+        "render pairs, train a small model on the CPU, edit held-out pictures, write report.html (10 minutes at most)",
+        ("quickstart", "quickstart minutes=2"),
+    ),
+    "train": Job(
+        "train an editing model on pairs; leaves checkpoints, config.yaml, metrics.csv and pictures in its run folder",
+        (
+            "train experiment=mgie/tiny                         # seconds, random weights: does it run here?",
+            "train experiment=ip2p/world trainer.max_steps=500  # the embedded world, on the CPU",
+            "train experiment=ip2p/world ckpt=auto              # go on with the newest checkpoint of this experiment",
+            "train experiment=ip2p/world logger=wandb           # WANDB_MODE=offline needs no account",
+            "train -m experiment=ip2p/tiny,mgie/tiny seed=1,2   # a grid of runs",
+        ),
+    ),
+    "evaluate": Job(
+        "score a checkpoint on held-out pairs beside copying the input",
+        ("evaluate checkpoint=outputs/ip2p/world/last.ckpt data=world",),
+    ),
+    "edit": Job(
+        "edit a picture or a folder of pictures with a checkpoint or a diffusers folder",
+        (
+            'edit checkpoint=last.ckpt image=photo.jpg instruction="make it winter" output=out.png',
+            "edit checkpoint=last.ckpt image=photos instruction='[make it night,add a boat]' seeds=[0,1] output=edited",
+            'edit checkpoint=exported image=photo.jpg instruction="make it night" text_scale=5 image_scale=1.2',
+        ),
+    ),
+    "data": Job(
+        "render pairs to shards, check them, count them, look at them",
+        (
+            "data render data=world output=data/world count=10000",
+            "data verify folder=data/world",
+            "data stats folder=data/world",
+            "data show folder=data/world output=pairs.png",
+        ),
+        {
+            "render": "write pairs as WebDataset shards with an index",
+            "verify": "check every member against its checksum and decode it",
+            "stats": "counts by kind and split, sizes and texts",
+            "show": "a picture of some pairs with their instructions",
+        },
+    ),
+    "export": Job(
+        "turn a checkpoint into a folder that diffusers' and transformers' from_pretrained load",
+        ("export checkpoint=last.ckpt output=exported",),
+    ),
+}
+
+
+def overview() -> str:
+    """The text of `ip2p --help`."""
+    jobs = [f"  {name:<11} {job.summary}" for name, job in JOBS.items()]
+    examples = [f"  ip2p {job.examples[0].split('#')[0].strip()}" for job in JOBS.values()]
+    return "\n".join(
+        [
+            "usage: ip2p <job> [key=value ...] [hydra flags]",
+            "",
+            "Instruction-based image editing: train InstructPix2Pix, LGIE and MGIE, and edit pictures with the result.",
+            "",
+            "jobs (ip2p <job> --help tells more):",
+            *jobs,
+            "",
+            "examples:",
+            *examples,
+            "",
+            "experiments (ip2p train experiment=<name>):",
+            *_listing(experiments()),
+            "",
+            "Every key=value changes one key of the job's configuration; ip2p <job> --cfg job shows all of it.",
+            'Tab completion in bash: eval "$(ip2p --completion bash)"',
+            "--debug after the job shows the traceback of an error; --version shows the version.",
+        ]
+    )
+
+
+def job_help(name: str) -> str:
+    """The text of `ip2p <job> --help`."""
+    job = JOBS[name]
+    lines = [f"usage: ip2p {name} {'<command> ' if job.commands else ''}[key=value ...] [hydra flags]", "", job.summary]
+    if job.commands:
+        lines += ["", "commands:", *_listing(job.commands)]
+    lines += ["", "examples:", *(f"  ip2p {example}" for example in job.examples)]
+    if keys := primary_keys(name):
+        lines += ["", f"keys of conf/{name}.yaml:", *_listing(keys)]
+    groups = {group: ", ".join(options(group)) for group in primary_groups(name)}
+    if groups:
+        lines += ["", "groups (group=option; a key inside is group.key=value):", *_listing(groups)]
+    lines += [
+        "",
+        "hydra flags: --cfg job (show the composed configuration), -m (a run for each combination of a=1,2 b=x,y),",
+        "  --config-dir DIR (your own experiments beside ours), hydra.run.dir=DIR (where the run goes)",
+    ]
+    return "\n".join(lines)
+
+
+def unknown_job(word: str) -> str:
+    """What to say of a first word that is no job."""
+    close = difflib.get_close_matches(word, JOBS, n=1)
+    hint = f"; did you mean `ip2p {close[0]}`?" if close else ""
+    return f"ip2p: there is no job {word!r}{hint} The jobs are {', '.join(JOBS)}; `ip2p --help` describes them."
+
+
+def experiments(folder: Path | None = None) -> dict[str, str]:
+    """Name -> first comment line of each experiment in the configuration tree."""
+    root = (folder or config_dir()) / "experiment"
+    paths = sorted(root.rglob("*.yaml"))
+    return {path.relative_to(root).with_suffix("").as_posix(): _first_comment(path) for path in paths}
+
+
+def options(group: str) -> list[str]:
+    """The options of a config group."""
+    root = config_dir() / group
+    return sorted(path.relative_to(root).with_suffix("").as_posix() for path in root.rglob("*.yaml"))
+
+
+def primary_groups(job: str) -> list[str]:
+    """The config groups that a job's defaults list names, in its order."""
+    text = _primary(job)
+    names = re.findall(r"^  - (?:optional |override )*/?([a-z_][\w/]*)(?:@[\w.]+)?:", text, flags=re.MULTILINE)
+    return [name for name in dict.fromkeys(names) if (config_dir() / name).is_dir() and not name.startswith("hydra")]
+
+
+def primary_keys(job: str) -> dict[str, str]:
+    """Key -> "value: comment" of the job's own top-level scalars."""
+    rows = re.findall(r"^([a-z]\w*):[ \t]*(\S[^#\n]*)#[ \t]*(.*)$", _primary(job), flags=re.MULTILINE)
+    return {f"{key}={value.strip()}": comment for key, value, comment in rows}
+
+
+def _primary(job: str) -> str:
+    path = config_dir() / f"{job}.yaml"
+    return path.read_text(encoding="utf-8") if path.is_file() else ""
+
+
+def _first_comment(path: Path) -> str:
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return next((line[1:].strip() for line in lines if line.startswith("#") and "@package" not in line), "")
+
+
+def _listing(rows: dict[str, str] | Sequence[tuple[str, str]]) -> list[str]:
+    items = list(rows.items() if isinstance(rows, dict) else rows)
+    width = min(36, max((len(key) for key, _ in items), default=0))
+    return [f"  {key:<{width}}  {text}".rstrip() for key, text in items] or ["  (none)"]

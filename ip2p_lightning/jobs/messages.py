@@ -1,0 +1,135 @@
+"""Errors as one screen: which key, file or value is at fault, and what to write instead."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import re
+from collections.abc import Iterator, Sequence
+from importlib import import_module
+from typing import Any
+
+from hydra.errors import ConfigCompositionException, HydraException, InstantiationException, OverrideParseException
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from ip2p_lightning.config import compose
+
+_MENDABLE = (ValueError, OSError, ImportError, HydraException, OmegaConfBaseException)
+
+
+def explain(error: BaseException, job: str, overrides: Sequence[str]) -> str | None:
+    """The message for an error that the user can mend; None for one that looks like a fault of the program.
+
+    Args:
+        error: what ended the job.
+        job: its name.
+        overrides: the words after it.
+    """
+    if not isinstance(error, _MENDABLE):
+        return None
+    if isinstance(error, OverrideParseException):
+        text = f"{error}\nWrite key=value; quote values with spaces or brackets: 'instruction=\"make it winter\"'."
+    elif isinstance(error, ConfigCompositionException):
+        text = _composition(error, job, overrides)
+    elif isinstance(error, InstantiationException):
+        text = _instantiation(error)
+    elif isinstance(error, OmegaConfBaseException):
+        text = _value(error)
+    else:
+        text = str(error) or repr(error)
+    return f"{text}\n(--debug shows the traceback)"
+
+
+def _composition(error: ConfigCompositionException, job: str, overrides: Sequence[str]) -> str:
+    """An override that names no key, an option that is no file, a mandatory key without a value."""
+    text = str(error)
+    if found := re.search(r"Could not override '([^']+)'", text):
+        key = found.group(1)
+        return f"there is no key {key!r} in the configuration{near(key, job, overrides)}"
+    if found := re.search(r"Could not find '([^']+)'", text):
+        group, _, option = found.group(1).rpartition("/")
+        available = re.findall(r"^\t(\S+)$", text, flags=re.MULTILINE)
+        close = difflib.get_close_matches(option, available, n=3)
+        hint = f"; did you mean {_either(f'{group}={name}' for name in close)}?" if close else ""
+        known = f" Options of {group}: {', '.join(available)}." if available else ""
+        return f"there is no {found.group(1)!r} in the configuration tree{hint}{known}"
+    if found := re.search(r"Could not override '?([\w/@.]+)'?\.?\s*\n?No match in the defaults list", text):
+        return f"there is no config group {found.group(1)!r} in the defaults{near(found.group(1), job, overrides)}"
+    cause = error.__cause__
+    return _value(cause) if isinstance(cause, OmegaConfBaseException) and not text.strip() else text
+
+
+def _instantiation(error: InstantiationException) -> str:
+    """An object that could not be built: its key, and why."""
+    text = str(error)
+    cause = error.__cause__
+    key = _last(re.findall(r"full_key: (\S+)", text))
+    target = _last(re.findall(r"(?:target '|partial\()([\w.]+)", text))
+    where = f"{key or 'the configuration'} ({target})" if target else key or "the configuration"
+    if isinstance(cause, InstantiationException):
+        return _instantiation(cause)
+    if isinstance(cause, TypeError) and "argument" in str(cause):
+        return f"{where}: {cause}{_arguments(target, str(cause))}"
+    if cause is not None:
+        return f"{where}: {cause}" if isinstance(cause, _MENDABLE) else f"{where}: {cause!r}"
+    return text
+
+
+def _value(error: BaseException) -> str:
+    """A missing, mistyped or unresolvable value."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    key = _last(re.findall(r"full_key: (\S+)", str(error)))
+    if lines and "Missing mandatory value" in lines[0]:
+        return f"{key} needs a value: {key}=..."
+    return f"{key}: {lines[0]}" if key and lines else str(error)
+
+
+def near(key: str, job: str, overrides: Sequence[str]) -> str:
+    """A hint at the keys that resemble `key`, or "" if the rest of the command line does not compose."""
+    kept = [word for word in overrides if key not in word and not word.startswith("-")]
+    try:
+        config = compose(job, kept)
+    except Exception:
+        return ""
+    keys = list(_keys(config))
+    wanted = key.lstrip("+~")
+    same_leaf = [known for known in keys if known.rsplit(".", 1)[-1] == wanted.rsplit(".", 1)[-1]]
+    close = difflib.get_close_matches(wanted, keys, n=3, cutoff=0.7)
+    leaf = wanted.rsplit(".", 1)[-1]
+    leaves = [known for known in keys if difflib.SequenceMatcher(None, known.rsplit(".", 1)[-1], leaf).ratio() > 0.8]
+    hints = list(dict.fromkeys([*close, *same_leaf, *leaves]))[:4]
+    return f"; did you mean {_either(hints)}?" if hints else f"; ip2p {job} --cfg job shows every key"
+
+
+def _arguments(target: str | None, text: str) -> str:
+    """The arguments a target does take, for an argument that it does not."""
+    found = re.search(r"unexpected keyword argument '(\w+)'", text)
+    if not found or not target:
+        return ""
+    module, _, name = target.rpartition(".")
+    try:
+        known = [p for p in inspect.signature(getattr(import_module(module), name)).parameters if p != "self"]
+    except (ImportError, AttributeError, TypeError, ValueError):
+        return ""
+    close = difflib.get_close_matches(found.group(1), known, n=2)
+    return f"; did you mean {_either(close)}?" if close else f"; it takes {', '.join(known)}"
+
+
+def _keys(node: Any, prefix: str = "") -> Iterator[str]:
+    """Dotted keys, not descending through interpolations (the method repeats the groups it is made of)."""
+    if not isinstance(node, DictConfig | ListConfig) or node._is_none() or node._is_missing():
+        return
+    for name in node if isinstance(node, DictConfig) else range(len(node)):
+        path = f"{prefix}{name}"
+        yield path
+        if not OmegaConf.is_interpolation(node, name) and not OmegaConf.is_missing(node, name):
+            yield from _keys(node[name], f"{path}.")
+
+
+def _either(words: Sequence[str] | Iterator[str]) -> str:
+    return " or ".join(words)
+
+
+def _last(found: Sequence[str]) -> str | None:
+    return found[-1] if found else None

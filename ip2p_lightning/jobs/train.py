@@ -1,0 +1,179 @@
+"""`ip2p train`: one run of training, stage by stage, in one Lightning trainer."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as L
+import torch
+from lightning.pytorch.loggers import WandbLogger
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
+from omegaconf import DictConfig, OmegaConf
+
+from ip2p_lightning.config import build, plain
+from ip2p_lightning.methods.editing import EditingModule
+from ip2p_lightning.methods.stage import Stage
+
+log = logging.getLogger(__name__)
+
+_PARTS = ("conditioner", "denoiser", "autoencoder")  # what a checkpoint's weights belong to
+
+
+def run(config: DictConfig) -> float | None:
+    """Train, and return the metric named by `optimized_metric` (for sweepers), if any.
+
+    Raises:
+        ValueError: a metric that was never logged.
+    """
+    metrics = train(config).callback_metrics
+    name = config.optimized_metric
+    if name is None:
+        return None
+    if name not in metrics:
+        raise ValueError(f"optimized_metric {name!r} was never logged; these were: {', '.join(sorted(metrics))}")
+    return float(metrics[name])
+
+
+def train(config: DictConfig) -> L.Trainer:
+    """Train as `conf/train.yaml` describes and return the trainer, whose `lightning_module` is the trained module.
+
+    Leaves in `output_dir`: config.yaml (resolved), checkpoints/last.ckpt, metrics, pictures.
+
+    Args:
+        config: composed from conf/train.yaml.
+    """
+    L.seed_everything(config.seed, workers=True, verbose=False)
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    data = build(config.data)
+    module: EditingModule = build(config.method)
+    module.config = plain(config.method)
+    if config.compile:
+        module.denoiser.compile()
+    loggers = list(build(config.logger).values()) if config.logger else []
+    callbacks = list(build(config.callbacks).values()) if config.callbacks else []
+    trainer: L.Trainer = build(config.trainer, callbacks=callbacks, logger=loggers)
+    _record(config, loggers)
+    checkpoint = find_checkpoint(config.ckpt, Path(config.output_dir))
+    begun = _check_resumable(checkpoint, module) if checkpoint else None
+    fit(trainer, module, data, checkpoint, begun)
+    for logger in loggers:
+        if isinstance(logger, WandbLogger):
+            logger.experiment.finish()
+    if trainer.checkpoint_callback and (path := getattr(trainer.checkpoint_callback, "last_model_path", "")):
+        log.info("checkpoint: %s", path)
+    return trainer
+
+
+def fit(
+    trainer: L.Trainer,
+    module: EditingModule,
+    data: L.LightningDataModule,
+    checkpoint: Path | None = None,
+    begun: str | None = None,
+) -> None:
+    """Fit the module's stages one after the other; steps are counted through.
+
+    Args:
+        trainer: its `max_steps`, if positive, bounds all stages together.
+        module: has `stages`.
+        data: pairs.
+        checkpoint: file to resume from.
+        begun: the stage in which it was written; earlier stages are left out.
+
+    Raises:
+        ValueError: a stage without an end before another, nothing at all that ends the run, or an unknown `begun`.
+    """
+    limit = trainer.max_steps
+    ends = _ends(module.stages, limit, endless=trainer.max_epochs == -1 and not _timed(trainer))
+    names = [stage.name for stage in module.stages]
+    if begun is not None and begun not in names:
+        raise ValueError(f"{checkpoint} stopped in stage {begun!r}, but the stages are {', '.join(names)}")
+    first = names.index(begun) if begun is not None else 0
+    for stage, end in list(zip(module.stages, ends, strict=True))[first:]:
+        if len(names) > 1:
+            log.info("stage %s, up to step %s", stage.name, end if end > 0 else "the trainer's end")
+        module.stage = stage
+        trainer.fit_loop.epoch_loop.max_steps = end
+        trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+        checkpoint = None
+        if 0 < limit <= trainer.global_step:
+            break
+
+
+def find_checkpoint(ckpt: str | None, output_dir: Path) -> Path | None:
+    """The file to resume from.
+
+    Args:
+        ckpt: a path; "auto" for the newest `last.ckpt` of this run folder and those beside it; None for none.
+        output_dir: the run folder.
+
+    Raises:
+        FileNotFoundError: a path that is no file.
+    """
+    if ckpt is None:
+        return None
+    if ckpt != "auto":
+        if not Path(ckpt).is_file():
+            raise FileNotFoundError(f"ckpt={ckpt} is no file; give a checkpoint's path, or ckpt=auto for the newest")
+        return Path(ckpt)
+    found = sorted(output_dir.parent.glob("*/checkpoints/last.ckpt"), key=lambda path: path.stat().st_mtime)
+    log.info("resuming from %s", found[-1]) if found else log.info("no run to resume in %s", output_dir.parent)
+    return found[-1] if found else None
+
+
+def _ends(stages: Sequence[Stage], limit: int, endless: bool) -> list[int]:
+    """The global step at which each stage ends; -1 for a last stage that the trainer ends."""
+    ends, total = [], 0
+    for index, stage in enumerate(stages):
+        if stage.max_steps <= 0:
+            if index + 1 < len(stages):
+                raise ValueError(f"stage {stage.name!r} comes before another and needs max_steps above 0")
+            if endless and limit <= 0:
+                raise ValueError(
+                    f"nothing ends stage {stage.name!r}: set its max_steps, trainer.max_steps, trainer.max_epochs or "
+                    "trainer.max_time"
+                )
+            ends.append(limit)
+            break
+        total += stage.max_steps
+        ends.append(min(total, limit) if limit > 0 else total)
+    return ends
+
+
+def _timed(trainer: L.Trainer) -> bool:
+    return any(isinstance(callback, L.callbacks.Timer) for callback in trainer.callbacks)  # type: ignore[attr-defined]
+
+
+def _check_resumable(path: Path, module: EditingModule) -> str | None:
+    """The stage in which a checkpoint was written; raises ValueError if it is of another architecture."""
+    stored: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    before, now = stored.get("config") or {}, module.config or {}
+    for part in _PARTS:
+        if before.get(part) != now.get(part):
+            keys = ", ".join(_differences(before.get(part), now.get(part), part))
+            raise ValueError(
+                f"{path} was trained with another {part}; these differ: {keys}. Resume with the configuration of that "
+                f"run (config.yaml in its folder), or start anew with ckpt=null"
+            )
+    return stored.get("stage")
+
+
+def _differences(before: Any, now: Any, key: str) -> list[str]:
+    if isinstance(before, dict) and isinstance(now, dict):
+        names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
+        return [line for name in names for line in _differences(before.get(name), now.get(name), f"{key}.{name}")]
+    return [f"{key} ({before!r} there, {now!r} here)"]
+
+
+@rank_zero_only
+def _record(config: DictConfig, loggers: Sequence[Any]) -> None:
+    """Keep the configuration in the run folder and with each logger."""
+    folder = Path(config.output_dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    OmegaConf.save(config, folder / "config.yaml", resolve=True)
+    for logger in loggers:
+        logger.log_hyperparams(plain(config))
