@@ -23,6 +23,7 @@ from ip2p_lightning.diffusion.sampling import Sampler
 from ip2p_lightning.methods.stage import Stage
 from ip2p_lightning.models.autoencoder import Autoencoder
 from ip2p_lightning.models.denoiser import Denoiser
+from ip2p_lightning.models.pretrained import Mark, marks, with_pretrained, without_pretrained
 
 OptimizerFactory = Callable[[list[dict[str, Any]]], Optimizer]
 
@@ -69,6 +70,7 @@ class EditingModule(L.LightningModule):
         self.stages = tuple(stages)
         self.stage = self.stages[0]
         self.config = dict(config) if config else None
+        self._marks = marks(self)
 
     def forward(self, batch: PairBatch, generator: torch.Generator | None = None) -> dict[str, Tensor]:
         """The losses of a batch, by name: the conditioner's own, and "editing_loss" if the stage trains on it."""
@@ -150,9 +152,16 @@ class EditingModule(L.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the configuration and the stage, so that the file alone can be reopened."""
+        """Keep configuration and stage, so that the file alone can be reopened; leave out what pretrained folders hold."""
         checkpoint["config"] = self.config
         checkpoint["stage"] = self.stage.name
+        checkpoint["state_dict"], kept = without_pretrained(checkpoint["state_dict"], self._marks)
+        checkpoint["pretrained"] = {name: tuple(mark) for name, mark in kept.items()}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Put back the pretrained weights that were left out."""
+        left_out = {name: Mark(*mark) for name, mark in checkpoint.get("pretrained", {}).items()}
+        checkpoint["state_dict"] = with_pretrained(checkpoint["state_dict"], left_out, self.state_dict())
 
 
 _SCHEDULE_KEYS = ("num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "rescale_betas_zero_snr", "shift")

@@ -47,13 +47,22 @@ class UNetDenoiser(Denoiser):
         network: the UNet; widened in place if it still has C input channels.
         residual: see `Denoiser`.
         gradient_checkpointing: trade a second forward pass for memory.
+
+    Raises:
+        ValueError: a network with neither C nor 2C input channels.
     """
 
     def __init__(
         self, network: UNet2DConditionModel, residual: float = 0.0, gradient_checkpointing: bool = False
     ) -> None:
         super().__init__(residual)
-        self.network = widen(network) if network.config.in_channels == network.config.out_channels else network
+        taken, given = network.config.in_channels, network.config.out_channels
+        if taken not in (given, 2 * given):
+            raise ValueError(
+                f"a UNet with {taken} input and {given} output channels is no denoiser of edits; take one with {given} "
+                f"(it is widened) or {2 * given} input channels"
+            )
+        self.network = widen(network) if taken == given else network
         if gradient_checkpointing:
             network.enable_gradient_checkpointing()
 

@@ -1,0 +1,207 @@
+"""Checkpoints: reopen one from the file alone, or begin a new training from parts of others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from diffusers import DiffusionPipeline
+from torch import Tensor, nn
+
+from ip2p_lightning.config import instantiate_trusted
+from ip2p_lightning.methods.editing import EditingModule
+from ip2p_lightning.models.autoencoder import Autoencoder
+from ip2p_lightning.models.denoiser import Denoiser, UNetDenoiser, widen
+from ip2p_lightning.models.pretrained import Mark, with_pretrained
+
+Weights = Literal["ema", "raw"]
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that cannot be used; the message names the file and what to do."""
+
+
+def load_module(path: str | Path, device: str | torch.device = "cpu", weights: Weights = "ema") -> EditingModule:
+    """Rebuild the module that a checkpoint of `ip2p train` holds, in evaluation mode.
+
+    The file is untrusted: its configuration may build this package's parts and classes of diffusers, transformers and
+    torch.optim alone, and its tensors are read without unpickling code.
+
+    Args:
+        path: the `.ckpt` file.
+        device: where to put the module.
+        weights: "ema" for the moving average where the run kept one, "raw" for what training went on from.
+
+    Raises:
+        FileNotFoundError: no such file.
+        CheckpointError: damaged, no checkpoint of this package, or weights that do not fit its own configuration.
+        ValueError: a configuration that asks for anything else to be built.
+    """
+    checkpoint = read_checkpoint(path)
+    config = checkpoint.get("config")
+    if not isinstance(config, Mapping) or "_target_" not in config:
+        raise CheckpointError(
+            f"{path}: holds no configuration, so what to build is unknown; train with `ip2p train` (or pass "
+            "`config=` to EditingModule), or build the module in Python and call `initialise`"
+        )
+    with torch.random.fork_rng(devices=[]):  # building must not disturb the caller's random numbers
+        module = instantiate_trusted(_without_sources(config))
+    if not isinstance(module, EditingModule):
+        raise CheckpointError(
+            f"{path}: holds a {type(module).__name__}, not an EditingModule; open it with its own code"
+        )
+    state = with_pretrained(_state(checkpoint, weights), _left_out(checkpoint), module.state_dict())
+    load_strictly(module, state, origin=str(path))
+    module.config = dict(config)
+    module.stage = next((stage for stage in module.stages if stage.name == checkpoint.get("stage")), module.stage)
+    return module.to(device).eval()
+
+
+def read_checkpoint(path: str | Path) -> dict[str, Any]:
+    """Read a Lightning checkpoint without running anything in it; tensors stay on disk until they are used.
+
+    Raises:
+        FileNotFoundError: no such file.
+        CheckpointError: damaged, not a checkpoint, or one that holds more than tensors and plain values.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"{path}: no such checkpoint file; give the path of a .ckpt, or a diffusers folder")
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except Exception as error:  # torch raises many types on damaged, foreign and unsafe files
+        reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+        raise CheckpointError(
+            f"{path}: not readable as a checkpoint ({reason}); it may be truncated (copy it again) or hold more than "
+            "tensors and plain values (only weights are read)"
+        ) from error
+    if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get("state_dict"), dict):
+        raise CheckpointError(f"{path}: a torch file, but no Lightning checkpoint (it has no `state_dict`)")
+    return checkpoint
+
+
+def initialise(module: EditingModule, sources: Sequence[Mapping[str, str]]) -> EditingModule:
+    """Fill parts of a module from elsewhere, in order; nothing else of those runs is taken over.
+
+    Args:
+        module: filled in place.
+        sources: each either `{checkpoint: file, from: prefix, to: prefix, weights: ema|raw}` (prefixes are names of
+            submodules such as "denoiser" or "conditioner.text_encoder", "" for the whole; `to` defaults to `from`),
+            or `{pretrained: folder or hub name, to: submodule}` for a model in diffusers' or transformers' format.
+
+    Returns:
+        The module.
+
+    Raises:
+        ValueError: unknown keys, no such submodule, or weights that do not fit; names the source and the keys.
+    """
+    for source in sources:
+        keys = set(source)
+        if keys <= {"checkpoint", "from", "to", "weights"} and "checkpoint" in keys:
+            _from_checkpoint(module, **{"from_" if key == "from" else key: value for key, value in source.items()})
+        elif keys == {"pretrained", "to"}:
+            _from_pretrained(module, source["pretrained"], source["to"])
+        else:
+            raise ValueError(
+                f"init source {dict(source)}: give {{checkpoint: file, from: part, to: part, weights: ema or raw}} or "
+                "{pretrained: folder, to: part}"
+            )
+    return module
+
+
+def load_strictly(module: nn.Module, state: Mapping[str, Tensor], origin: str) -> None:
+    """`module.load_state_dict`, with an error that says what differs.
+
+    Raises:
+        CheckpointError: missing, surplus or differently shaped weights; names the first three of each.
+    """
+    own = module.state_dict()
+    shapes = [
+        f"{name} is {list(tensor.shape)}, the model needs {list(own[name].shape)}"
+        for name, tensor in state.items()
+        if name in own and tensor.shape != own[name].shape
+    ]
+    problems = {
+        "missing": [name for name in own if name not in state],
+        "unknown": [name for name in state if name not in own],
+        "of another shape": shapes,
+    }
+    found = [f"{len(names)} {what} ({_first(names)})" for what, names in problems.items() if names]
+    if found:
+        raise CheckpointError(
+            f"{origin}: weights of another architecture than {type(module).__name__}'s: {'; '.join(found)}. "
+            "Choose the same model configuration, or the part (from / to) that fits"
+        )
+    module.load_state_dict(state, strict=True)
+
+
+def _state(checkpoint: Mapping[str, Any], weights: Weights) -> dict[str, Tensor]:
+    if weights not in ("ema", "raw"):
+        raise ValueError(f"weights={weights!r}: choose ema or raw")
+    return {**checkpoint["state_dict"], **(checkpoint.get("raw_parameters") or {} if weights == "raw" else {})}
+
+
+def _left_out(checkpoint: Mapping[str, Any]) -> dict[str, Mark]:
+    return {name: Mark(*mark) for name, mark in checkpoint.get("pretrained", {}).items()}
+
+
+def _without_sources(node: Any) -> Any:
+    """Data are no part of a model: what was fitted on `sources` is among the weights."""
+    if isinstance(node, Mapping):
+        return {key: None if key == "sources" else _without_sources(value) for key, value in node.items()}
+    return [_without_sources(value) for value in node] if isinstance(node, list | tuple) else node
+
+
+def _from_checkpoint(
+    module: EditingModule, checkpoint: str, from_: str = "", to: str | None = None, weights: Weights = "ema"
+) -> None:
+    to = from_ if to is None else to
+    origin = f"{checkpoint} (from {from_ or 'the whole'!r} to {to or 'the whole'!r})"
+    stored = read_checkpoint(checkpoint)
+    state, left_out = _below(_state(stored, weights), from_), _below(_left_out(stored), from_)
+    if not state and not left_out:
+        parts = sorted({name.split(".")[0] for name in stored["state_dict"]})
+        raise CheckpointError(f"{checkpoint}: has no weights under {from_!r}; it holds {', '.join(parts)}")
+    target = _part(module, to)
+    load_strictly(target, with_pretrained(state, left_out, target.state_dict()), origin)
+
+
+def _below(named: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    start = f"{prefix}." if prefix else ""
+    return {name.removeprefix(start): value for name, value in named.items() if name.startswith(start)}
+
+
+def _part(module: nn.Module, name: str) -> nn.Module:
+    try:
+        return module.get_submodule(name)
+    except AttributeError as error:
+        known = sorted({".".join(key.split(".")[:2]) for key, _ in module.named_modules() if key})
+        raise ValueError(f"init: the module has no part {name!r}; choose one of {', '.join(known)}") from error
+
+
+def _from_pretrained(module: EditingModule, folder: str, to: str) -> None:
+    """Load the component of the folder that has the class of the part it goes to."""
+    part = _part(module, to)
+    target = part.network if isinstance(part, Denoiser) else part.vae if isinstance(part, Autoencoder) else part
+    kind = type(target)
+    if not hasattr(kind, "from_pretrained"):
+        raise ValueError(f"init: {to!r} is a {kind.__name__}, which has no pretrained format; name a network below it")
+    try:
+        components = DiffusionPipeline.load_config(folder)
+    except OSError:  # no pipeline: the folder itself holds one model
+        components = {}
+    matching = [name for name, entry in components.items() if isinstance(entry, list) and entry[-1] == kind.__name__]
+    if components and not matching:
+        raise CheckpointError(f"{folder}: the pipeline has no {kind.__name__}, which {to!r} needs")
+    try:
+        loaded = kind.from_pretrained(folder, **({"subfolder": matching[0]} if matching else {}))
+    except OSError as error:
+        raise CheckpointError(f"{folder}: no {kind.__name__} to be loaded from it ({error}); check the path") from error
+    if isinstance(part, UNetDenoiser) and loaded.config.in_channels == loaded.config.out_channels:
+        loaded = widen(loaded)
+    load_strictly(target, loaded.state_dict(), f"{folder} (to {to!r})")
+
+
+def _first(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
