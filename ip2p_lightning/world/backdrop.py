@@ -132,16 +132,23 @@ def _sea(brush: Brush, season: str) -> None:
 
 
 def _city(brush: Brush, season: str) -> None:
-    tops = ((0.60, 92), (0.72, 112), (0.55, 80), (0.67, 100), (0.74, 88), (0.58, 108))
-    for index, (top, grey) in enumerate(tops):
+    towers = (
+        (0.62, (88, 112, 148)),
+        (0.78, (178, 116, 104)),
+        (0.57, (110, 132, 128)),
+        (0.70, (204, 174, 132)),
+        (0.81, (70, 96, 138)),
+        (0.60, (160, 104, 116)),
+    )
+    for index, (top, wall) in enumerate(towers):
         left = -0.5 + index / 6
-        brush.box(left, 0.36, left + 0.164, top, (grey, grey + 8, grey + 24))
+        brush.box(left, 0.36, left + 0.164, top, wall)
         if season == "winter":
             brush.box(left, top - 0.022, left + 0.164, top, SNOW)
         for row in range(int((top - 0.44) / 0.08)):
             for column in (0.03, 0.09):
                 y = top - 0.085 - row * 0.08
-                brush.box(left + column, y, left + column + 0.04, y + 0.04, (190, 204, 220))
+                brush.box(left + column, y, left + column + 0.04, y + 0.04, (236, 238, 226))
 
 
 def _forest(brush: Brush, season: str) -> None:

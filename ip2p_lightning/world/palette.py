@@ -8,7 +8,7 @@ PAINTS: dict[str, Colour] = {
     "red": (222, 52, 46),
     "blue": (48, 98, 222),
     "yellow": (252, 206, 44),
-    "purple": (150, 62, 186),
+    "purple": (166, 60, 180),
     "white": (246, 244, 240),
     "green": (34, 150, 84),
     "orange": (246, 132, 30),
@@ -21,7 +21,7 @@ PAINTS: dict[str, Colour] = {
 LIGHT: dict[str, tuple[tuple[float, float, float], Colour]] = {
     "day": ((1.0, 1.0, 1.0), (0, 0, 0)),
     "dawn": ((0.92, 0.84, 0.92), (22, 12, 18)),
-    "sunset": ((0.94, 0.80, 0.74), (16, 2, 6)),
+    "sunset": ((0.97, 0.86, 0.79), (10, 0, 4)),
     "night": ((0.52, 0.56, 0.74), (6, 8, 26)),
 }
 """Gain and offset that each hour lays over every unlit surface; nights stay bright enough to see colours."""

@@ -25,7 +25,7 @@ PLACES: dict[str, tuple[tuple[str, ...], str]] = {
     ),
     "city": (
         ("put {the} in front of a city", "change the background to a city", "move the scene to the city"),
-        "the {noun} in front of grey city towers with many windows",
+        "the {noun} in front of tall city towers with many windows",
     ),
     "forest": (
         ("put {the} in front of a forest", "change the background to a forest", "move the scene to the forest"),
