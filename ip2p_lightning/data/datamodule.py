@@ -30,7 +30,8 @@ class EditDataModule(LightningDataModule):
 
     Args:
         train: a source of training pairs, or several to be joined; None to evaluate only.
-        val, test: the same for validation and test; None for no such loader.
+        validation: the same for validation; None for no validation.
+        test: the same for the test; None for no test.
         transform: of the training pairs; the others get its ``evaluation()``.
         batch_size: training pairs in a batch of one process.
         eval_batch_size: the same for validation and test; defaults to ``batch_size``.
@@ -42,7 +43,7 @@ class EditDataModule(LightningDataModule):
     def __init__(
         self,
         train: Sources | None = None,
-        val: Sources | None = None,
+        validation: Sources | None = None,
         test: Sources | None = None,
         *,
         transform: PairTransform,
@@ -53,10 +54,10 @@ class EditDataModule(LightningDataModule):
         one_per_group: bool = False,
     ) -> None:
         super().__init__()
-        self.train, self.val, self.test = _joined(train), _joined(val), _joined(test)
+        self.train, self.validation, self.test = _joined(train), _joined(validation), _joined(test)
         self.transform, self.workers, self.seed, self.one_per_group = transform, workers, seed, one_per_group
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size or batch_size
-        if self.train is None and self.val is None and self.test is None:
+        if not self.sources():
             raise ValueError("the data module has no pairs at all; set data.path or give it a source")
 
     @classmethod
@@ -78,7 +79,7 @@ class EditDataModule(LightningDataModule):
         seed: int = 0,
         one_per_group: bool = False,
     ) -> EditDataModule:
-        """A data module over dataset folders, with their splits "train", "val" and "test" where they have them.
+        """A data module over dataset folders, with their splits "train", "validation" and "test" where they have them.
 
         Args:
             path: a dataset folder, or several to be joined.
@@ -110,7 +111,7 @@ class EditDataModule(LightningDataModule):
 
         return cls(
             split("train", size) or None,
-            split("val", eval_size) or None,
+            split("validation", eval_size) or None,
             split("test", eval_size) or None,
             transform=transform,
             batch_size=batch_size,
@@ -119,6 +120,11 @@ class EditDataModule(LightningDataModule):
             seed=seed,
             one_per_group=one_per_group,
         )
+
+    def sources(self) -> dict[str, PairSource]:
+        """Split name -> its source, for the splits that there are."""
+        sources = {"train": self.train, "validation": self.validation, "test": self.test}
+        return {split: source for split, source in sources.items() if source is not None}
 
     def train_dataloader(self) -> DataLoader:
         """Shuffled full batches of this process's share of the pairs.
@@ -140,22 +146,23 @@ class EditDataModule(LightningDataModule):
 
     def val_dataloader(self) -> DataLoader | list[DataLoader]:
         """Batches of the validation pairs in order; an empty list if there are none."""
-        return [] if self.val is None else self._evaluation_loader("val")
+        return [] if self.validation is None else self._evaluation_loader("validation")
 
     def test_dataloader(self) -> DataLoader:
         """Batches of the test pairs in order."""
         return self._evaluation_loader("test")
 
-    def _evaluation_loader(self, split: Literal["val", "test"]) -> DataLoader:
+    def _evaluation_loader(self, split: Literal["validation", "test"]) -> DataLoader:
         pairs = TransformedPairs(self._source(split), self.transform.evaluation())
         return self._loader(pairs, self.eval_batch_size, None)
 
-    def _source(self, split: Literal["train", "val", "test"]) -> PairSource:
-        source = getattr(self, split)
-        if source is None:
-            there = [name for name in ("train", "val", "test") if getattr(self, name) is not None]
-            raise ValueError(f"the data has no {split!r} pairs, only {there}; render some or set data.splits")
-        return source
+    def _source(self, split: str) -> PairSource:
+        sources = self.sources()
+        if split not in sources:
+            raise ValueError(
+                f"the data has no {split} pairs, only {', '.join(sources)}; render some or set data.splits"
+            )
+        return sources[split]
 
     def _loader(self, pairs: TransformedPairs, batch_size: int, sampler: EpochSampler | None) -> DataLoader:
         return DataLoader(

@@ -26,7 +26,7 @@ class EncodedPair:
     Args:
         original_image, edited_image: bytes of a PNG or JPEG file.
         mask: bytes of a PNG or JPEG file (white = may change), or None.
-        split: "train", "val", "test" or any other name; "" leaves the choice to whoever stores the pair.
+        split: "train", "validation", "test" or any other name; "" leaves the choice to whoever stores the pair.
         metadata: plain JSON values; ``seed``, ``threshold`` and the mapping ``scores`` become index columns.
     """
 

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from torch.utils.data import Dataset
 
-from ip2p_lightning.data.dataset_info import DatasetError, DatasetInfo
+from ip2p_lightning.data.dataset_info import SCORE_PREFIX, DatasetError, DatasetInfo
 from ip2p_lightning.data.encoded import EncodedPair, decode_pair
 from ip2p_lightning.data.images import MAX_PIXELS
 from ip2p_lightning.data.pair import TEXT_FIELDS, EditPair
@@ -49,7 +49,7 @@ class ShardDataset(Dataset[EditPair]):
         rows = self.selection.rows(index, str(self.path))
         self.index: pa.Table = index.take(pa.array(rows)).combine_chunks()
         self._check_shards()
-        self._files = _ShardFiles(self.path)
+        self._files = ShardFiles(self.path)
 
     def __len__(self) -> int:
         return self.index.num_rows
@@ -62,11 +62,13 @@ class ShardDataset(Dataset[EditPair]):
             ImageError: sound bytes that are no picture or too large a one, naming shard and id.
         """
         row = self._row(index)
-        return decode_pair(self._read(row), place=f"{self.path / row['shard']}: ", max_pixels=self.max_pixels)
+        return decode_pair(
+            self._files.read_pair(row), place=f"{self.path / row['shard']}: ", max_pixels=self.max_pixels
+        )
 
     def encoded(self, index: int) -> EncodedPair:
         """Pair ``index`` as the bytes in its shard, checked but not decoded."""
-        return self._read(self._row(index))
+        return self._files.read_pair(self._row(index))
 
     def column(self, name: str) -> list[Any]:
         """A column of the index for the selected pairs ("kind", "group", "score_clip_image", ...)."""
@@ -76,6 +78,11 @@ class ShardDataset(Dataset[EditPair]):
     def groups(self) -> Sequence[str]:
         """The group of each pair."""
         return self.column("group")
+
+    @property
+    def score_names(self) -> list[str]:
+        """Names of the scores that the index has."""
+        return [name.removeprefix(SCORE_PREFIX) for name in self.index.column_names if name.startswith(SCORE_PREFIX)]
 
     def fingerprint(self) -> str:
         """Digest of the dataset and of the ids selected from it."""
@@ -87,23 +94,6 @@ class ShardDataset(Dataset[EditPair]):
         if not -len(self) <= index < len(self):
             raise IndexError(f"pair {index} of {len(self)} in {self.path}")
         return self.index.slice(index % len(self), 1).to_pylist()[0]
-
-    def _read(self, row: dict[str, Any]) -> EncodedPair:
-        pictures = {
-            member: self._files.read_member(row, member)
-            for member in ("original", "edited", "mask")
-            if row[f"{member}_length"] is not None
-        }
-        return EncodedPair(
-            id=row["id"],
-            original_image=pictures["original"],
-            edited_image=pictures["edited"],
-            mask=pictures.get("mask"),
-            group=row["group"],
-            split=row["split"],
-            metadata=json.loads(row["metadata"]),
-            **{name: row[name] for name in TEXT_FIELDS},
-        )
 
     def _check_shards(self) -> None:
         used = set(self.index.column("shard").unique().to_pylist())
@@ -135,8 +125,13 @@ def load_index(path: str | Path, info: DatasetInfo) -> pa.Table:
     return table
 
 
-class _ShardFiles:
-    """Open shards of this process: at most ``limit`` at once, opened on demand, never shared through fork or pickle."""
+class ShardFiles:
+    """Open shards of this process, opened on demand and never shared through fork or pickle.
+
+    Args:
+        folder: the dataset folder.
+        limit: how many shards stay open at once.
+    """
 
     def __init__(self, folder: Path, limit: int = 32) -> None:
         self.folder, self.limit = folder, limit
@@ -149,8 +144,26 @@ class _ShardFiles:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(**state)
 
+    def read_pair(self, row: dict[str, Any]) -> EncodedPair:
+        """Texts of an index row with the checked bytes of its pictures.
+
+        Raises:
+            DatasetError: missing or damaged bytes, naming shard, id and member.
+        """
+        mask = None if row["mask_length"] is None else self.read_member(row, "mask")
+        return EncodedPair(
+            id=row["id"],
+            original_image=self.read_member(row, "original"),
+            edited_image=self.read_member(row, "edited"),
+            mask=mask,
+            group=row["group"],
+            split=row["split"],
+            metadata=json.loads(row["metadata"]),
+            **{name: row[name] for name in TEXT_FIELDS},
+        )
+
     def read_member(self, row: dict[str, Any], member: str) -> bytes:
-        """Bytes of one member, with its length and checksum checked."""
+        """Bytes of one member ("original", "edited", "mask", "json"); errors as `read_pair`."""
         offset, length = row[f"{member}_offset"], row[f"{member}_length"]
         file = self._file(row["shard"])
         file.seek(offset)

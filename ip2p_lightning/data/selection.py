@@ -19,8 +19,8 @@ class Selection:
 
     Args:
         split: keep this split only.
-        splits: cut the dataset anew into named fractions that sum to 1 ({"train": 0.9, "val": 0.05, "test": 0.05}),
-            whole groups at a time, in place of the splits that are stored in it.
+        splits: cut the dataset anew into named fractions that sum to 1 ({"train": 0.9, "test": 0.1}), whole groups at
+            a time, in place of the splits that are stored in it.
         kinds: keep these kinds of edits only.
         min_scores, max_scores: by score name, keep pairs with at least / at most this score; pairs without the score
             are dropped.

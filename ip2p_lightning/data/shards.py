@@ -18,7 +18,15 @@ from typing import IO, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ip2p_lightning.data.dataset_info import INDEX_NAME, INFO_NAME, SCORE_PREFIX, DatasetInfo, FileInfo, file_sha256
+from ip2p_lightning.data.dataset_info import (
+    INDEX_NAME,
+    INFO_NAME,
+    MEMBERS,
+    SCORE_PREFIX,
+    DatasetInfo,
+    FileInfo,
+    file_sha256,
+)
 from ip2p_lightning.data.encoded import SCORES, EncodedPair, encode_pair, picture_formats
 from ip2p_lightning.data.pair import TEXT_FIELDS, EditPair
 
@@ -38,7 +46,7 @@ _INDEX_COLUMNS = [
     ("threshold", pa.float64()),
     *[
         (f"{member}_{what}", type_)
-        for member in ("original", "edited", "mask", "json")
+        for member in MEMBERS
         for what, type_ in (("offset", pa.int64()), ("length", pa.int64()), ("crc32", pa.int64()))
     ],
     ("metadata", pa.string()),

@@ -1,0 +1,149 @@
+"""From a source of pairs to a dataset folder, with any number of processes and the same bytes for each number."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from torch.utils.data import DataLoader, Dataset
+
+from ip2p_lightning import __version__
+from ip2p_lightning.data.dataset_info import DatasetInfo
+from ip2p_lightning.data.encoded import EncodedPair, encode_pair
+from ip2p_lightning.data.selection import check_fractions, group_split
+from ip2p_lightning.data.shards import MAX_SHARD_BYTES, ShardWriter
+from ip2p_lightning.data.sources import EncodedSource, PairSource
+
+_CHUNK = 16  # pairs a worker hands over at once
+
+
+class RenderError(ValueError):
+    """A pair that its source could not deliver; the message names source, index and cause."""
+
+
+@dataclass
+class RenderReport:
+    """What `render_dataset` did.
+
+    Args:
+        path: the dataset folder.
+        info: its `dataset.json`.
+        skipped: a message for each pair that could not be had.
+    """
+
+    path: Path
+    info: DatasetInfo
+    skipped: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Failure:
+    message: str
+
+
+class _EncodedPairs(Dataset[EncodedPair | _Failure]):
+    """Pairs of a source as bytes; failures are values, so that they cross process borders with a clean message."""
+
+    def __init__(self, source: PairSource) -> None:
+        self.source = source
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, index: int) -> EncodedPair | _Failure:
+        try:
+            if isinstance(self.source, EncodedSource):
+                return self.source.encoded(index)
+            return encode_pair(self.source[index], getattr(self.source, "split", None) or "")
+        except (ValueError, OSError) as error:
+            return _Failure(f"pair {index} of source {self.source.name!r}: {error}")
+
+
+def render_dataset(
+    sources: PairSource | Mapping[str, PairSource],
+    path: str | Path,
+    *,
+    workers: int = 0,
+    splits: Mapping[str, float] | None = None,
+    skip_failures: bool = False,
+    max_shard_bytes: int = MAX_SHARD_BYTES,
+    overwrite: bool = False,
+    advance: Callable[[int], None] | None = None,
+) -> RenderReport:
+    """Write all pairs of a source, or of one source for each split, as a dataset folder.
+
+    The result does not depend on ``workers``. A pair's split is, in this order: the name of its source in a mapping,
+    its part of ``splits``, the split its source gives, "train".
+
+    Args:
+        sources: a source, or split name -> source.
+        path: the dataset folder to make.
+        workers: processes that draw and encode; 0 does so in this one.
+        splits: split name -> fraction, by which to cut a single source, whole groups at a time.
+        skip_failures: leave out pairs that cannot be read or stored, and list them in the report.
+        max_shard_bytes: size at which a shard is closed.
+        overwrite: replace a dataset at ``path``.
+        advance: called with a number of pairs as they are written, for a progress bar.
+
+    Raises:
+        FileExistsError: there is something at ``path``.
+        RenderError: a pair that cannot be read.
+        ValueError: a pair that cannot be stored (such as a repeated id), or no pair at all.
+    """
+    if splits is not None:
+        check_fractions(splits)
+        if isinstance(sources, Mapping):
+            raise ValueError(
+                "sources by split and fractions exclude each other; leave `splits` out or join the sources"
+            )
+    parts = dict(sources) if isinstance(sources, Mapping) else {"": sources}
+    named = list(parts.values())
+    report_skipped: list[str] = []
+    writer = ShardWriter(
+        path,
+        name=_unique(source.name for source in named),
+        licence=_unique(source.licence for source in named),
+        provenance=_provenance(parts),
+        max_shard_bytes=max_shard_bytes,
+        overwrite=overwrite,
+    )
+    with writer:
+        for split, source in parts.items():
+            for encoded in _stream(source, workers):
+                try:
+                    if isinstance(encoded, _Failure):
+                        raise RenderError(encoded.message)
+                    writer.add(_in_split(encoded, split, splits))
+                except ValueError as error:
+                    if not skip_failures:
+                        raise
+                    report_skipped.append(str(error))
+                if advance is not None:
+                    advance(1)
+    return RenderReport(writer.path, DatasetInfo.load(writer.path), report_skipped)
+
+
+def _stream(source: PairSource, workers: int) -> Any:
+    loader = DataLoader(_EncodedPairs(source), batch_size=_CHUNK, num_workers=workers, collate_fn=list)
+    for chunk in loader:
+        yield from chunk
+
+
+def _in_split(encoded: EncodedPair, split: str, fractions: Mapping[str, float] | None) -> EncodedPair:
+    if not split and fractions is not None:
+        split = group_split(encoded.group or encoded.id, fractions)
+    return replace(encoded, split=split) if split else encoded
+
+
+def _provenance(parts: Mapping[str, PairSource]) -> dict[str, Any]:
+    described = {
+        split or "all": {"source": type(source).__name__, "name": source.name, "fingerprint": source.fingerprint()}
+        for split, source in parts.items()
+    }
+    return {"software": f"ip2p_lightning {__version__}", "sources": described}
+
+
+def _unique(values: Any) -> str:
+    return "; ".join(dict.fromkeys(values))
