@@ -20,7 +20,7 @@ class TextConditioner(Conditioner):
     Args:
         tokenizer: truncates and pads; must have a pad token.
         text_encoder: `encoder(input_ids)` gives `last_hidden_state` [B, K, D]; `config.hidden_size` is D.
-        max_length: K, tokens a text is padded or cut to; the tokenizer's own limit if None.
+        max_length: K, tokens a text is padded or cut to; the smaller of both parts' limits if None.
         expressive_probability: how often training shows the expressive instruction in place of the brief one: 0 for
             InstructPix2Pix, 1 for fine-tuning on expressive instructions (MGIE's ablation "FT"), between for a
             teacher that understands both. Pairs without one always show the brief instruction.
@@ -37,9 +37,9 @@ class TextConditioner(Conditioner):
         expressive_probability: float = 0.0,
     ) -> None:
         super().__init__()
-        limit = getattr(text_encoder.config, "max_position_embeddings", None)
-        self.max_length = max_length or tokenizer.model_max_length
-        if limit is not None and self.max_length > limit:
+        limit = text_encoder.config.max_position_embeddings
+        self.max_length = max_length or min(tokenizer.model_max_length, limit)
+        if self.max_length > limit:
             raise ValueError(
                 f"max_length={self.max_length} exceeds the text encoder's {limit} positions; set max_length={limit}"
             )

@@ -1,4 +1,4 @@
-"""A small real tokenizer and small batches."""
+"""The tokenizer of the tests and small batches."""
 
 from __future__ import annotations
 
@@ -6,33 +6,16 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from tokenizers import ByteLevelBPETokenizer
-from transformers import PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerBase
 
 from ip2p_lightning.data.pair import PairBatch
-
-TEXTS = (
-    "make the house blue",
-    "turn day into sunset",
-    "a blue house stands on the hill under a clear sky",
-    "the sun sets over the ocean and the castle turns orange",
-    "what will this image be like if",
-)
+from ip2p_lightning.world.tokenizer import world_tokenizer
 
 
 @pytest.fixture(scope="session")
-def tokenizer() -> PreTrainedTokenizerFast:
-    """Byte-level BPE with special tokens, trained on a few sentences."""
-    backend = ByteLevelBPETokenizer(add_prefix_space=True)
-    backend.train_from_iterator(TEXTS, vocab_size=400, min_frequency=1, special_tokens=["<pad>", "<s>", "</s>"])
-    return PreTrainedTokenizerFast(
-        tokenizer_object=backend._tokenizer,
-        pad_token="<pad>",
-        bos_token="<s>",
-        eos_token="</s>",
-        model_max_length=64,
-        clean_up_tokenization_spaces=False,
-    )
+def tokenizer() -> PreTrainedTokenizerBase:
+    """The embedded world's tokenizer."""
+    return world_tokenizer()
 
 
 @pytest.fixture(scope="session")

@@ -46,7 +46,7 @@ def test_stable_diffusion_s_pipeline_would_use_the_same_states(tokenizer, encode
         in_channels=8,
     )
     tokenizer = copy.deepcopy(tokenizer)
-    tokenizer.model_max_length = 20
+    tokenizer.model_max_length = 20  # where the pipeline looks for it
     pipeline = StableDiffusionInstructPix2PixPipeline(
         vae=AutoencoderKL(block_out_channels=(8,), norm_num_groups=4),
         text_encoder=encoder.eval(),

@@ -1,0 +1,193 @@
+"""LGIE (MGIE section 4.1): a language model derives the expressive instruction and the edit head's input, blind.
+
+The model reads the instruction, writes the expressive instruction and then N [IMG] tokens; the hidden states that
+predict these go through the edit head. `MultimodalConditioner` adds the picture and is MGIE itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
+
+from ip2p_lightning.conditioners.base import Conditioner, Conditioning
+from ip2p_lightning.conditioners.prompt import IGNORED, Prompt, Sequences
+from ip2p_lightning.conditioners.text import TextConditioner
+from ip2p_lightning.data.pair import PairBatch
+from ip2p_lightning.models.edit_head import EditHead
+
+
+class LanguageModelConditioner(Conditioner):
+    """Language model and edit head, as siblings.
+
+    Losses: "instruction_loss", the mean cross entropy of expressive instructions, [IMG] tokens and ends (eq. 2); with
+    a teacher also "alignment_loss", the mean squared distance of the edit head's embeddings, and of its null
+    condition, to the teacher's of the expressive instruction. Without that start the edit head of a small model can
+    collapse to a constant: predicting the next [IMG] token asks nothing of the instruction from its state.
+
+    Args:
+        model: a causal language model of transformers with room for the tokenizer's vocabulary.
+        tokenizer: from `with_visual_tokens`.
+        edit_head: from the model's width to the denoiser's.
+        template: the prompt, with "{instruction}".
+        max_text_length: longest prompt and answer together, in tokens.
+        max_new_tokens: longest expressive instruction that is written at inference.
+        no_repeat_ngram_size: forbid repeated n-grams at inference (3 in the release); 0 allows them.
+        expressive: write and learn expressive instructions; False goes from the instruction straight to the [IMG]
+            tokens.
+        alignment_teacher: a trained text conditioner with as many and as wide embeddings as the edit head's. It is
+            no part of the model: not trained, not saved.
+        gradient_checkpointing: trade a second forward pass of the language model for memory.
+
+    Raises:
+        ValueError: parts whose sizes do not fit together.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        edit_head: EditHead,
+        template: str = "{instruction}",
+        max_text_length: int = 256,
+        max_new_tokens: int = 96,
+        no_repeat_ngram_size: int = 0,
+        expressive: bool = True,
+        alignment_teacher: TextConditioner | None = None,
+        gradient_checkpointing: bool = False,
+    ) -> None:
+        super().__init__()
+        embeddings = model.get_input_embeddings()
+        if len(tokenizer) > embeddings.num_embeddings:
+            raise ValueError(
+                f"the language model has {embeddings.num_embeddings} embeddings for {len(tokenizer)} tokens; build or "
+                "load it with the tokenizer that with_visual_tokens returned"
+            )
+        if edit_head.config.input_dim != embeddings.embedding_dim:
+            raise ValueError(
+                f"the edit head takes states of width {edit_head.config.input_dim}, the language model gives "
+                f"{embeddings.embedding_dim}; set the edit head's input_dim={embeddings.embedding_dim}"
+            )
+        self.model = model
+        self.tokenizer = tokenizer
+        self.edit_head = edit_head
+        self.embedding_dim = edit_head.config.output_dim
+        self.expressive = expressive
+        self.prompt = Prompt(tokenizer, template, self._picture_tokens(), max_text_length)
+        self.generation = GenerationConfig(
+            do_sample=False,
+            max_new_tokens=max_new_tokens,
+            no_repeat_ngram_size=no_repeat_ngram_size,
+            eos_token_id=self.prompt.stop_ids,
+            pad_token_id=tokenizer.pad_token_id,
+            suppress_tokens=self.prompt.silent_ids,
+        )
+        if gradient_checkpointing:
+            model.activation_checkpointing_enable({"use_reentrant": False})
+        self.align_to(alignment_teacher)
+
+    def align_to(self, teacher: TextConditioner | None) -> None:
+        """Set the teacher of the alignment loss, or take it away with None.
+
+        Raises:
+            ValueError: a teacher whose embeddings differ in number or width from the edit head's.
+        """
+        config = self.edit_head.config
+        if teacher and (teacher.max_length, teacher.embedding_dim) != (config.queries, config.output_dim):
+            raise ValueError(
+                f"the teacher's embeddings are {teacher.max_length} x {teacher.embedding_dim}, the edit head's "
+                f"{config.queries} x {config.output_dim}; set the edit head's queries and output_dim to the former"
+            )
+        # In a tuple, so that it is no submodule: neither optimizers, checkpoints nor wrappers for devices see it.
+        self._teacher = (teacher.requires_grad_(False).eval(),) if teacher else ()
+
+    def forward(self, batch: PairBatch) -> Conditioning:
+        """Condition a batch by teacher forcing on its expressive instructions (which may be empty)."""
+        texts = batch.expressive_instruction if self.expressive else [""] * len(batch)
+        sequences = self.prompt.sequences(batch.instruction, texts)
+        states = self._states(sequences, batch.original_image)
+        condition = self._embed(states, sequences)
+        condition.losses["instruction_loss"] = self._instruction_loss(states, sequences.labels)
+        if self._teacher:
+            condition.losses["alignment_loss"] = self._alignment_loss(condition, batch)
+        return condition
+
+    @torch.no_grad()
+    def condition(
+        self, instructions: Sequence[str], original_images: Tensor, expressive_instructions: Sequence[str] | None = None
+    ) -> Conditioning:
+        """Write expressive instructions, then read off the visual tokens that follow them.
+
+        Args:
+            instructions: B commands.
+            original_images: float32 [B, 3, H, W] in [-1, 1].
+            expressive_instructions: B texts to use in place of the model's own.
+        """
+        texts = list(expressive_instructions or self.write(instructions, original_images))
+        sequences = self.prompt.sequences(instructions, texts)
+        condition = self._embed(self._states(sequences, original_images), sequences)
+        condition.expressive_instructions = texts
+        return condition
+
+    @torch.no_grad()
+    def write(self, instructions: Sequence[str], original_images: Tensor) -> list[str]:
+        """The expressive instruction of each command, by greedy decoding; "" where `expressive` is off."""
+        if not self.expressive:
+            return [""] * len(instructions)
+        ids, mask = (tensor.to(self._device) for tensor in self.prompt.prompts(instructions))
+        generated = self.model.generate(
+            input_ids=ids,
+            attention_mask=mask,
+            generation_config=self.generation,
+            **self._picture_inputs(original_images),
+        )
+        return [self.prompt.read(row) for row in generated[:, ids.shape[1] :].tolist()]
+
+    def _picture_tokens(self) -> int:
+        """Patches of a picture that the model sees; none here."""
+        return 0
+
+    def _picture_inputs(self, images: Tensor) -> dict[str, Tensor]:
+        """What the model takes beside token ids; nothing here."""
+        return {}
+
+    @property
+    def _device(self) -> torch.device:
+        return self.edit_head.query.device
+
+    def _states(self, sequences: Sequences, images: Tensor) -> Tensor:
+        """Last hidden states [B, S, D_llm], after the final norm."""
+        return self.model.base_model(
+            input_ids=sequences.input_ids.to(self._device, non_blocking=True),
+            attention_mask=sequences.attention_mask.to(self._device, non_blocking=True),
+            use_cache=False,
+            **self._picture_inputs(images),
+        ).last_hidden_state
+
+    def _embed(self, states: Tensor, sequences: Sequences) -> Conditioning:
+        """Edit head of the visual tokens and, in the same pass, of zeros."""
+        rows = torch.arange(len(states), device=self._device)[:, None]
+        visual = states[rows, sequences.visual_positions.to(self._device, non_blocking=True)]
+        visual = torch.cat([visual, torch.zeros_like(visual[:1])])
+        tokens = self.model.get_input_embeddings()(torch.tensor(self.prompt.visual_ids, device=self._device))
+        dtype = self.edit_head.query.dtype
+        embeddings = self.edit_head(visual.to(dtype), tokens.to(dtype))
+        return Conditioning(embeddings[:-1], embeddings[-1:].expand(len(states), -1, -1))
+
+    def _instruction_loss(self, states: Tensor, labels: Tensor) -> Tensor:
+        # Logits of answers alone: most of a sequence is prompt, and a vocabulary is wide.
+        labels = labels[:, 1:]
+        rows, columns = (labels != IGNORED).nonzero(as_tuple=True)
+        targets = labels[rows, columns].to(self._device, non_blocking=True)
+        logits = self.model.get_output_embeddings()(states[rows.to(self._device), columns.to(self._device)])
+        return F.cross_entropy(logits.float(), targets)
+
+    def _alignment_loss(self, condition: Conditioning, batch: PairBatch) -> Tensor:
+        texts = zip(batch.expressive_instruction, batch.instruction, strict=True)
+        (teacher,) = self._teacher
+        target = teacher.to(self._device).encode([expressive or brief for expressive, brief in texts])
+        distance = F.mse_loss(condition.embeddings.float(), target.embeddings)
+        return distance + F.mse_loss(condition.null_embeddings[:1].float(), target.null_embeddings[:1])
