@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-HYDRA_HELP = {"--hydra-help", "--info", "--version", "--cfg", "-c", "--shell-completion", "-sc"}
+_VALUE_FLAGS = {"--cfg", "-c", "--package", "-p", "--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -80,30 +80,51 @@ def _sub_command(job: str, overrides: list[str]) -> list[str]:
         return overrides
     if overrides and overrides[0] in commands:
         return [f"command={overrides[0]}", *overrides[1:]]
-    if any(word.startswith("command=") for word in overrides) or any(word in HYDRA_HELP for word in overrides):
+    if any(word.startswith("command=") for word in overrides):
         return overrides
     got = f"not {overrides[0]!r}" if overrides and "=" not in overrides[0] else "which is missing"
     raise ValueError(f"the word after `ip2p {job}` must be one of {', '.join(commands)}, {got}")
 
 
+def _split(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Hydra's flags with their values, and the overrides: its parser wants all overrides in one row."""
+    flags: list[str] = []
+    values: list[str] = []
+    for before, word in zip(["", *words], words, strict=False):
+        (flags if word.startswith("-") or before in _VALUE_FLAGS else values).append(word)
+    return flags, values
+
+
 def _hydra(job: str, overrides: Sequence[str]) -> None:
     """Compose and run `job`. Hydra reads `sys.argv`; the job sees the real one, with which DDP starts its ranks."""
     import hydra
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
 
     from ip2p_lightning.config import config_dir
 
     real = list(sys.argv)
+    failures: list[Exception] = []
 
     def task(config: DictConfig) -> object:
         sys.argv = real
         run: Callable[[DictConfig], object] = importlib.import_module(f"ip2p_lightning.jobs.{job}").run
-        return run(config)
+        try:
+            return run(config)
+        except Exception as error:
+            if HydraConfig.get().mode is not RunMode.RUN:
+                raise  # a sweep stops here
+            failures.append(error)  # Hydra would print a line of its own before it raises
+            return None
 
     before = os.environ.get("HYDRA_FULL_ERROR", "0")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing and exiting, so that we can explain
-    sys.argv = [real[0], f"hydra.job.name={job}", *overrides]
+    flags, values = _split(overrides)
+    sys.argv = [real[0], *flags, f"hydra.job.name={job}", *values]
     try:
         hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=job)(task)()
     finally:
         sys.argv = real
         os.environ["HYDRA_FULL_ERROR"] = before
+    if failures:
+        raise failures[0]

@@ -55,8 +55,9 @@ class ConditioningMonitor(L.Callback):
 
 @torch.no_grad()
 def instruction_dependence(conditioner: torch.nn.Module, batch: PairBatch) -> Tensor:
-    """How much the embeddings [B, K, D] change when only the texts do: a scalar, 0 for not at all, NaN
-    if all instructions of the batch are the same.
+    """How much the embeddings [B, K, D] change when only the texts do: a scalar, 0 for not at all.
+
+    It is NaN if all instructions of the batch are the same.
 
     Args:
         conditioner: `conditioner(batch) -> Conditioning`.

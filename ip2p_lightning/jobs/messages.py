@@ -7,6 +7,8 @@ import inspect
 import re
 from collections.abc import Iterator, Sequence
 from importlib import import_module
+from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 from hydra.errors import ConfigCompositionException, HydraException, InstantiationException, OverrideParseException
@@ -15,7 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ip2p_lightning.config import compose
 
-_MENDABLE = (ValueError, OSError, ImportError, HydraException, OmegaConfBaseException)
+_MENDABLE = (ValueError, FloatingPointError, OSError, ImportError, HydraException, OmegaConfBaseException)
 
 
 def explain(error: BaseException, job: str, overrides: Sequence[str]) -> str | None:
@@ -87,9 +89,11 @@ def _value(error: BaseException) -> str:
 
 def near(key: str, job: str, overrides: Sequence[str]) -> str:
     """A hint at the keys that resemble `key`, or "" if the rest of the command line does not compose."""
-    kept = [word for word in overrides if key not in word and not word.startswith("-")]
+    own = [word for flag, word in pairwise(overrides) if flag in {"--config-dir", "-cd"}]
+    kept = [word for word in overrides if "=" in word and key not in word and not word.startswith("-")]
+    paths = [f"hydra.searchpath=[{','.join(f'file://{Path(folder).resolve()}' for folder in own)}]"] if own else []
     try:
-        config = compose(job, kept)
+        config = compose(job, [*paths, *kept])
     except Exception:
         return ""
     keys = list(_keys(config))

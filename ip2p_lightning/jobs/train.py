@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
 from ip2p_lightning.config import build, plain
+from ip2p_lightning.methods.checkpoint import initialise, read_checkpoint
 from ip2p_lightning.methods.editing import EditingModule
 from ip2p_lightning.methods.stage import Stage
 
@@ -45,12 +47,14 @@ def train(config: DictConfig) -> L.Trainer:
     Args:
         config: composed from conf/train.yaml.
     """
+    _quieten()
     L.seed_everything(config.seed, workers=True, verbose=False)
     if config.threads:
         torch.set_num_threads(config.threads)
     data = build(config.data)
     module: EditingModule = build(config.method)
     module.config = plain(config.method)
+    initialise(module, plain(config.init))
     if config.compile:
         module.denoiser.compile()
     loggers = list(build(config.logger).values()) if config.logger else []
@@ -150,7 +154,7 @@ def _timed(trainer: L.Trainer) -> bool:
 
 def _check_resumable(path: Path, module: EditingModule) -> str | None:
     """The stage in which a checkpoint was written; raises ValueError if it is of another architecture."""
-    stored: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    stored = read_checkpoint(path)
     before, now = stored.get("config") or {}, module.config or {}
     for part in _PARTS:
         if before.get(part) != now.get(part):
@@ -177,3 +181,11 @@ def _record(config: DictConfig, loggers: Sequence[Any]) -> None:
     OmegaConf.save(config, folder / "config.yaml", resolve=True)
     for logger in loggers:
         logger.log_hyperparams(plain(config))
+
+
+def _quieten() -> None:
+    """Silence what Lightning says of hardware it has not found, and warnings about what is meant to be so."""
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\)")  # inside Lightning
+    warnings.filterwarnings("ignore", message=r"Found \d+ module\(s\) in eval mode")  # frozen parts are
+    warnings.filterwarnings("ignore", message=r".*does not have many workers")  # data.workers is the user's choice
