@@ -11,6 +11,7 @@ from PIL import Image
 from ip2p_lightning.world.canvas import Brush, Canvas, supersampling
 from ip2p_lightning.world.palette import LIGHT, SNOW, Colour, shade
 from ip2p_lightning.world.scene import Scene
+from ip2p_lightning.world.weather import fog
 
 HORIZON = 0.60
 SKY: dict[str, tuple[Colour, Colour]] = {
@@ -43,17 +44,11 @@ FAR: dict[str, Colour] = {
     "autumn": (176, 96, 40),
     "winter": (206, 220, 234),
 }
-LEAVES: dict[str, Colour] = {
-    "spring": (250, 172, 200),
-    "summer": (36, 128, 52),
-    "autumn": (224, 96, 30),
-    "winter": (236, 242, 248),
-}
 
 
 def backdrop(scene: Scene, size: int) -> Image.Image:
     """A fresh supersampled RGB picture of the scene without its things, to draw on."""
-    paint = _cached if size <= 96 else _paint
+    paint = _cached if size <= 64 else _paint
     return paint(*scene.backdrop, size).copy()
 
 
@@ -62,14 +57,14 @@ def _paint(time: str, season: str, weather: str, background: str, size: int) -> 
     canvas = Canvas(size, _gradient(*(SKY if weather == "clear" else OVERCAST)[time], side), LIGHT[time])
     brush = Brush(canvas, 0.5, 1.0, 1.0)
     _lights_of_the_sky(brush, time, weather)
-    if weather != "clear":
+    if weather not in ("clear", "foggy"):
         _clouds(brush, CLOUD[time])
     {"hills": _hills, "mountains": _mountains, "sea": _sea, "city": _city, "forest": _forest}[background](brush, season)
     _ground(brush, season, low=background == "sea")
-    return canvas.image
+    return fog(canvas.image, time) if weather == "foggy" else canvas.image
 
 
-_cached = lru_cache(maxsize=256)(_paint)
+_cached = lru_cache(maxsize=1024)(_paint)  # at most 110 kB each
 
 
 def _gradient(top: Colour, bottom: Colour, side: int) -> Image.Image:
@@ -82,9 +77,9 @@ def _lights_of_the_sky(brush: Brush, time: str, weather: str) -> None:
     """Sun, moon and stars; x from -0.5 to 0.5 and y from 0 to 1 above the picture's lower edge."""
     if time == "night":
         if weather == "clear":
-            for index in range(14):
-                x, y = (index * 0.618) % 1 - 0.5, 0.62 + (index * 0.367) % 0.36
-                brush.disc(x, y, 0.008, (255, 250, 220), glowing=True)
+            for index in range(18):
+                x, y = (index * 0.755) % 1 - 0.5, 0.6 + (index * 0.57) % 1 * 0.38
+                brush.disc(x, y, 0.009, (255, 250, 220), glowing=True)
         brush.disc(0.0, 0.84, 0.085, (250, 246, 214), glowing=True)
         brush.disc(0.03, 0.86, 0.016, (222, 216, 184), glowing=True)
         brush.disc(-0.03, 0.82, 0.022, (222, 216, 184), glowing=True)

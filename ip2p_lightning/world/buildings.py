@@ -60,3 +60,38 @@ def tent(brush: Brush, paint: Colour, trim: Colour) -> None:
         brush.polygon([(-0.27, 0.685), (0.0, 0.95), (0.27, 0.685), (0.1, 0.72), (0.0, 0.66), (-0.1, 0.72)], SNOW)
     light = WINDOW_LIGHT if brush.lights else DOOR
     brush.polygon([(-0.14, 0.0), (0.0, 0.42), (0.14, 0.0)], light, glowing=brush.lights)
+
+
+def windmill(brush: Brush, paint: Colour, trim: Colour) -> None:
+    """A tapering tower with four sails (trim) before its cap."""
+    brush.polygon([(-0.26, 0.0), (-0.17, 0.74), (0.17, 0.74), (0.26, 0.0)], paint)
+    brush.polygon([(0.06, 0.0), (0.05, 0.74), (0.17, 0.74), (0.26, 0.0)], shade(paint, 0.85))
+    brush.polygon([(-0.2, 0.72), (0.0, 0.95), (0.2, 0.72)], shade(paint, 0.6))
+    if brush.snowy:
+        brush.polygon([(-0.12, 0.81), (0.0, 0.95), (0.12, 0.81)], SNOW)
+    brush.box(-0.08, 0.0, 0.08, 0.24, DOOR)
+    window(brush, -0.07, 0.36, 0.14, 0.15)
+    for x, y in ((1, 1), (-1, 1), (1, -1), (-1, -1)):
+        tip, hub = (0.4 * x, 0.74 + 0.4 * y), (0.0, 0.74)
+        side = (-0.07 * y, 0.07 * x)
+        blade = [hub, tip, (tip[0] + side[0] * 1.6, tip[1] + side[1] * 1.6), (side[0], 0.74 + side[1])]
+        brush.polygon(blade, trim)
+        brush.line([hub, tip], 0.03, (70, 54, 46))
+    brush.disc(0.0, 0.74, 0.05, (70, 54, 46))
+
+
+def lighthouse(brush: Brush, paint: Colour, trim: Colour) -> None:
+    """A tower in rings of paint and white, with a lamp room and a pointed cap (trim)."""
+    half = (0.3, 0.2)
+    for ring in range(5):
+        low, high = ring / 5, (ring + 1) / 5
+        wide, narrow = (half[0] + (half[1] - half[0]) * share for share in (low, high))
+        colour = paint if ring % 2 == 0 else shade(paint, 1.78)
+        points = [(-wide, low * 1.1), (-narrow, high * 1.1), (narrow, high * 1.1), (wide, low * 1.1)]
+        brush.polygon(points, colour)
+    brush.box(-0.27, 1.08, 0.27, 1.14, shade(paint, 0.55))
+    window(brush, -0.16, 1.14, 0.32, 0.2)
+    brush.polygon([(-0.26, 1.33), (0.0, 1.56), (0.26, 1.33)], trim)
+    if brush.snowy:
+        brush.polygon([(-0.15, 1.43), (0.0, 1.56), (0.15, 1.43)], SNOW)
+    brush.box(-0.09, 0.0, 0.09, 0.22, DOOR)

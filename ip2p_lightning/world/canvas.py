@@ -50,14 +50,15 @@ class Brush:
         x: middle of the object on the canvas, 0 to 1.
         base: height of its foot on the canvas, 0 (top) to 1.
         width: the object's unit, as a share of the picture's side.
-        snowy: whether snow lies on what is drawn.
+        season: decides leaves and snow.
         lights: whether windows are lit.
     """
 
     def __init__(
-        self, canvas: Canvas, x: float, base: float, width: float, snowy: bool = False, lights: bool = False
+        self, canvas: Canvas, x: float, base: float, width: float, season: str = "summer", lights: bool = False
     ) -> None:
-        self.canvas, self.snowy, self.lights = canvas, snowy, lights
+        self.canvas, self.season, self.lights = canvas, season, lights
+        self.snowy = season == "winter"
         self.unit = width * canvas.side
         self.x, self.base = x * canvas.side, base * canvas.side
 

@@ -8,14 +8,10 @@ from PIL import Image
 
 from ip2p_lightning.world.backdrop import backdrop
 from ip2p_lightning.world.canvas import Brush, Canvas
-from ip2p_lightning.world.palette import LIGHT, PAINTS, Colour, shade
+from ip2p_lightning.world.palette import LIGHT, PAINTS, shade
 from ip2p_lightning.world.scene import Scene, Thing
-from ip2p_lightning.world.things import THINGS
-
-GROUND_X = {"left": 0.28, "centre": 0.5, "right": 0.72}
-SKY_X = {"left": 0.16, "centre": 0.5, "right": 0.84}
-SCALE = {"small": 0.55, "medium": 0.78, "large": 1.0}
-BASE = {"building": 0.9, "vehicle": 0.9, "sky": 0.4}
+from ip2p_lightning.world.things import THINGS, place
+from ip2p_lightning.world.weather import fall
 
 
 def draw(scene: Scene, size: int = 64) -> Image.Image:
@@ -36,6 +32,7 @@ def draw(scene: Scene, size: int = 64) -> Image.Image:
     canvas = Canvas(size, backdrop(scene, size), LIGHT[scene.time])
     for thing in scene.things:
         _draw_thing(canvas, thing, scene)
+    fall(canvas, scene.weather)
     return canvas.finish()
 
 
@@ -48,14 +45,8 @@ def coverage(scene: Scene, things: Iterable[Thing], size: int = 64) -> Image.Ima
 
 
 def _draw_thing(canvas: Canvas, thing: Thing, scene: Scene) -> None:
-    kind = THINGS[thing.kind]
-    x = (SKY_X if kind.family == "sky" else GROUND_X)[thing.slot]
-    width = kind.width * SCALE[thing.size]
-    brush = Brush(canvas, x, BASE[kind.family], width, snowy=scene.season == "winter", lights=scene.lights)
-    paint = PAINTS[thing.colour]
-    kind.draw(brush, paint, PAINTS[thing.trim] if thing.trim else _second(paint))
-
-
-def _second(paint: Colour) -> Colour:
-    """The colour of a part that was not painted itself: a darker tone, so that shapes stay readable."""
-    return shade(paint, 0.68)
+    x, base, width = place(thing)
+    brush = Brush(canvas, x, base, width, season=scene.season, lights=scene.lights)
+    paint = PAINTS[thing.colour or "green"]  # trees have their own colours
+    # a part that was not painted itself is a darker tone, so that shapes stay readable
+    THINGS[thing.kind].draw(brush, paint, PAINTS[thing.trim] if thing.trim else shade(paint, 0.68))

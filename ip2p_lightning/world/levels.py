@@ -2,13 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
 
-from ip2p_lightning.world.scene import SEASONS, SLOTS, Scene, Thing
+from ip2p_lightning.world.picture_edits import PICTURE_EDITS
+from ip2p_lightning.world.scene import BACKGROUNDS, CYCLE, SEASONS, SLOTS, WEATHERS, Scene, Thing
+from ip2p_lightning.world.things import THINGS, plausible
 
-HELD_OUT = frozenset({("castle", "purple"), ("house", "blue"), ("tent", "yellow"), ("bus", "white")})
+HELD_OUT = frozenset(
+    {
+        ("castle", "purple"),
+        ("house", "blue"),
+        ("tent", "yellow"),
+        ("bus", "white"),
+        ("windmill", "pink"),
+        ("lighthouse", "orange"),
+        ("car", "green"),
+        ("truck", "purple"),
+        ("boat", "red"),
+        ("sheep", "yellow"),
+        ("cat", "blue"),
+        ("duck", "pink"),
+        ("elephant", "red"),
+        ("kite", "green"),
+        ("plane", "orange"),
+        ("bird", "purple"),
+    }
+)
 """Pairs of thing and paint that no training pair shows, before or after; every test pair shows one, before or after."""
 
 SPLITS = ("train", "validation", "test")
@@ -22,10 +43,12 @@ class Level:
         name: "simple", "medium" or "full".
         times, seasons, weathers, backgrounds: values that occur.
         colours: paints that occur.
-        main: kinds of the one large thing that stands on the ground.
+        main: kinds of which each scene has at least one on the ground.
+        others: kinds that may stand beside it.
         sky: kinds of things in the sky.
         edits: kinds of edit, keys of `edits.EDITS`.
         sample: draws a scene by chance.
+        single: one thing on the ground and a balloon at its fixed place; instructions need not say where.
     """
 
     name: str
@@ -35,9 +58,11 @@ class Level:
     backgrounds: tuple[str, ...]
     colours: tuple[str, ...]
     main: tuple[str, ...]
+    others: tuple[str, ...]
     sky: tuple[str, ...]
     edits: tuple[str, ...]
     sample: Callable[[Level, Random], Scene]
+    single: bool = False
 
 
 def has_held_out(scene: Scene) -> bool:
@@ -63,28 +88,69 @@ def belongs(split: str, before: Scene, after: Scene) -> bool:
     return split == "train" and not is_reserved(after)
 
 
-def balloon_slot(main: Thing) -> str:
-    """Where the simple level's balloon flies: on the right, or on the left if the main thing stands on the right."""
-    return "left" if main.slot == "right" else "right"
+def paints_of(kind: str, level: Level) -> list[str]:
+    """Paints that a kind of thing may have: none for trees; no white in the sky, where it is lost before clouds."""
+    family = THINGS[kind].family
+    if family == "tree":
+        return [""]
+    return [colour for colour in level.colours if family != "sky" or colour not in ("white", "black")]
 
 
-def balloon_colours(level: Level) -> list[str]:
-    """Paints of balloons: all but white, which is lost before clouds."""
-    return [colour for colour in level.colours if colour != "white"]
+def free_slots(things: Sequence[Thing], kind: str, level: Level) -> list[str]:
+    """Where a thing of this kind may be added; the simple level's balloon has one fixed place in each scene."""
+    flying = THINGS[kind].family == "sky"
+    if level.single:
+        return ["left" if things[0].slot == "right" else "right"]
+    taken = {thing.slot for thing in things if (THINGS[thing.kind].family == "sky") == flying}
+    return [slot for slot in SLOTS if slot not in taken]
+
+
+def added_size(kind: str, level: Level) -> str:
+    """Size of an added thing: as large as the level draws it."""
+    return "large" if level.single or THINGS[kind].family == "sky" else "medium"
+
+
+def _attributes(level: Level, rng: Random, things: tuple[Thing, ...], lights: bool) -> Scene:
+    season = rng.choice(level.seasons)
+    weathers = [weather for weather in level.weathers if weather != "snowy" or season == "winter"]
+    return Scene(
+        time=rng.choice(level.times),
+        season=season,
+        weather=rng.choice(weathers if level.single else [*weathers, "clear", "clear"]),
+        background=rng.choice(level.backgrounds),
+        things=things,
+        lights=lights,
+    )
 
 
 def _sample_simple(level: Level, rng: Random) -> Scene:
     main = Thing(rng.choice(level.main), rng.choice(level.colours), rng.choice(SLOTS))
     things = (main,)
     if rng.random() < 0.4:
-        things = (main, Thing("balloon", rng.choice(balloon_colours(level)), balloon_slot(main)))
-    return Scene(
-        time=rng.choice(level.times),
-        season=rng.choice(level.seasons),
-        weather=rng.choice(level.weathers),
-        background=rng.choice(level.backgrounds),
-        things=things,
-    )
+        (slot,) = free_slots(things, "balloon", level)
+        things = (main, Thing("balloon", rng.choice(paints_of("balloon", level)), slot))
+    return _attributes(level, rng, things, lights=False)
+
+
+def _sample_many(level: Level, rng: Random) -> Scene:
+    """One large or small thing, or two to three (medium level: two) of medium or small size, and things in the sky."""
+    while True:
+        number = rng.choice((1, 2, 2) if level.name == "medium" else (1, 2, 2, 3, 3))
+        herd = rng.choice(level.others) if number > 1 and rng.random() < 0.2 else ""
+        paint = rng.choice(paints_of(herd, level)) if herd else ""
+        things = []
+        for index, slot in enumerate(rng.sample(SLOTS, number)):
+            kind = herd or rng.choice(level.main if index == 0 else level.main + level.others)
+            size = ("large", "large", "small") if number == 1 else ("medium", "medium", "medium", "small")
+            colour = paint if herd else rng.choice(paints_of(kind, level))
+            things.append(Thing(kind, colour, slot, "medium" if herd else rng.choice(size)))
+        flying = rng.choice((0, 1) if level.name == "medium" else (0, 1, 1, 2))
+        for slot in rng.sample(SLOTS, flying):
+            kind = rng.choice(level.sky)
+            things.append(Thing(kind, rng.choice(paints_of(kind, level)), slot))
+        scene = _attributes(level, rng, tuple(things), lights=rng.random() < 0.3)
+        if plausible(scene) and len(set(things)) == len(things):
+            return scene
 
 
 SIMPLE = Level(
@@ -95,9 +161,41 @@ SIMPLE = Level(
     backgrounds=("hills", "mountains", "sea", "city"),
     colours=("red", "blue", "yellow", "purple", "white"),
     main=("house", "castle", "tent", "bus"),
+    others=(),
     sky=("balloon",),
     edits=("recolour", "replace", "add", "remove", "background", "season", "time"),
     sample=_sample_simple,
+    single=True,
+)
+MEDIUM = Level(
+    name="medium",
+    times=("day", "sunset", "night"),
+    seasons=SEASONS,
+    weathers=("clear", "cloudy", "rainy", "snowy"),
+    backgrounds=BACKGROUNDS,
+    colours=(*SIMPLE.colours, "green", "orange", "pink"),
+    main=(*SIMPLE.main, "windmill", "car"),
+    others=("tree", "pine", "cat", "sheep"),
+    sky=("balloon", "kite"),
+    edits=(*SIMPLE.edits, "move", "resize", "weather", "lights", "brightness", "black_and_white", "sepia", "mosaic"),
+    sample=_sample_many,
+)
+FULL = Level(
+    name="full",
+    times=CYCLE,
+    seasons=SEASONS,
+    weathers=WEATHERS,
+    backgrounds=BACKGROUNDS,
+    colours=(*MEDIUM.colours, "black", "brown"),
+    main=(*MEDIUM.main, "lighthouse", "truck", "boat"),
+    others=(*MEDIUM.others, "duck", "elephant"),
+    sky=(*MEDIUM.sky, "plane", "bird"),
+    edits=(
+        *SIMPLE.edits,
+        *("move", "resize", "weather", "lights", "local", "focus", "count", "spatial", "visual"),
+        *PICTURE_EDITS,
+    ),
+    sample=_sample_many,
 )
 
-LEVELS: dict[str, Level] = {level.name: level for level in (SIMPLE,)}
+LEVELS: dict[str, Level] = {level.name: level for level in (SIMPLE, MEDIUM, FULL)}

@@ -26,7 +26,7 @@ def sketch(image: Image.Image) -> Image.Image:
     return Image.fromarray(paper.astype(np.uint8)).convert("RGB")
 
 
-def mosaic(image: Image.Image, tiles: int = 14) -> Image.Image:
+def mosaic(image: Image.Image, tiles: int = 16) -> Image.Image:
     """Square tiles of one colour each, ``tiles`` along the shorter side."""
     scale = tiles / min(image.size)
     small = image.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.BOX)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 Colour = tuple[int, int, int]
 
 PAINTS: dict[str, Colour] = {
@@ -22,7 +24,7 @@ LIGHT: dict[str, tuple[tuple[float, float, float], Colour]] = {
     "day": ((1.0, 1.0, 1.0), (0, 0, 0)),
     "dawn": ((0.92, 0.84, 0.92), (22, 12, 18)),
     "sunset": ((0.97, 0.86, 0.79), (10, 0, 4)),
-    "night": ((0.52, 0.56, 0.74), (6, 8, 26)),
+    "night": ((0.66, 0.68, 0.82), (6, 8, 24)),
 }
 """Gain and offset that each hour lays over every unlit surface; nights stay bright enough to see colours."""
 
@@ -45,3 +47,13 @@ def lit(colour: Colour, light: tuple[tuple[float, float, float], Colour]) -> Col
     gain, offset = light
     red, green, blue = (min(255, round(c * g + o)) for c, g, o in zip(colour, gain, offset, strict=True))
     return (red, green, blue)
+
+
+def difference(one: str, other: str) -> float:
+    """Mean distance of two paints over the channels, 0 to 255; below 45 they are too alike for a recolouring."""
+    return sum(abs(a - b) for a, b in zip(PAINTS[one], PAINTS[other], strict=True)) / 3
+
+
+def unlike(colour: str, among: Sequence[str], least: float = 45.0) -> list[str]:
+    """The paints that a person tells apart from ``colour`` at a glance."""
+    return [other for other in among if difference(colour, other) >= least]

@@ -5,25 +5,25 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from zlib import crc32
 
-TIMES = ("day", "sunset", "night", "dawn")
 SEASONS = ("spring", "summer", "autumn", "winter")
 WEATHERS = ("clear", "cloudy", "rainy", "snowy", "foggy")
 BACKGROUNDS = ("hills", "mountains", "sea", "city", "forest")
 SLOTS = ("left", "centre", "right")
 SIZES = ("small", "medium", "large")
+CYCLE = ("dawn", "day", "sunset", "night")
+"""Times of day in the order in which they follow each other."""
 
 
 @dataclass(frozen=True)
 class Thing:
-    """One object, or a row of equal ones.
+    """One object.
 
     Args:
         kind: what it is ("house"); a key of `ip2p_lightning.world.things.THINGS`.
         colour: paint name from `palette.PAINTS`; "" for things that take the season's colour (trees).
         slot: "left", "centre" or "right".
-        size: "small", "medium" or "large".
+        size: "large" fills half of the picture's width, "medium" a third, "small" a fifth.
         trim: paint name of the second part (roof, sail, stripes); "" derives it from ``colour``.
-        count: 1 to 3 copies side by side.
     """
 
     kind: str
@@ -31,7 +31,6 @@ class Thing:
     slot: str = "centre"
     size: str = "large"
     trim: str = ""
-    count: int = 1
 
 
 @dataclass(frozen=True)
@@ -39,12 +38,12 @@ class Scene:
     """What a picture shows.
 
     Args:
-        time: one of `TIMES`.
+        time: one of `CYCLE`.
         season: one of `SEASONS`.
         weather: one of `WEATHERS`.
         background: one of `BACKGROUNDS`.
         things: objects in the order in which they are painted.
-        lights: whether windows and lamps are lit.
+        lights: whether windows are lit.
     """
 
     time: str
@@ -66,5 +65,5 @@ class Scene:
 
     def signature(self) -> int:
         """A stable 32-bit hash of the attributes, the same in every process and version."""
-        things = ";".join(f"{t.kind},{t.colour},{t.slot},{t.size},{t.trim},{t.count}" for t in self.things)
+        things = ";".join(f"{t.kind},{t.colour},{t.slot},{t.size},{t.trim}" for t in self.things)
         return crc32("|".join((*self.backdrop, str(self.lights), things)).encode())

@@ -9,13 +9,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from random import Random
 
-import numpy as np
 from PIL import Image
 
 from ip2p_lightning.data.images import open_image
 from ip2p_lightning.data.pair import EditPair
 from ip2p_lightning.world.levels import SPLITS
-from ip2p_lightning.world.picture_edits import PICTURE_EDITS, PictureEdit
+from ip2p_lightning.world.picture_edits import PICTURE_EDITS
+from ip2p_lightning.world.visibility import clearly_differ
 
 SAMPLES: dict[str, tuple[str, str]] = {
     "astronaut.png": ("train", "a smiling astronaut in an orange suit"),
@@ -31,7 +31,6 @@ SAMPLES: dict[str, tuple[str, str]] = {
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 _TRIES = 12
-_LEAST_CHANGE = 9.0
 
 
 class PhotoSource:
@@ -91,7 +90,7 @@ class PhotoSource:
             path, caption = rng.choice(self.photographs)
             box = _square(rng)
             edit = rng.choice(PICTURE_EDITS[kind])
-            if _visible(edit, _crop(path, box, 48)):
+            if clearly_differ(*edit.apply(_crop(path, box, 48))):
                 break
         original, edited = edit.apply(_crop(path, box, self.size))
         return EditPair(
@@ -156,8 +155,3 @@ def _crop(path: Path, square: tuple[float, float, float], size: int) -> Image.Im
 
 
 _photograph = lru_cache(maxsize=16)(open_image)
-
-
-def _visible(edit: PictureEdit, thumbnail: Image.Image) -> bool:
-    before, after = (np.asarray(image, np.float32) for image in edit.apply(thumbnail))
-    return float(np.abs(before - after).mean()) >= _LEAST_CHANGE

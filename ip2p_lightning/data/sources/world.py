@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from random import Random
 
 from ip2p_lightning.data.pair import EditPair
-from ip2p_lightning.world.edits import EDITS, Change, render
+from ip2p_lightning.world.edits import EDITS, Change, is_visible, render
 from ip2p_lightning.world.levels import LEVELS, SPLITS, belongs
 
 _TRIES = 2000
@@ -86,7 +86,7 @@ class WorldSource:
         kind = rng.choice(self.kinds)
         for _ in range(_TRIES):
             change = EDITS[kind](level.sample(level, rng), level, rng)
-            if change is not None and belongs(self.split, change.before, change.after):
+            if change and belongs(self.split, change.before, change.after) and is_visible(change):
                 return kind, change
         raise RuntimeError(f"no {kind!r} edit of level {self.level!r} was found for split {self.split!r}")
 

@@ -5,8 +5,14 @@ Belongs here: what an instruction changes and how it is said. Does not belong he
 
 from __future__ import annotations
 
-from ip2p_lightning.world.edits import attributes as attributes
-from ip2p_lightning.world.edits import objects as objects
-from ip2p_lightning.world.edits.change import EDITS, Change, Rendering, edit, render
+from ip2p_lightning.world.edits import (  # noqa: F401 (each module registers its kinds)
+    attributes,
+    layout,
+    local,
+    objects,
+    pictures,
+    visual,
+)
+from ip2p_lightning.world.edits.change import EDITS, Change, Rendering, edit, is_visible, render
 
-__all__ = ["EDITS", "Change", "Rendering", "edit", "render"]
+__all__ = ["EDITS", "Change", "Rendering", "edit", "is_visible", "render"]

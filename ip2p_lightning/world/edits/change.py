@@ -10,8 +10,10 @@ from PIL import Image, ImageChops
 
 from ip2p_lightning.world.drawing import coverage, draw
 from ip2p_lightning.world.levels import Level
-from ip2p_lightning.world.phrases import caption
-from ip2p_lightning.world.scene import Scene
+from ip2p_lightning.world.phrases import caption, lit_things, summary
+from ip2p_lightning.world.picture_edits import PictureEdit
+from ip2p_lightning.world.scene import Scene, Thing
+from ip2p_lightning.world.visibility import clearly_differ
 
 
 @dataclass(frozen=True)
@@ -20,25 +22,31 @@ class Change:
 
     Args:
         before: the scene as given.
-        after: the scene as asked for.
+        after: the scene as asked for; the same one where the picture is edited and not what it shows.
         instruction: the brief human command.
         expressive_instruction: what will be visible; determines the result together with the picture.
+        picture_edit: edit of the drawn picture, or None.
+        spared: the thing that ``picture_edit`` leaves as it is, or None.
     """
 
     before: Scene
     after: Scene
     instruction: str
     expressive_instruction: str
+    picture_edit: PictureEdit | None = None
+    spared: Thing | None = None
 
     @property
     def original_caption(self) -> str:
         """What the picture shows before."""
-        return caption(self.before)
+        if self.picture_edit is None or self.picture_edit.preparation is None:
+            return caption(self.before)
+        return self.picture_edit.prepared_look.format(what=summary(self.before))
 
     @property
     def edited_caption(self) -> str:
         """What the picture shows after."""
-        return caption(self.after)
+        return caption(self.after) if self.picture_edit is None else self.expressive_instruction
 
 
 @dataclass(frozen=True)
@@ -55,7 +63,7 @@ EDITS: dict[str, Maker] = {}
 
 
 def edit(kind: str) -> Callable[[Maker], Maker]:
-    """Register the maker of one kind of edit; it returns None for scenes that it cannot change visibly."""
+    """Register the maker of one kind of edit; it returns None for scenes that it cannot change."""
 
     def register(maker: Maker) -> Maker:
         EDITS[kind] = maker
@@ -69,17 +77,36 @@ def render(change: Change, size: int = 64) -> Rendering:
 
     Args:
         change: the edit.
-        size: side of the pictures in pixels.
+        size: side of the pictures in pixels, at least 8.
     """
-    return Rendering(draw(change.before, size), draw(change.after, size), _mask(change.before, change.after, size))
+    original = draw(change.before, size)
+    if change.picture_edit is None:
+        return Rendering(original, draw(change.after, size), _mask(change.before, change.after, size))
+    original, edited = change.picture_edit.apply(original)
+    if change.spared is None:
+        return Rendering(original, edited, Image.new("L", original.size, 255))
+    kept = coverage(change.before, [change.spared], size)
+    return Rendering(original, Image.composite(original, edited, kept), _all_but(kept))
+
+
+def is_visible(change: Change, size: int = 48) -> bool:
+    """Whether a person sees the change, judged on a small rendering so that it does not depend on the asked size."""
+    pictures = render(change, size)
+    return clearly_differ(pictures.original_image, pictures.edited_image, pictures.mask)
 
 
 def _mask(before: Scene, after: Scene, size: int) -> Image.Image:
     """Silhouettes of the things that differ; all but the unchanged things for a new background; else everything."""
-    changed = [set(before.things) - set(after.things), set(after.things) - set(before.things)]
     if before.backdrop == after.backdrop:
-        old, new = (coverage(scene, things, size) for scene, things in zip((before, after), changed, strict=True))
+        old, new = (
+            coverage(scene, [*lit_things(scene)] if before.lights != after.lights else set(scene.things) - other, size)
+            for scene, other in ((before, set(after.things)), (after, set(before.things)))
+        )
         return ImageChops.lighter(old, new).point(lambda value: 255 if value else 0)
-    if before.backdrop[:3] == after.backdrop[:3] and not any(changed):
-        return coverage(before, before.things, size).point(lambda value: 0 if value == 255 else 255)
+    if before.backdrop[:3] == after.backdrop[:3] and before.things == after.things:
+        return _all_but(coverage(before, before.things, size))
     return Image.new("L", (size, size), 255)
+
+
+def _all_but(covered: Image.Image) -> Image.Image:
+    return covered.point(lambda value: 0 if value == 255 else 255)
