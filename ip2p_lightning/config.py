@@ -15,7 +15,7 @@ _PACKAGE = Path(__file__).resolve().parent
 # What a configuration out of a checkpoint may build: networks, processors, schedulers and optimizers. Each alternative
 # ends in a class name or a named constructor, so that no helper function of those libraries can be called.
 _TRUSTED = re.compile(
-    r"ip2p_lightning\.(conditioners|diffusion|methods|models|world)\.[\w.]+"
+    r"ip2p_lightning\.(conditioners|diffusion|methods|models|world)\.\w+\.\w+"
     r"|torch\.optim\.(\w+\.)?[A-Z]\w*"
     r"|diffusers\.((models|schedulers)\.([\w]+\.)*)?[A-Z]\w*(\.from_(pretrained|config))?"
     r"|transformers\.(models\.([\w]+\.)*)?[A-Z]\w*(\.from_pretrained)?"
@@ -82,7 +82,7 @@ def _check_trusted(key: str, value: Any) -> None:
     name = key.rsplit(".", 1)[-1]
     if isinstance(value, str) and "${" in value:
         raise ValueError(f"stored configuration: {key} = {value!r} is an interpolation; store resolved values only")
-    if name == "_target_" and not (isinstance(value, str) and _TRUSTED.fullmatch(value)):
+    if name == "_target_" and not (isinstance(value, str) and _TRUSTED.fullmatch(value) and _is_own(value)):
         raise ValueError(
             f"stored configuration: {key} = {value!r} may not be built from a checkpoint; only ip2p_lightning's own "
             "parts, torch.optim, and model, tokenizer and scheduler classes of diffusers and transformers may. "
@@ -92,6 +92,12 @@ def _check_trusted(key: str, value: Any) -> None:
         raise ValueError(
             f"stored configuration: {key} = {value!r} could run code that comes with the weights; remove it"
         )
+
+
+def _is_own(target: str) -> bool:
+    """Whether a target is defined in the library it is named after, not a module or function imported into it."""
+    found = hydra.utils.get_object(target)
+    return callable(found) and str(getattr(found, "__module__", "")).split(".")[0] == target.split(".")[0]
 
 
 def _walk(node: Any, key: str = "") -> Iterator[tuple[str, Any]]:

@@ -57,10 +57,11 @@ JOBS = {
     "data": Job(
         "render pairs to shards, check them, count them, look at them",
         (
-            "data render data=world output=data/world count=10000",
-            "data verify folder=data/world",
-            "data stats folder=data/world",
-            "data show folder=data/world output=pairs.png",
+            "data render data=world output=data/world        # training, validation and test pairs",
+            "data render source=photos source.folder=photos output=data/photos splits='{train:0.9,test:0.1}'",
+            "data verify path=data/world",
+            "data stats path=data/world",
+            "data show path=data/world output=pairs.png       # or source=world, without a dataset",
         ),
         {
             "render": "write pairs as WebDataset shards with an index",

@@ -1,0 +1,69 @@
+"""`ip2p data`: render pairs to shards, verify, count and show them."""
+
+from __future__ import annotations
+
+from omegaconf import DictConfig
+
+from ip2p_lightning.config import build, plain
+from ip2p_lightning.data import commands
+from ip2p_lightning.data.selection import Selection
+
+
+def run(config: DictConfig) -> None:
+    """Carry out `config.command`.
+
+    Raises:
+        ValueError: a missing path or output, a damaged dataset (verify), or what the command itself raises.
+    """
+    {"render": _render, "verify": _verify, "stats": _stats, "show": _show}[config.command](config)
+
+
+def _render(config: DictConfig) -> None:
+    output = _needed(config, "output", "the dataset folder to make, e.g. output=data/world")
+    commands.render(
+        build(config.data).sources() if config.data else build(config.source),
+        output,
+        workers=config.workers,
+        splits=plain(config.splits),
+        skip_failures=config.skip_failures,
+        overwrite=config.overwrite,
+    )
+
+
+def _verify(config: DictConfig) -> None:
+    path = _needed(config, "path", "the dataset folder, e.g. path=data/world")
+    report = commands.verify(path, decode=config.decode)
+    if not report.ok:
+        raise ValueError(
+            f"{path} is damaged: {report.pairs - report.sound_pairs:,} of {report.pairs:,} pairs; copy the files above "
+            "again, or render the dataset anew"
+        )
+
+
+def _stats(config: DictConfig) -> None:
+    path = _needed(config, "path", "the dataset folder, e.g. path=data/world")
+    commands.stats(path, selection=_selection(config))
+
+
+def _show(config: DictConfig) -> None:
+    output = _needed(config, "output", "the picture to write, e.g. output=pairs.png")
+    picture = commands.show(
+        config.path or build(config.source),
+        output,
+        count=config.count,
+        seed=config.seed,
+        columns=config.columns,
+        side=config.side,
+        selection=_selection(config) if config.path else None,
+    )
+    print(picture)
+
+
+def _selection(config: DictConfig) -> Selection:
+    return Selection(split=config.split, kinds=plain(config.kinds), option_prefix="")
+
+
+def _needed(config: DictConfig, key: str, what: str) -> str:
+    if not config[key]:
+        raise ValueError(f"{key} is missing: {what}")
+    return config[key]
