@@ -104,6 +104,11 @@ class LanguageModelConditioner(Conditioner):
         # In a tuple, so that it is no submodule: neither optimizers, checkpoints nor wrappers for devices see it.
         self._teacher = (teacher.requires_grad_(False).eval(),) if teacher else ()
 
+    @property
+    def alignment_teacher(self) -> TextConditioner | None:
+        """The teacher of the alignment loss, if there is one."""
+        return self._teacher[0] if self._teacher else None
+
     def forward(self, batch: PairBatch) -> Conditioning:
         """Condition a batch by teacher forcing on its expressive instructions (which may be empty)."""
         texts = batch.expressive_instruction if self.expressive else [""] * len(batch)

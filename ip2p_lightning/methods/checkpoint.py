@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import torch
 from diffusers import DiffusionPipeline
+from hydra.errors import InstantiationException
 from torch import Tensor, nn
 
 from ip2p_lightning.config import instantiate_trusted
@@ -17,6 +18,9 @@ from ip2p_lightning.models.denoiser import Denoiser, UNetDenoiser, widen
 from ip2p_lightning.models.pretrained import Mark, with_pretrained
 
 Weights = Literal["ema", "raw"]
+
+_TRAINING_ONLY = ("sources", "alignment_teacher")
+"""Arguments of parts that are left out when a checkpoint is reopened: data to fit on, and teachers."""
 
 
 class CheckpointError(ValueError):
@@ -46,8 +50,11 @@ def load_module(path: str | Path, device: str | torch.device = "cpu", weights: W
             f"{path}: holds no configuration, so what to build is unknown; train with `ip2p train` (or pass "
             "`config=` to EditingModule), or build the module in Python and call `initialise`"
         )
-    with torch.random.fork_rng(devices=[]):  # building must not disturb the caller's random numbers
-        module = instantiate_trusted(_without_sources(config))
+    try:
+        with torch.random.fork_rng(devices=[]):  # building must not disturb the caller's random numbers
+            module = instantiate_trusted(_for_inference(config))
+    except InstantiationException as error:
+        raise CheckpointError(f"{path}: cannot build what it describes: {error.__cause__ or error}") from error
     if not isinstance(module, EditingModule):
         raise CheckpointError(
             f"{path}: holds a {type(module).__name__}, not an EditingModule; open it with its own code"
@@ -57,6 +64,19 @@ def load_module(path: str | Path, device: str | torch.device = "cpu", weights: W
     module.config = dict(config)
     module.stage = next((stage for stage in module.stages if stage.name == checkpoint.get("stage")), module.stage)
     return module.to(device).eval()
+
+
+def load_part(checkpoint: str | Path, part: str) -> nn.Module:
+    """One part of a trained module, such as the "conditioner" that an edit head is aligned to.
+
+    Args:
+        checkpoint: the `.ckpt` file.
+        part: dotted name of a submodule.
+
+    Raises:
+        As `load_module`; CheckpointError also if there is no such part.
+    """
+    return _part(load_module(checkpoint), part)
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
@@ -146,11 +166,11 @@ def _left_out(checkpoint: Mapping[str, Any]) -> dict[str, Mark]:
     return {name: Mark(*mark) for name, mark in checkpoint.get("pretrained", {}).items()}
 
 
-def _without_sources(node: Any) -> Any:
-    """Data are no part of a model: what was fitted on `sources` is among the weights."""
+def _for_inference(node: Any) -> Any:
+    """The configuration without what only training needs; what was fitted on `sources` is among the weights."""
     if isinstance(node, Mapping):
-        return {key: None if key == "sources" else _without_sources(value) for key, value in node.items()}
-    return [_without_sources(value) for value in node] if isinstance(node, list | tuple) else node
+        return {key: None if key in _TRAINING_ONLY else _for_inference(value) for key, value in node.items()}
+    return [_for_inference(value) for value in node] if isinstance(node, list | tuple) else node
 
 
 def _from_checkpoint(

@@ -145,14 +145,14 @@ class EditingModule(L.LightningModule):
         """An optimizer over the stage's parameter groups, and its schedule."""
         stage = self.stage
         optimizer = self.optimizer_factory(self.parameter_groups())
-        if stage.decay == "constant" and not stage.warmup_steps:
+        if stage.decay == "constant" and not stage.warmup:
             return optimizer
         steps = stage.max_steps if stage.max_steps > 0 else int(self.trainer.estimated_stepping_batches)
         schedule = stage.schedule(optimizer, steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep configuration and stage, so that the file alone can be reopened; leave out what pretrained folders hold."""
+        """Keep configuration and stage, so that the file alone reopens; leave out what pretrained folders hold."""
         checkpoint["config"] = self.config
         checkpoint["stage"] = self.stage.name
         checkpoint["state_dict"], kept = without_pretrained(checkpoint["state_dict"], self._marks)

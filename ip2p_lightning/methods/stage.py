@@ -25,7 +25,7 @@ class Stage:
         trainable: pattern of parameter names (as in `fnmatch`) -> options of its optimizer group (`lr`,
             `weight_decay`, ...). The first match wins; a parameter that matches none is frozen.
         max_steps: optimizer steps of this stage; -1 leaves the end to the trainer.
-        warmup_steps: steps of linear warm-up.
+        warmup: linear warm-up, in steps; a number below 1 is a share of the stage's steps.
         decay: "constant", "cosine" or "linear" after the warm-up, to zero at the stage's last step.
     """
 
@@ -33,7 +33,7 @@ class Stage:
     loss_weights: Mapping[str, float] = field(default_factory=lambda: {"editing_loss": 1.0})
     trainable: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: {"denoiser.*": {}})
     max_steps: int = -1
-    warmup_steps: int = 0
+    warmup: float = 0
     decay: str = "constant"
 
     def total(self, losses: Mapping[str, Tensor]) -> Tensor:
@@ -74,4 +74,5 @@ class Stage:
     def schedule(self, optimizer: Optimizer, steps: int) -> LambdaLR:
         """The learning-rate schedule over `steps` optimizer steps."""
         name = "constant_with_warmup" if self.decay == "constant" else self.decay
-        return get_scheduler(name, optimizer, num_warmup_steps=self.warmup_steps, num_training_steps=steps)
+        warmup = round(self.warmup * steps) if self.warmup < 1 else int(self.warmup)
+        return get_scheduler(name, optimizer, num_warmup_steps=warmup, num_training_steps=steps)

@@ -12,6 +12,8 @@ import torch
 from diffusers import AutoencoderKL
 from torch import Tensor, nn
 
+from ip2p_lightning.models.pretrained import remember
+
 
 class Autoencoder(nn.Module):
     """A frozen autoencoder with the surface of diffusers' VAEs (`AutoencoderKL`, `AutoencoderTiny`, our own).
@@ -91,7 +93,7 @@ def load_autoencoder_kl(weights: str | Path | None, subfolder: str = "vae") -> A
         subfolder: where in it the autoencoder lies.
     """
     if weights is not None:
-        return AutoencoderKL.from_pretrained(weights, subfolder=subfolder)
+        return remember(AutoencoderKL.from_pretrained(weights, subfolder=subfolder), weights)
     return AutoencoderKL(
         down_block_types=("DownEncoderBlock2D",) * 4,
         up_block_types=("UpDecoderBlock2D",) * 4,

@@ -17,6 +17,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from ip2p_lightning.models.pretrained import remember
 from ip2p_lightning.models.visual_tokens import PATCH
 
 LLAMA_7B = LlamaConfig(
@@ -107,7 +108,8 @@ def load_llama(
     """
     if weights is None:
         return LlamaForCausalLM(LLAMA_7B)
-    return _enlarge(AutoModelForCausalLM.from_pretrained(weights, dtype=getattr(torch, dtype)), tokenizer)
+    model = AutoModelForCausalLM.from_pretrained(weights, dtype=getattr(torch, dtype))
+    return _enlarge(remember(model, weights), tokenizer)
 
 
 def load_llava(
@@ -129,7 +131,7 @@ def load_llava(
     if weights is not None:
         model = LlavaForConditionalGeneration.from_pretrained(weights, dtype=getattr(torch, dtype))
         model.config.image_token_index = tokenizer.convert_tokens_to_ids(PATCH)
-        return _enlarge(model, tokenizer)
+        return _enlarge(remember(model, weights), tokenizer)
     model = LlavaForConditionalGeneration(
         LlavaConfig(
             vision_config=CLIP_L14_VISION,

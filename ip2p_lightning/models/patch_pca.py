@@ -121,14 +121,17 @@ class PatchPCA(ModelMixin, ConfigMixin):
         return F.pixel_unshuffle(images, patch)
 
 
-def fitted_patch_pca(sources: Sequence[PairSource], patch_size: int = 8, latent_channels: int = 64) -> PatchPCA:
+def fitted_patch_pca(sources: Sequence[PairSource] | None, patch_size: int = 8, latent_channels: int = 64) -> PatchPCA:
     """A codec fitted on every picture, before and after, of some sources.
 
     Args:
-        sources: small pair sources whose pictures all have one size (some hundred pictures do).
+        sources: small pair sources whose pictures all have one size (some hundred pictures do); None leaves the
+            fitting out, for weights that come from a checkpoint.
         patch_size: see `PatchPCA`.
         latent_channels: see `PatchPCA`.
     """
+    if sources is None:
+        return PatchPCA(patch_size, latent_channels)
     images = []
     for source in sources:
         pairs = [source[index] for index in range(len(source))]

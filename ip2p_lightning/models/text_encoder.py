@@ -6,6 +6,8 @@ from pathlib import Path
 
 from transformers import CLIPTextConfig, CLIPTextModel, PreTrainedTokenizerBase
 
+from ip2p_lightning.models.pretrained import remember
+
 
 def build_text_encoder(
     tokenizer: PreTrainedTokenizerBase,
@@ -46,7 +48,7 @@ def load_text_encoder(weights: str | Path | None, subfolder: str = "text_encoder
         subfolder: where in it the encoder lies.
     """
     if weights is not None:
-        return CLIPTextModel.from_pretrained(weights, subfolder=subfolder)
+        return remember(CLIPTextModel.from_pretrained(weights, subfolder=subfolder), weights)
     return CLIPTextModel(
         CLIPTextConfig(
             vocab_size=49408,
