@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from ip2p_lightning.data.pair import EditPair
 
-_PAPER, _FRAME, _INK, _FAINT = "#ffffff", "#f1f1ef", "#1c1c1a", "#7a7a76"
+_PAPER, _FRAME, _EDGE, _INK, _FAINT = "#ffffff", "#f1f1ef", "#dededb", "#1c1c1a", "#7a7a76"
 _MARGIN, _GAP, _LINES = 28, 6, 3
 
 
@@ -68,6 +68,7 @@ def _fitted(image: Image.Image, side: int) -> Image.Image:
     smooth = Image.Resampling.LANCZOS if scale < 1 else Image.Resampling.NEAREST
     square = Image.new("RGB", (side, side), _FRAME)
     square.paste(image.resize(size, smooth), ((side - size[0]) // 2, (side - size[1]) // 2))
+    ImageDraw.Draw(square).rectangle((0, 0, side - 1, side - 1), outline=_EDGE)
     return square
 
 
@@ -75,7 +76,7 @@ def _wrapped(text: str, font: ImageFont.FreeTypeFont, width: int, limit: int) ->
     """Break a text into at most `limit` lines of at most `width` pixels; what is left over becomes an ellipsis."""
     lines, rest = [], " ".join(text.split())
     while rest and len(lines) < limit:
-        end = len(rest)
+        end = min(len(rest), width)  # no letter is narrower than a pixel
         last = len(lines) == limit - 1
         while end > 1 and font.getlength(rest[:end] + ("…" if last and end < len(rest) else "")) > width:
             space = rest.rfind(" ", 0, end)

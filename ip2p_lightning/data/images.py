@@ -49,10 +49,15 @@ def picture_size(source: str | Path | bytes, *, name: str | None = None) -> tupl
         ImageError: not a picture.
     """
     image, name = _open(source, name, None)
-    with image:
-        turned = image.getexif().get(0x0112, 1) >= 5  # EXIF orientations 5 to 8 swap the sides
-        width, height = image.size[::-1] if turned else image.size
-        return width, height, str(image.format)
+    try:
+        with image:
+            # PIL decodes a PNG to look for EXIF behind its pixels, where hardly any software puts it
+            exif = {} if image.format == "PNG" and "exif" not in image.info else image.getexif()
+            turned = exif.get(0x0112, 1) >= 5  # EXIF orientations 5 to 8 swap the sides
+            width, height = image.size[::-1] if turned else image.size
+            return width, height, str(image.format)
+    except Exception as error:  # as in _open
+        raise ImageError(f"{name}: damaged picture header ({error}); copy or export the file again") from error
 
 
 def as_rgb(image: Image.Image, *, name: str = "picture") -> Image.Image:

@@ -63,11 +63,10 @@ class CaptionedSource:
         licence: str = "unknown",
         edits: Mapping[str, Sequence[PictureEdit]] = PICTURE_EDITS,
     ) -> None:
-        unknown = sorted(set(kinds or ()) - set(edits))
-        if unknown or per_photograph < 1:
-            raise ValueError(
-                f"unknown kinds {unknown} (there are {sorted(edits)}), or per_photograph={per_photograph} below 1"
-            )
+        if unknown := sorted(set(kinds or ()) - set(edits)):
+            raise ValueError(f"kinds {unknown} are not known; choose from {sorted(edits)}")
+        if per_photograph < 1:
+            raise ValueError(f"per_photograph={per_photograph} must be at least 1")
         self.path, self.per_photograph, self.size, self.seed = Path(path), per_photograph, size, seed
         self.licence = licence
         self._edits = {kind: tuple(edits[kind]) for kind in (kinds or edits)}

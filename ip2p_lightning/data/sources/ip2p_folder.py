@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -148,7 +147,6 @@ def _picture(folder: Path, stem: str) -> bytes:
     return _picture_path(folder, stem).read_bytes()
 
 
-@lru_cache(maxsize=64)  # the pairs of a prompt follow one another
 def _prompt(path: Path) -> dict[str, str]:
     if not path.is_file():
         raise FileNotFoundError(f'{path} is missing; it must hold {{"edit": "the instruction"}}')

@@ -1,0 +1,142 @@
+"""What is read equals what was written; damage is an error that names shard and id."""
+
+from __future__ import annotations
+
+import multiprocessing
+import pickle
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from torch.utils.data import DataLoader
+
+from ip2p_lightning.data.dataset_info import DatasetError
+from ip2p_lightning.data.images import ImageError
+from ip2p_lightning.data.reader import ShardDataset
+from ip2p_lightning.data.selection import Selection
+from ip2p_lightning.data.shards import ShardWriter
+from ip2p_lightning.data.sources import EncodedSource, PairSource
+
+
+def row_of(dataset: Path, number: int) -> dict:
+    return pq.read_table(dataset / "index.parquet").slice(number, 1).to_pylist()[0]
+
+
+def damage(dataset: Path, row: dict, member: str = "original", replacement: bytes | None = None) -> None:
+    """Flip one bit in the middle of a member, or overwrite it from its start."""
+    with (dataset / row["shard"]).open("r+b") as file:
+        at = row[f"{member}_offset"] if replacement else row[f"{member}_offset"] + row[f"{member}_length"] // 2
+        file.seek(at)
+        data = replacement or bytes([file.read(1)[0] ^ 1])
+        file.seek(at)
+        file.write(data)
+
+
+def test_round_trip_keeps_every_pixel_and_text(dataset: Path, pairs) -> None:
+    read, source = ShardDataset(dataset), pairs(100)
+    assert len(read) == 100
+    for number in (0, 1, 42, 99):
+        ours, theirs = read[number], source[number]
+        assert ours.original_image.tobytes() == theirs.original_image.tobytes()
+        assert ours.edited_image.tobytes() == theirs.edited_image.tobytes()
+        assert (ours.mask is None) == (theirs.mask is None)
+        if theirs.mask is not None:
+            assert ours.mask.tobytes() == theirs.mask.tobytes()
+        for name in ("id", "instruction", "expressive_instruction", "original_caption", "kind", "group", "metadata"):
+            assert getattr(ours, name) == getattr(theirs, name)
+
+
+def test_copying_a_dataset_keeps_its_bytes(dataset: Path, tmp_path: Path) -> None:
+    read = ShardDataset(dataset)
+    with ShardWriter(tmp_path / "copy", name="noise", licence="CC0-1.0", max_shard_bytes=60_000) as writer:
+        for number in range(len(read)):
+            writer.add(read.encoded(number))
+    for file in dataset.iterdir():
+        assert file.read_bytes() == (tmp_path / "copy" / file.name).read_bytes()
+
+
+def test_it_is_a_pair_source_with_a_fingerprint_of_its_selection(dataset: Path) -> None:
+    everything, half = ShardDataset(dataset), ShardDataset(dataset, Selection(size=50))
+    assert isinstance(everything, PairSource)
+    assert isinstance(everything, EncodedSource)
+    assert everything.fingerprint() == ShardDataset(dataset).fingerprint() != half.fingerprint()
+    assert everything.score_names == ["clip_image"]
+
+
+def test_indices_outside_are_errors(dataset: Path) -> None:
+    read = ShardDataset(dataset)
+    assert read[-1].id == "pair/99"
+    with pytest.raises(IndexError, match="pair 100 of 100"):
+        read[100]
+
+
+@pytest.mark.parametrize("start", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])
+def test_pickle_and_workers_read_the_same(dataset: Path, start: str) -> None:
+    read = ShardDataset(dataset, Selection(size=8))
+    expected = [read[number].id for number in range(8)]  # opens files, which workers must not share
+    copy = pickle.loads(pickle.dumps(read))
+    assert copy[5].original_image.tobytes() == read[5].original_image.tobytes()
+    workers = multiprocessing.get_context(start)
+    loader = DataLoader(read, batch_size=4, num_workers=2, collate_fn=_ids, multiprocessing_context=workers)
+    assert [id for batch in loader for id in batch] == expected
+
+
+def _ids(pairs: list) -> list[str]:
+    return [pair.id for pair in pairs]
+
+
+def test_more_shards_than_open_files(dataset: Path) -> None:
+    read = ShardDataset(dataset)
+    read._files.limit = 1
+    assert [read[number].id for number in (0, 99, 1, 98)] == ["pair/0", "pair/99", "pair/1", "pair/98"]
+
+
+@pytest.mark.parametrize("member", ["original", "edited", "mask"])
+def test_a_flipped_bit_is_an_error(dataset: Path, member: str) -> None:
+    row = row_of(dataset, 51)
+    damage(dataset, row, member)
+    read = ShardDataset(dataset)
+    assert read[50].id == "pair/50"
+    with pytest.raises(DatasetError, match=rf"{row['shard']}: pair 'pair/51': {member} .*checksum.*ip2p data verify"):
+        read[51]
+
+
+def test_overwritten_kilobytes_are_an_error(dataset: Path) -> None:
+    row = row_of(dataset, 3)
+    damage(dataset, row, replacement=b"\0" * 4096)
+    with pytest.raises(DatasetError, match=rf"{row['shard']}: pair 'pair/3'"):
+        ShardDataset(dataset)[3]
+
+
+def test_truncated_and_missing_shards_are_found_at_once(dataset: Path) -> None:
+    shard = dataset / row_of(dataset, 99)["shard"]
+    content = shard.read_bytes()
+    shard.write_bytes(content[: len(content) // 2])
+    with pytest.raises(DatasetError, match=rf"{shard.name} has .* bytes instead of"):
+        ShardDataset(dataset)
+    shard.unlink()
+    with pytest.raises(DatasetError, match=rf"{shard.name} is missing"):
+        ShardDataset(dataset)
+    assert len(ShardDataset(dataset, Selection(split="train", size=1))) == 1, "shards that are not used may be missing"
+
+
+def test_a_shard_truncated_while_open_is_an_error(dataset: Path) -> None:
+    read, row = ShardDataset(dataset), row_of(dataset, 99)
+    (dataset / row["shard"]).write_bytes(b"")
+    with pytest.raises(DatasetError, match=rf"{row['shard']}: pair 'pair/99': mask ends after 0"):
+        read[99]
+
+
+def test_a_damaged_index_is_an_error(dataset: Path) -> None:
+    table = pq.read_table(dataset / "index.parquet")
+    pq.write_table(table.slice(0, 50), dataset / "index.parquet")
+    with pytest.raises(DatasetError, match=r"index\.parquet has 50 rows but dataset\.json says 100"):
+        ShardDataset(dataset)
+    (dataset / "index.parquet").write_bytes(b"no")
+    with pytest.raises(DatasetError, match=r"index\.parquet cannot be read"):
+        ShardDataset(dataset)
+
+
+def test_pictures_beyond_the_limit_name_shard_and_id(dataset: Path) -> None:
+    with pytest.raises(ImageError, match=r"shard-000000\.tar: pair 'pair/0' original.*max_pixels=255"):
+        ShardDataset(dataset, max_pixels=255)[0]
