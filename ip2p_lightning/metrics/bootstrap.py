@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+FEWEST_GROUPS = 6
+"""With fewer, all values lie on one side by chance more often than in one case of twenty (2 / 2**5 = 6%)."""
 _CELLS = 4_000_000
 """Weights held at once (32 MB): resamples are drawn in blocks of this many values."""
 
@@ -61,8 +63,8 @@ class Interval:
     groups: int
 
     def excludes(self, figure: float) -> bool:
-        """Whether the whole interval lies on one side of `figure`; never with fewer than two groups."""
-        return self.groups > 1 and (self.low > figure or self.high < figure)
+        """Whether the whole interval lies on one side of `figure`; never with fewer than `FEWEST_GROUPS` groups."""
+        return self.groups >= FEWEST_GROUPS and (self.low > figure or self.high < figure)
 
 
 def bootstrap_interval(
@@ -70,6 +72,7 @@ def bootstrap_interval(
     groups: Sequence[str] | None = None,
     *,
     statistic: str = "mean",
+    share: bool = False,
     resamples: int = 2000,
     confidence: float = 0.95,
     seed: int = 0,
@@ -80,6 +83,7 @@ def bootstrap_interval(
         values: [N]; NaN values are left out, and a group of NaN alone is none.
         groups: N names; values of one name are drawn together. Default: each value by itself.
         statistic: "mean" or "median".
+        share: the values are 0 or 1 and their mean is a share.
         resamples: number of draws.
         confidence: share of the draws inside the interval.
         seed: of the draws.
@@ -111,4 +115,8 @@ def bootstrap_interval(
     tail = (1 - confidence) / 2
     low, high = np.quantile(np.concatenate(draws), [tail, 1 - tail])
     estimate = figure(values, np.ones((1, len(values))))[0]
+    if share and estimate in (0, 1):
+        # Resampling cannot show what was not seen: the exact binomial bound (Clopper and Pearson 1934) for 0 or n of n.
+        bound = tail ** (1 / len(unique))
+        low, high = (bound, 1.0) if estimate == 1 else (0.0, 1 - bound)
     return Interval(float(estimate), float(low), float(high), len(values), len(unique))

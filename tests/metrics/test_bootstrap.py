@@ -72,10 +72,18 @@ def test_nan_values_are_left_out_and_none_left_is_nan() -> None:
     assert not empty.excludes(0)
 
 
-def test_one_group_excludes_nothing() -> None:
-    assert not bootstrap_interval([5.0, 5.0], ["a", "a"]).excludes(0)
-    assert bootstrap_interval([5.0, 5.0]).excludes(0)
+def test_few_groups_exclude_nothing() -> None:
+    assert not bootstrap_interval([5.0] * 6, list("aabbcd")).excludes(0)
+    assert bootstrap_interval([5.0] * 6).excludes(0)
     assert not Interval(1, -1, 2, 9, 9).excludes(0)
+
+
+def test_a_share_of_all_or_none_keeps_its_doubt() -> None:
+    everyone, nobody = bootstrap_interval([1.0] * 30, share=True), bootstrap_interval([0.0] * 30, share=True)
+    assert everyone.estimate == everyone.high == 1
+    assert everyone.low == pytest.approx(0.8843, abs=1e-4)  # Clopper-Pearson for 30 of 30
+    assert (nobody.low, nobody.high) == (0, pytest.approx(1 - everyone.low))
+    assert bootstrap_interval([0.0] * 30).high == 0  # an error of 0 is no share
 
 
 def test_wrong_arguments_are_named() -> None:

@@ -1,0 +1,75 @@
+"""What an editor cannot do yet, said from its figures: nobody has to admit it, the intervals do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ip2p_lightning.evaluation.figures import TEXT_EXACT, Figure
+from ip2p_lightning.evaluation.result import EvaluationResult
+from ip2p_lightning.evaluation.wording import percent, plural, span
+from ip2p_lightning.metrics.bootstrap import FEWEST_GROUPS
+
+ERROR, CHANGED, KEPT, COPIED = "error", "changed", "kept", "copied"
+"""Column names that the sentences below know; a set without one of them has fewer sentences."""
+
+
+@dataclass(frozen=True)
+class Limit:
+    """One thing that does not work.
+
+    Args:
+        where: set and kinds it holds for.
+        what: the sentence, with its figures.
+        serious: worse than doing nothing, or undecided.
+    """
+
+    where: str
+    what: str
+    serious: bool = True
+
+
+def limits(result: EvaluationResult) -> list[Limit]:
+    """Everything the figures of an evaluation admit, the worst first."""
+    found: list[Limit] = []
+    for kind, figures in result.kinds.items():
+        found += _kind_limits(kind, figures)
+    found.sort(key=lambda limit: not limit.serious)
+    scarce = [kind for kind, figures in result.kinds.items() if _scarce(figures)]
+    if scarce:
+        names = ", ".join(kind.replace("_", " ") for kind in scarce)
+        text = f"Whether these beat leaving the picture alone cannot be told from fewer than {FEWEST_GROUPS} pairs each"
+        found.append(Limit("not known", f"{text}: {names}.", serious=False))
+    copied = result.figures.get(COPIED)
+    if copied is not None and copied.ours.estimate >= 0.05:
+        share = f"{percent(copied.ours.estimate)} of the pictures ({span(copied.ours, 'share')})"
+        found.append(Limit("not edited", f"{share} are left as they were or nearly so.", serious=False))
+    text = result.figures.get(TEXT_EXACT)
+    if text is not None and text.ours.estimate < 1:
+        share = f"{percent(text.ours.estimate)} of the expressive instructions it writes ({span(text.ours, 'share')})"
+        found.append(Limit("its own words", f"Only {share} are word for word the true ones.", serious=False))
+    return found
+
+
+def _kind_limits(kind: str, figures: Mapping[str, Figure]) -> list[Limit]:
+    error = figures.get(ERROR)
+    if error is None or error.copying is None or error.verdict not in ("worse", "undecided") or _scarce(figures):
+        return []
+    if error.verdict == "worse":
+        text = "Further from the truth than leaving the picture alone"
+    else:
+        text = f"No better than leaving the picture alone, as far as {plural(error.ours.groups, 'pair')} can tell"
+    text += f": error {error.ours.estimate:.1f} of 255, copying {error.copying.estimate:.1f}"
+    changed, kept = figures.get(CHANGED), figures.get(KEPT)
+    if changed is not None and changed.verdict == "better" and changed.copying is not None:
+        text += (
+            f". The right place does come nearer ({changed.ours.estimate:.1f} instead of "
+            f"{changed.copying.estimate:.1f} there)"
+        )
+        if kept is not None:
+            text += f", but {kept.ours.estimate:.1f} of 255 is lost where nothing should change"
+    return [Limit(kind, text + ".", serious=error.verdict == "worse")]
+
+
+def _scarce(figures: Mapping[str, Figure]) -> bool:
+    return ERROR in figures and figures[ERROR].ours.groups < FEWEST_GROUPS

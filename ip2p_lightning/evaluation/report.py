@@ -1,0 +1,216 @@
+"""One self-contained page about a run: what it can do, what it cannot, how it learned. No scripts, nothing fetched."""
+
+from __future__ import annotations
+
+import base64
+import difflib
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+from PIL import Image
+
+from ip2p_lightning import __version__
+from ip2p_lightning.evaluation import wording
+from ip2p_lightning.evaluation.curves import Curve, curve_svg
+from ip2p_lightning.evaluation.figures import TEXT_EXACT, Figure, MetricInfo
+from ip2p_lightning.evaluation.limits import ERROR, Limit, limits
+from ip2p_lightning.evaluation.result import EvaluationResult
+from ip2p_lightning.metrics import Interval
+
+RELATIVE, NEARER = "relative", "nearer"
+_LARGEST_SIDE = 384
+"""Pixels: larger pictures are shrunk to this on the page; a row shows them at half of it."""
+
+
+@dataclass(frozen=True)
+class TrainingRun:
+    """One run of training, as the page tells it.
+
+    Args:
+        name: "InstructPix2Pix".
+        text: a sentence on what was trained.
+        curves: its losses.
+        seconds: wall time.
+    """
+
+    name: str
+    text: str
+    curves: Sequence[Curve]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Command:
+    """A way to go on: what it does, and what to type."""
+
+    text: str
+    line: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything on the page.
+
+    Args:
+        title: headline.
+        lede: one paragraph that sums up, in plain words, with the figures.
+        results: evaluations, the most important first.
+        runs: training runs in their order.
+        phases: name and seconds of each phase of the work.
+        machine: where it ran.
+        settings: name -> value of what another person needs to get the same.
+        commands: how to go on.
+        kicker: line above the headline.
+    """
+
+    title: str
+    lede: str
+    results: Sequence[EvaluationResult]
+    runs: Sequence[TrainingRun] = ()
+    phases: Sequence[tuple[str, float]] = ()
+    machine: str = ""
+    settings: dict[str, Any] = field(default_factory=dict)
+    commands: Sequence[Command] = ()
+    kicker: str = "ip2p_lightning"
+
+
+def write_report(report: Report, file: str | Path) -> Path:
+    """Write the page; returns its path."""
+    path = Path(file)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(render_report(report), encoding="utf-8")
+    return path
+
+
+def render_report(report: Report) -> str:
+    """The page as one HTML document."""
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters |= {
+        "picture": data_url,
+        "duration": wording.duration,
+        "percent": wording.percent,
+        "kind": _kind,
+    }
+    environment.globals |= {"number": wording.number, "span": wording.span, "plural": wording.plural, "words": words}
+    folder = resources.files("ip2p_lightning.evaluation") / "templates"
+    template = environment.from_string((folder / "report.html.j2").read_text(encoding="utf-8"))
+    return template.render(
+        report=report,
+        style=Markup((folder / "report.css").read_text(encoding="utf-8")),  # our own file
+        tiles=_tiles(report),
+        tables=[_Table.of(result) for result in report.results],
+        limits=[(result, limits(result)) for result in report.results],
+        charts=[(run, _charts(run)) for run in report.runs],
+        total=sum(seconds for _, seconds in report.phases),
+        today=date.today().isoformat(),
+        version=__version__,
+    )
+
+
+def data_url(image: Image.Image) -> str:
+    """A picture as a PNG data URL, shrunk to what the page can show."""
+    image = image.convert("RGB")
+    image.thumbnail((_LARGEST_SIDE, _LARGEST_SIDE), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+def words(written: str, truth: str) -> Markup:
+    """The written sentence with the words that the true one does not have marked."""
+    ours, theirs = written.split(), truth.split()
+    pieces = []
+    for operation, start, end, _, _ in difflib.SequenceMatcher(None, ours, theirs, autojunk=False).get_opcodes():
+        text = Markup.escape(" ".join(ours[start:end]))
+        if text:
+            pieces.append(text if operation == "equal" else Markup("<mark>{}</mark>").format(text))
+    return Markup(" ").join(pieces)
+
+
+def _kind(name: str) -> str:
+    return name.replace("_", " ")
+
+
+@dataclass(frozen=True)
+class _Tile:
+    figure: str
+    text: str
+    range: str = ""
+
+
+def _tiles(report: Report) -> list[_Tile]:
+    """The headline figures: how the first set stands to copying, the texts, the time."""
+    tiles: list[_Tile] = []
+    if report.results:
+        figures = report.results[0].figures
+        if (error := figures.get(ERROR)) and error.copying:
+            text = f"of 255 away from the truth; copying the input: {wording.number(error.copying.estimate, '/255')}"
+            tiles.append(_Tile(wording.number(error.ours.estimate, "/255"), text, wording.span(error.ours, "/255")))
+        for name, text in (
+            (NEARER, "of its edits are nearer to the truth than the input"),
+            (TEXT_EXACT, "of the sentences it wrote are word for word the true ones"),
+        ):
+            if figure := figures.get(name):
+                interval = wording.span(figure.ours, "share")
+                tiles.append(_Tile(wording.percent(figure.ours.estimate), text, interval))
+    if report.phases:
+        total = sum(seconds for _, seconds in report.phases)
+        tiles.append(_Tile(wording.duration(total), "from nothing to this page" + f", on {report.machine}"))
+    return tiles
+
+
+@dataclass(frozen=True)
+class _Row:
+    name: str
+    pairs: int
+    error: Figure | None
+    relative: Interval | None
+    nearer: Interval | None
+    bar: tuple[float, float, float] | None
+
+
+@dataclass(frozen=True)
+class _Table:
+    """A set's figures by kind: how far along the way from the input (1) to the truth (0) its edits come."""
+
+    result: EvaluationResult
+    rows: list[_Row]
+    end: float
+    others: list[tuple[MetricInfo, Figure]]
+
+    @classmethod
+    def of(cls, result: EvaluationResult) -> _Table:
+        sets = [*result.kinds.items(), ("all kinds", result.figures)]
+        highs = [figures[RELATIVE].ours.high for _, figures in sets if RELATIVE in figures]
+        end = min(3.0, max(1.5, *highs, 0.0)) if highs else 1.5
+        rows = [_row(name, figures, end) for name, figures in sets]
+        rows[:-1] = sorted(rows[:-1], key=lambda row: row.relative.estimate if row.relative else 9.0)
+        others = [(result.metrics[name], figure) for name, figure in result.figures.items()]
+        return cls(result, rows, end, others)
+
+
+def _row(name: str, figures: dict[str, Figure], end: float) -> _Row:
+    relative = figures[RELATIVE].ours if RELATIVE in figures else None
+    places = None
+    if relative is not None:
+        low, dot, high = (100 * min(value, end) / end for value in (relative.low, relative.estimate, relative.high))
+        places = (low, dot, high)
+    pairs = max((figure.ours.groups for figure in figures.values()), default=0)
+    nearer = figures[NEARER].ours if NEARER in figures else None
+    return _Row(name, pairs, figures.get(ERROR), relative, nearer, places)
+
+
+def _charts(run: TrainingRun) -> list[tuple[str, Markup]]:
+    """Caption and picture of each training loss, with the held-out loss of the same name."""
+    held_out = {curve.name: curve for curve in run.curves if curve.held_out}
+    return [(curve.name, curve_svg(curve, held_out.get(curve.name))) for curve in run.curves if not curve.held_out]
+
+
+__all__ = ["Command", "Limit", "Report", "TrainingRun", "data_url", "render_report", "words", "write_report"]

@@ -1,0 +1,103 @@
+"""An evaluation of real pairs by an editor whose quality is set: it knows the truth and goes part of the way there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from ip2p_lightning.data.images import to_tensor
+from ip2p_lightning.data.pair import EditPair
+from ip2p_lightning.data.sources import PairSource
+from ip2p_lightning.data.sources.photos import PhotoSource
+from ip2p_lightning.data.sources.world import WorldSource
+from ip2p_lightning.evaluation import EvaluationResult, evaluate
+from ip2p_lightning.evaluation.evaluate import Kept
+from ip2p_lightning.metrics import (
+    L1,
+    ChangedRegionError,
+    CopyRate,
+    EditMetric,
+    ErrorHalved,
+    KeptRegionError,
+    NearerThanInput,
+    RelativeError,
+)
+
+
+class PartWay:
+    """Goes a share of the way from the input to the truth, which differs by kind, and adds noise by the seed."""
+
+    name = "part_way"
+
+    def __init__(
+        self, pairs: PairSource, share: dict[str, float] | float = 0.7, noise: float = 0.05, texts: bool = True
+    ):
+        self.truth: dict[bytes, EditPair] = {}
+        for index in range(len(pairs)):
+            pair = pairs[index]
+            self.truth[self._key(to_tensor(pair.original_image), pair.instruction)] = pair  # type: ignore[arg-type]
+        self.share, self.noise, self.texts = share, noise, texts
+
+    @staticmethod
+    def _key(image: Tensor, instruction: str) -> bytes:
+        return image.mul(127.5).round().to(torch.int16).numpy().tobytes() + instruction.encode()
+
+    def edit(self, images: Tensor, instructions: Sequence[str], *, seeds: Sequence[int], **_: Any) -> Any:
+        results, written = [], []
+        for image, instruction, seed in zip(images, instructions, seeds, strict=True):
+            pair = self.truth[self._key(image, instruction)]
+            share = self.share if isinstance(self.share, float) else self.share.get(pair.kind, 0.7)
+            generator = torch.Generator().manual_seed(seed)
+            noise = self.noise * torch.randn(image.shape, generator=generator)
+            truth = to_tensor(pair.edited_image)  # type: ignore[arg-type]
+            results.append((image + share * (truth - image) + noise).clamp(-1, 1))
+            wrong = seed % 4 == 0
+            words = pair.expressive_instruction.split()
+            written.append(" ".join(["some", *words[1:]]) if wrong else pair.expressive_instruction)
+        return SimpleNamespace(images=torch.stack(results), expressive_instructions=written if self.texts else [])
+
+
+def all_metrics() -> dict[str, EditMetric]:
+    return {
+        "error": L1(255),
+        "changed": ChangedRegionError(),
+        "kept": KeptRegionError(),
+        "relative": RelativeError(),
+        "nearer": NearerThanInput(),
+        "halved": ErrorHalved(),
+        "copied": CopyRate(),
+    }
+
+
+@pytest.fixture(scope="session")
+def metrics() -> Callable[[], dict[str, EditMetric]]:
+    return all_metrics
+
+
+@pytest.fixture(scope="session")
+def part_way() -> type[PartWay]:
+    return PartWay
+
+
+@pytest.fixture(scope="session")
+def scenes() -> WorldSource:
+    return WorldSource(40, split="test")
+
+
+@pytest.fixture(scope="session")
+def scene_result(scenes: WorldSource) -> EvaluationResult:
+    share = {"remove": -0.2, "replace": 0.05, "time": 0.9}
+    editor = PartWay(scenes, share)
+    return evaluate(editor, scenes, all_metrics(), name="scenes it has never seen", kept=Kept(8, 4))
+
+
+@pytest.fixture(scope="session")
+def photo_result() -> EvaluationResult:
+    photos = PhotoSource(16, split="test")
+    editor = PartWay(photos, 0.8, texts=False)
+    return evaluate(editor, photos, all_metrics(), name="photographs it has never seen", kept=Kept(6, 2))
