@@ -54,11 +54,14 @@ def backdrop(scene: Scene, size: int) -> Image.Image:
 
 def _paint(time: str, season: str, weather: str, background: str, size: int) -> Image.Image:
     side = size * supersampling(size)
-    canvas = Canvas(size, _gradient(*(SKY if weather == "clear" else OVERCAST)[time], side), LIGHT[time])
+    top, bottom = (SKY if weather == "clear" else OVERCAST)[time]
+    if weather == "rainy":
+        top, bottom = shade(top, 0.66), shade(bottom, 0.8)
+    canvas = Canvas(size, _gradient(top, bottom, side), LIGHT[time])
     brush = Brush(canvas, 0.5, 1.0, 1.0)
     _lights_of_the_sky(brush, time, weather)
     if weather not in ("clear", "foggy"):
-        _clouds(brush, CLOUD[time])
+        _clouds(brush, shade(CLOUD[time], 0.7 if weather == "rainy" else 1.0))
     {"hills": _hills, "mountains": _mountains, "sea": _sea, "city": _city, "forest": _forest}[background](brush, season)
     _ground(brush, season, low=background == "sea")
     return fog(canvas.image, time) if weather == "foggy" else canvas.image

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from PIL import Image, ImageChops, ImageFilter, ImageOps
+
+Medium = Callable[[Image.Image], Image.Image]
 
 
 def black_and_white(image: Image.Image) -> Image.Image:
@@ -35,12 +39,11 @@ def mosaic(image: Image.Image, tiles: int = 16) -> Image.Image:
 
 def painting(image: Image.Image) -> Image.Image:
     """Brush strokes: colours smoothed within edges, dragged along swirls, with the relief of thick paint."""
-    radius = max(1, round(min(image.size) / 48))
-    smooth = image.filter(ImageFilter.ModeFilter(2 * radius + 1)).filter(ImageFilter.MedianFilter(3))
+    smooth = image.filter(ImageFilter.MedianFilter(2 * max(1, round(min(image.size) / 96)) + 1))
     height, width = smooth.height, smooth.width
     side = min(height, width)
     rows, columns = np.mgrid[0:height, 0:width].astype(np.float32) / side
-    drag = 0.022 * side
+    drag = 0.014 * side
     across = columns * side + drag * np.sin(15 * rows + 4 * np.sin(7 * columns))
     down = rows * side + drag * np.sin(13 * columns + 4 * np.sin(6 * rows))
     pixels = np.asarray(smooth)[

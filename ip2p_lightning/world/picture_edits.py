@@ -6,12 +6,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from random import Random
+from typing import Protocol
 
 from PIL import Image
 
 from ip2p_lightning.world import media, photo
 
 Operation = Callable[[Image.Image], Image.Image]
+
+
+class GradualOperation(Protocol):
+    """An operation with an amount, 0 for none."""
+
+    def __call__(self, image: Image.Image, amount: float) -> Image.Image: ...
 
 
 @dataclass(frozen=True)
@@ -46,7 +53,7 @@ def _unchanged(image: Image.Image) -> Image.Image:
 
 
 def _scaled(
-    operation: Callable[[Image.Image, float], Image.Image],
+    operation: GradualOperation,
     amount: float,
     phrases: tuple[str, ...],
     looks: tuple[str, str, str],

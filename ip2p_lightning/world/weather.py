@@ -30,9 +30,9 @@ def fall(canvas: Canvas, weather: str) -> None:
     """Draw rain or snow over a finished scene; other weathers fall nowhere."""
     brush = Brush(canvas, 0.5, 1.0, 1.0)
     if weather == "rainy":
-        for index in range(34):
+        for index in range(56):
             x, y = (index * 0.7549) % 1 * 1.06 - 0.53, (index * 0.5698) % 1
-            brush.line([(x, y), (x + 0.03, y + 0.1)], 0.011, (196, 216, 240))
+            brush.line([(x, y), (x + 0.024, y + 0.08)], 0.012, (190, 212, 240))
     elif weather == "snowy":
         for index in range(38):
             x, y = (index * 0.7549) % 1 - 0.5, (index * 0.5698) % 1

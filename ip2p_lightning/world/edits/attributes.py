@@ -67,7 +67,7 @@ WEATHER: dict[str, tuple[tuple[str, ...], str]] = {
     ),
     "rainy": (
         ("make it rain", "let it rain", "add rain", "turn the weather rainy"),
-        "rain falling on {the} from {sky}",
+        "rain falling on {the} from dark clouds",
     ),
     "snowy": (("make it snow", "let it snow", "add falling snow"), "white flakes of snow falling on {the} from {sky}"),
     "foggy": (
