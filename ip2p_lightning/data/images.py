@@ -38,7 +38,7 @@ def open_image(source: str | Path | bytes, *, name: str | None = None, max_pixel
 def open_mask(source: str | Path | bytes, *, name: str | None = None, max_pixels: int = MAX_PIXELS) -> Image.Image:
     """Open a mask file as PIL "L" holding only 0 and 255 (255 = may change); arguments and errors as `open_image`."""
     image, name = _open(source, name, max_pixels)
-    return _load(image, name).convert("L").point(lambda value: 255 if value >= 128 else 0)
+    return _load(image, name).convert("L").point([0] * 128 + [255] * 128)
 
 
 def picture_size(source: str | Path | bytes, *, name: str | None = None) -> tuple[int, int, str]:

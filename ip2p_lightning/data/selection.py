@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from ip2p_lightning.data.dataset_info import SCORE_PREFIX
 from ip2p_lightning.data.randomness import hashed_integer
@@ -81,19 +80,20 @@ class Selection:
             conditions.append((f"split={self.split}", self._in_split(index, name)))
         if self.kinds is not None:
             self._check_known("kinds", self.kinds, index.column("kind").unique().to_pylist(), name)
-            conditions.append((f"kinds={list(self.kinds)}", _mask(pc.is_in(index["kind"], pa.array(self.kinds)))))
-        for option, compare, sign in (("min_scores", pc.greater_equal, ">="), ("max_scores", pc.less_equal, "<=")):
+            conditions.append((f"kinds={list(self.kinds)}", np.isin(_values(index, "kind"), list(self.kinds))))
+        for option, compare, sign in (("min_scores", np.greater_equal, ">="), ("max_scores", np.less_equal, "<=")):
             for score, bound in (getattr(self, option) or {}).items():
                 known = [c.removeprefix(SCORE_PREFIX) for c in index.column_names if c.startswith(SCORE_PREFIX)]
                 self._check_known(option, [score], known, name)
-                conditions.append((f"{score} {sign} {bound}", _mask(compare(index[SCORE_PREFIX + score], bound))))
+                scores = _values(index, SCORE_PREFIX + score).astype(np.float64)  # missing ones are NaN: never kept
+                conditions.append((f"{score} {sign} {bound}", compare(scores, bound)))
         return conditions
 
     def _in_split(self, index: pa.Table, name: str) -> np.ndarray:
         if self.splits is None:
             self._check_known("split", [self.split], index.column("split").unique().to_pylist(), name)
-            return _mask(pc.equal(index["split"], self.split))
-        self._check_known("split", [self.split], self.splits, name)
+            return _values(index, "split") == self.split
+        self._check_known("split", [self.split], list(self.splits), name)
         return np.array([group_split(g, self.splits, self.seed) == self.split for g in index["group"].to_pylist()])
 
     def _check_known(self, option: str, wanted: Sequence[str | None], known: Sequence[str], name: str) -> None:
@@ -126,5 +126,5 @@ def check_fractions(fractions: Mapping[str, float]) -> None:
         raise ValueError(f"split fractions must be non-negative and sum to 1, got {dict(fractions)}")
 
 
-def _mask(condition: pa.ChunkedArray) -> np.ndarray:
-    return np.asarray(condition.fill_null(False).to_numpy(), dtype=bool)
+def _values(index: pa.Table, column: str) -> np.ndarray:
+    return index.column(column).to_numpy()

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from PIL import Image
+from torch import Tensor
 
 from ip2p_lightning.data.images import to_tensor
 from ip2p_lightning.data.pair import EditPair
@@ -61,7 +62,14 @@ class PairTransform:
         return replace(self, min_size=None, max_size=None, flip=0.0)
 
     def __call__(self, pair: EditPair, epoch: int = 0) -> EditPair:
-        """PIL pictures of any size -> float32 [3, resolution, resolution] in [-1, 1] (mask: [1, ...] in {0, 1})."""
+        """PIL pictures of any size -> float32 [3, resolution, resolution] in [-1, 1] (mask: [1, ...] in {0, 1}).
+
+        Raises:
+            ValueError: the pair holds tensors.
+        """
+        original, edited, mask = pair.original_image, pair.edited_image, pair.mask
+        if isinstance(original, Tensor) or isinstance(edited, Tensor) or isinstance(mask, Tensor):
+            raise ValueError(f"pair {pair.id!r} holds tensors already; transform it once")
         draw = addressed_random(self.seed, epoch, pair.id)
         low, high = self._sizes
         side = draw.randint(low, high)
@@ -78,15 +86,13 @@ class PairTransform:
                 image = image.crop((x, y, x + self.resolution, y + self.resolution))
             return image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if flip else image
 
-        mask = pair.mask
-        if mask is not None:
-            # an output pixel may change if any source pixel under it may
-            mask = to_tensor(change(mask.convert("L"), Image.Resampling.BOX)).gt(-1).float()
+        # of a mask, an output pixel may change if any source pixel under it may
+        area = None if mask is None else to_tensor(change(mask.convert("L"), Image.Resampling.BOX)).gt(-1).float()
         return replace(
             pair,
-            original_image=to_tensor(change(pair.original_image, Image.Resampling.LANCZOS)),
-            edited_image=to_tensor(change(pair.edited_image, Image.Resampling.LANCZOS)),
-            mask=mask,
+            original_image=to_tensor(change(original, Image.Resampling.LANCZOS)),
+            edited_image=to_tensor(change(edited, Image.Resampling.LANCZOS)),
+            mask=area,
         )
 
     @property

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pyarrow.compute as pc
+import numpy as np
 
 from ip2p_lightning.data.dataset_info import (
     INDEX_NAME,
@@ -92,11 +92,11 @@ def verify(path: str | Path, *, decode: bool = False, advance: Callable[[int], N
     report.problems += [Problem(INDEX_NAME, id, "is listed more than once") for id in repeated]
     by_digest = {shard.sha256: shard.name for shard in info.shards}
     report.problems += _unlisted_shards(path, by_digest)
-    files = ShardFiles(path)
+    files, shard_names = ShardFiles(path), index.column("shard").to_numpy()
     for shard in info.shards:
         whole = _check_shard(path, shard, by_digest, report)
         if whole is not None:
-            rows = index.filter(pc.equal(index["shard"], shard.name)).to_pylist()
+            rows = index.take(np.flatnonzero(shard_names == shard.name)).to_pylist()
             _check_pairs(files, shard, rows, whole and index_sound, decode, report)
         if advance is not None:
             advance(shard.pairs)

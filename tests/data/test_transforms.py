@@ -107,6 +107,12 @@ def test_centre_crop_keeps_the_aspect_and_the_middle(size: tuple[int, int]) -> N
     assert torch.equal(out.original_image, to_tensor(square.resize((20, 20), Image.Resampling.LANCZOS)))
 
 
+def test_a_pair_is_transformed_once(pairs) -> None:
+    transform = PairTransform(8)
+    with pytest.raises(ValueError, match="pair 'pair/0' holds tensors already"):
+        transform(transform(pairs(1)[0]))
+
+
 def test_one_pixel_and_grey_masks_pass() -> None:
     image = Image.new("RGB", (1, 1), "white")
     out = PairTransform(8)(EditPair("a", image, image, "do it", mask=Image.new("1", (1, 1), 1)))
