@@ -94,7 +94,7 @@ class PhotoSource:
                 break
         original, edited = edit.apply(_crop(path, box, self.size))
         return EditPair(
-            id=f"photos-{self.split}-{self.seed}-{index}",
+            id=f"{path.stem}-{kind}-{self.split}-{self.seed}-{index}",
             original_image=original,
             edited_image=edited,
             instruction=edit.instruction(rng),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from random import Random
+from zlib import crc32
 
 from ip2p_lightning.data.pair import EditPair
 from ip2p_lightning.world.edits import EDITS, Change, is_visible, render
@@ -57,6 +58,8 @@ class WorldSource:
         unknown = sorted(set(self.kinds) - set(LEVELS[level].edits))
         if unknown or not self.kinds:
             raise ValueError(f"kinds {unknown} are not drawn at level {level!r}; choose from {LEVELS[level].edits}")
+        chosen = "" if self.kinds == LEVELS[level].edits else f"-{crc32(repr(self.kinds).encode()):08x}"
+        self.address = f"{level}-{split}-{seed}{chosen}"
 
     def __len__(self) -> int:
         return self.count
@@ -67,7 +70,7 @@ class WorldSource:
         kind, change = self.change(index)
         pictures = render(change, self.size)
         return EditPair(
-            id=f"{self.level}-{self.split}-{self.seed}-{index}",
+            id=f"{self.address}-{index}",
             original_image=pictures.original_image,
             edited_image=pictures.edited_image,
             instruction=change.instruction,

@@ -10,7 +10,7 @@ import pytest
 from ip2p_lightning.data.pair import EditPair
 from ip2p_lightning.data.sources import PairSource
 from ip2p_lightning.data.sources.world import WorldSource
-from ip2p_lightning.world.levels import HELD_OUT, LEVELS, has_held_out
+from ip2p_lightning.world.levels import HELD_OUT, LEVELS, SPLITS, has_held_out
 from ip2p_lightning.world.visibility import clearly_differ
 
 
@@ -91,6 +91,17 @@ def test_kinds_can_be_chosen_and_have_equal_shares() -> None:
     source = WorldSource(700)
     kinds = [source.change(index)[0] for index in range(700)]
     assert min(kinds.count(kind) for kind in LEVELS["simple"].edits) > 60
+
+
+@pytest.mark.parametrize("split", SPLITS)
+@pytest.mark.parametrize("level", LEVELS)
+def test_every_kind_has_pairs_in_every_split(level: str, split: str) -> None:
+    for kind in LEVELS[level].edits:
+        assert WorldSource(1, level=level, kinds=[kind], split=split, seed=5).change(0)[0] == kind
+
+
+def test_sources_of_other_kinds_have_other_ids() -> None:
+    assert WorldSource(1)[0].id != WorldSource(1, kinds=["season"])[0].id
 
 
 @pytest.mark.parametrize(
