@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -24,8 +25,9 @@ def test_config_dir_is_the_tree_of_the_checkout():
 def test_every_scalar_key_says_what_it_is_for(path: Path):
     lines = path.read_text(encoding="utf-8").splitlines()
     assert lines[0].startswith("#"), "the first line says what the file is"
-    plain_keys = [line for line in lines if re.match(r"\s*-?\s*[A-Za-z]\w*: *[^\s#]", line)]
-    assert [line for line in plain_keys if "#" not in line] == []
+    scalar = re.compile(r"\s*-?\s*[A-Za-z]\w*: *[^\s#]")
+    keys = [(above, line) for above, line in pairwise(lines) if scalar.match(line)]
+    assert [line for above, line in keys if "#" not in line and not above.lstrip().startswith("#")] == []
 
 
 @pytest.mark.parametrize("name", sorted(experiments()))
