@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
 _PACKAGE = Path(__file__).resolve().parent
@@ -43,8 +44,13 @@ def compose(job: str, overrides: Sequence[str] = (), folder: Path | str | None =
         overrides: as after `ip2p <job>`, e.g. ["experiment=ip2p/tiny", "seed=1"].
         folder: configuration tree to use instead of `config_dir()`.
     """
-    with hydra.initialize_config_dir(str(Path(folder or config_dir()).resolve()), version_base="1.3", job_name=job):
-        return hydra.compose(job, overrides=list(overrides))
+    state = GlobalHydra.instance()
+    outer, state.hydra = state.hydra, None  # a job that Hydra runs may compose another one
+    try:
+        with hydra.initialize_config_dir(str(Path(folder or config_dir()).resolve()), version_base="1.3", job_name=job):
+            return hydra.compose(job, overrides=list(overrides))
+    finally:
+        state.hydra = outer
 
 
 def plain(config: Any) -> Any:
