@@ -146,13 +146,13 @@ def _counts_table(dataset: ShardDataset, statistics: DatasetStatistics) -> Table
     sizes = ", ".join(f"{width} x {height}" for width, height in list(statistics.sizes)[:3])
     more = f" and {len(statistics.sizes) - 3} more" if len(statistics.sizes) > 3 else ""
     title = f"{dataset.name or dataset.path}: {statistics.pairs:,} pairs in {statistics.groups:,} groups, {sizes}{more}"
-    caption = f"changed pixels, mean difference: median (5th to 95th percentile) of {statistics.sampled} pairs"
+    caption = f"pixels: median (5th-95th percentile) of {statistics.sampled} pairs"
     table = Table(title=title, title_justify="left", caption=caption, caption_justify="left")
     table.add_column("kind", no_wrap=True)
     for split in splits:
         table.add_column(split, justify="right")
-    table.add_column("changed", justify="right", no_wrap=True)
-    table.add_column("difference", justify="right", no_wrap=True)
+    table.add_column("pixels changed", justify="right", no_wrap=True)
+    table.add_column("mean difference", justify="right", no_wrap=True)
     for kind, row in statistics.counts.items():
         changed, difference = statistics.changed.get(kind), statistics.difference.get(kind)
         counts = [f"{row.get(split, 0):,}" for split in splits]
@@ -198,6 +198,6 @@ def _print_list(console: Console, title: str, lines: list[str]) -> None:
 @contextmanager
 def _progress(console: Console, text: str, total: int) -> Iterator:
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=console, transient=True) as progress:
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task(text, total=total)
         yield lambda pairs: progress.advance(task, pairs)

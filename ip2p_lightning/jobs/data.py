@@ -21,7 +21,7 @@ def run(config: DictConfig) -> None:
 def _render(config: DictConfig) -> None:
     output = _needed(config, "output", "the dataset folder to make, e.g. output=data/world")
     commands.render(
-        build(config.data).sources() if config.data else build(config.source),
+        build(config.data).sources() if config.get("data") else build(config.source),
         output,
         workers=config.workers,
         splits=plain(config.splits),
