@@ -63,7 +63,7 @@ def build_llava(
     vision_layers: int = 2,
     vision_heads: int = 4,
     image_size: int = 64,
-    patch_size: int = 8,
+    patch_size: int = 16,
 ) -> LlavaForConditionalGeneration:
     """A randomly initialised Llava (MGIE): CLIP vision tower, projector, Llama.
 
@@ -93,7 +93,10 @@ def build_llava(
         image_seq_length=(image_size // patch_size) ** 2,
         vision_feature_layer=-1,
     )
-    return LlavaForConditionalGeneration(config)
+    model = LlavaForConditionalGeneration(config)
+    # CLIP's own 0.02 is meant for long training; in short ones the tower would not tell left from right for most of it.
+    nn.init.normal_(model.model.vision_tower.embeddings.position_embedding.weight, std=0.5)
+    return model
 
 
 def load_llama(
@@ -172,6 +175,7 @@ def _llama_config(tokenizer: PreTrainedTokenizerBase, hidden_size: int, layers: 
         intermediate_size=3 * hidden_size,
         num_hidden_layers=layers,
         num_attention_heads=heads,
+        initializer_range=hidden_size**-0.5,  # the usual 0.02 suits widths in the thousands
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
@@ -181,6 +185,7 @@ def _llama_config(tokenizer: PreTrainedTokenizerBase, hidden_size: int, layers: 
 
 def _enlarge(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> PreTrainedModel:
     if len(tokenizer) > model.get_input_embeddings().num_embeddings:
-        # New rows as MGIE had them, N(0, 0.02), not transformers' default of the old rows' mean and covariance.
+        # New rows as MGIE had them, drawn like the initial ones (LLaMA: N(0, 0.02)); transformers' default would copy
+        # the old rows' mean and covariance.
         model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
     return model

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from diffusers import (
@@ -11,6 +13,8 @@ from diffusers import (
     StableDiffusionInstructPix2PixPipeline,
     UNet2DConditionModel,
 )
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
 
 from ip2p_lightning.models.autoencoder import Autoencoder, load_autoencoder_kl
 from ip2p_lightning.models.identity import IdentityAutoencoder
@@ -149,3 +153,14 @@ def test_stable_diffusion_s_architecture_on_the_meta_device():
         vae = load_autoencoder_kl(None)
     assert sum(parameter.numel() for parameter in vae.parameters()) == 83_653_863
     assert (Autoencoder(vae).channels, Autoencoder(vae).factor) == (4, 8)
+
+
+@pytest.mark.parametrize(
+    ("name", "channels", "factor"), [("kl_tiny", 4, 2), ("tiny_tiny", 4, 2), ("identity", 3, 1), ("patch_pca", 192, 8)]
+)
+@torch.no_grad()
+def test_configured_autoencoders(name, channels, factor):
+    autoencoder = instantiate(OmegaConf.load(Path(__file__).resolve().parents[2] / f"conf/autoencoder/{name}.yaml"))
+    assert (autoencoder.channels, autoencoder.factor) == (channels, factor)
+    latents = autoencoder.encode_edited(torch.zeros(1, 3, 32, 32))
+    assert autoencoder.decode(latents).shape == (1, 3, 32, 32)
