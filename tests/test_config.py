@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 from diffusers import UNet2DConditionModel
+from omegaconf import OmegaConf
+
 from ip2p_lightning.config import build, compose, config_dir, instantiate_trusted, plain
 from ip2p_lightning.jobs.guide import JOBS, experiments
-from omegaconf import OmegaConf
 
 FILES = sorted(config_dir().rglob("*.yaml"))
 

@@ -46,7 +46,7 @@ class Pictures(L.Callback):
         """Draw the grid of the first batch (on every rank, since a sharded module's forward is collective)."""
         if batch_idx or dataloader_idx or trainer.sanity_checking:
             return
-        if self._last is not None and trainer.global_step - self._last < self.every_n_steps:
+        if self._last is not None and trainer.global_step - self._last < max(1, self.every_n_steps):
             return
         self._last = trainer.global_step
         grid = self.draw(pl_module, batch)

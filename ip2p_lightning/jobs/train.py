@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,17 +31,34 @@ def run(config: DictConfig) -> float | None:
     Raises:
         ValueError: a metric that was never logged.
     """
-    metrics = train(config).callback_metrics
+    metrics = train(config).metrics
     name = config.optimized_metric
     if name is None:
         return None
     if name not in metrics:
         raise ValueError(f"optimized_metric {name!r} was never logged; these were: {', '.join(sorted(metrics))}")
-    return float(metrics[name])
+    return metrics[name]
 
 
-def train(config: DictConfig) -> L.Trainer:
-    """Train as `conf/train.yaml` describes and return the trainer, whose `lightning_module` is the trained module.
+@dataclass(frozen=True)
+class Trained:
+    """What `train` returns.
+
+    Args:
+        module: the trained module, with averaged weights if a callback averages them.
+        trainer: the trainer, after its last stage.
+        metrics: the last value of each logged metric; those of validation are the final weights'.
+        checkpoint: the last checkpoint, if a callback writes any.
+    """
+
+    module: EditingModule
+    trainer: L.Trainer
+    metrics: dict[str, float]
+    checkpoint: Path | None
+
+
+def train(config: DictConfig) -> Trained:
+    """Train as `conf/train.yaml` describes, and validate the result.
 
     Leaves in `output_dir`: config.yaml (resolved), checkpoints/last.ckpt, metrics, pictures.
 
@@ -64,12 +82,18 @@ def train(config: DictConfig) -> L.Trainer:
     checkpoint = find_checkpoint(config.ckpt, Path(config.output_dir))
     begun = _check_resumable(checkpoint, module) if checkpoint else None
     fit(trainer, module, data, checkpoint, begun)
+    metrics = dict(trainer.callback_metrics)
+    trainer.validate(module, data, verbose=False)
+    metrics |= trainer.callback_metrics
     for logger in loggers:
         if isinstance(logger, WandbLogger):
             logger.experiment.finish()
-    if trainer.checkpoint_callback and (path := getattr(trainer.checkpoint_callback, "last_model_path", "")):
-        log.info("checkpoint: %s", path)
-    return trainer
+    saved = getattr(trainer.checkpoint_callback, "last_model_path", "")
+    if saved:
+        log.info("checkpoint: %s", saved)
+    return Trained(
+        module, trainer, {name: float(value) for name, value in metrics.items()}, Path(saved) if saved else None
+    )
 
 
 def fit(

@@ -9,6 +9,7 @@ from typing import Any
 import lightning.pytorch as L
 import pytest
 import torch
+
 from ip2p_lightning.config import build, compose
 from ip2p_lightning.data.datamodule import EditDataModule
 from ip2p_lightning.methods.editing import EditingModule

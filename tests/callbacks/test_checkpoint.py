@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+
 from ip2p_lightning.callbacks.checkpoint import Checkpoint
 
 

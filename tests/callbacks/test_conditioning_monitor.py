@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+
 from ip2p_lightning.callbacks.conditioning_monitor import ConditioningMonitor, instruction_dependence
 from ip2p_lightning.config import build, compose
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import lightning.pytorch as L
 import pytest
 import torch
+
 from ip2p_lightning.callbacks.ema import EMA
 
 NAME = "denoiser.network.conv_in.weight"

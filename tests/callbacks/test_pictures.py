@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import torch
-from ip2p_lightning.callbacks.pictures import Pictures, picture_rows
 from lightning.pytorch.loggers import WandbLogger
 from PIL import Image
+
+from ip2p_lightning.callbacks.pictures import Pictures, picture_rows
 
 
 def test_rows_hold_the_pictures_in_their_columns():

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 
-from ip2p_lightning.callbacks.progress import RunProgress
 from rich.console import Console
+
+from ip2p_lightning.callbacks.progress import RunProgress
 
 
 def test_lines_without_a_terminal(module, data, trainer, capsys):
