@@ -194,6 +194,13 @@ def tiny_module(config: Mapping[str, Any] = IP2P, seed: int = 0, **changes: Any)
     return module
 
 
+def seeing(module: EditingModule) -> EditingModule:
+    """The module with a first convolution that looks at the original, as after training; in evaluation mode."""
+    generator = torch.Generator().manual_seed(0)
+    torch.nn.init.normal_(module.denoiser.network.conv_in.weight, std=0.3, generator=generator)
+    return module.eval()
+
+
 def tiny_batch(count: int = 3, size: int = 8, seed: int = 0) -> PairBatch:
     """Random pictures with texts of the embedded world."""
     generator = torch.Generator().manual_seed(seed)

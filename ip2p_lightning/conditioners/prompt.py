@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -61,13 +62,17 @@ class Prompt:
                     f"this model needs it {times} times"
                 )
         self.tokenizer = tokenizer
+        self.template = template
         self.visual_ids = visual_token_ids(tokenizer)
         self.max_text_length = max_text_length
         # Spaces beside a picture are dropped, as the tokenizer of the release did around special tokens.
         self._parts = [part.strip() for part in template.split(PICTURE)]
-        start, patch, end = tokenizer.convert_tokens_to_ids([START, PATCH, END])
-        self._picture = [start, *[patch] * picture_tokens, end] if picture_tokens else []
-        self._bos = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
+        vocabulary = tokenizer.get_vocab()
+        self._picture = (
+            [vocabulary[token] for token in (START, *[PATCH] * picture_tokens, END)] if picture_tokens else []
+        )
+        self._bos = [] if tokenizer.bos_token_id is None else [cast(int, tokenizer.bos_token_id)]
+        self._eos, self._pad = cast(int, tokenizer.eos_token_id), cast(int, tokenizer.pad_token_id)
         self._room = max_text_length - len(self.visual_ids) - 1
         if self._text_length(self._prompt("")) > self._room:
             raise ValueError(
@@ -78,19 +83,19 @@ class Prompt:
     @property
     def stop_ids(self) -> list[int]:
         """Tokens that end an expressive instruction: [IMG0] and the end of sequence."""
-        return [self.visual_ids[0], self.tokenizer.eos_token_id]
+        return [self.visual_ids[0], self._eos]
 
     @property
     def silent_ids(self) -> list[int]:
         """Tokens that are never part of an expressive instruction and do not end it either."""
-        special = {*self._picture, *self._bos, *self.visual_ids, self.tokenizer.pad_token_id}
-        return sorted(special - {*self.stop_ids, None})
+        special = {*self._picture, *self._bos, *self.visual_ids, self._pad}
+        return sorted(special - {*self.stop_ids})
 
     def prompts(self, instructions: Sequence[str]) -> tuple[Tensor, Tensor]:
         """Ids and attention mask [B, S] of prompts alone, padded on the left, to be continued by the model."""
         rows = [self._fitting(instruction) for instruction in instructions]
         width = max(map(len, rows))
-        ids = [[self.tokenizer.pad_token_id] * (width - len(row)) + row for row in rows]
+        ids = [[self._pad] * (width - len(row)) + row for row in rows]
         mask = [[0] * (width - len(row)) + [1] * len(row) for row in rows]
         return torch.tensor(ids), torch.tensor(mask)
 
@@ -100,11 +105,11 @@ class Prompt:
         answers = []
         for prompt, text in zip(prompts, expressive, strict=True):
             written = self._tokens(text.strip())[: max(0, self._room - self._text_length(prompt))]
-            answers.append([*written, *self.visual_ids, self.tokenizer.eos_token_id])
+            answers.append([*written, *self.visual_ids, self._eos])
         lengths = [len(prompt) + len(answer) for prompt, answer in zip(prompts, answers, strict=True)]
         width = max(lengths)
         shape = (len(prompts), width)
-        ids = torch.full(shape, self.tokenizer.pad_token_id)
+        ids = torch.full(shape, self._pad)
         labels = torch.full(shape, IGNORED)
         for row, (prompt, answer) in enumerate(zip(prompts, answers, strict=True)):
             ids[row, : lengths[row]] = torch.tensor(prompt + answer)
@@ -118,15 +123,14 @@ class Prompt:
         """The expressive instruction in generated ids: what stands before the first stop token."""
         stops = set(self.stop_ids)
         length = next((index for index, token in enumerate(generated) if token in stops), len(generated))
-        text = self.tokenizer.decode(generated[:length], skip_special_tokens=True, clean_up_tokenization_spaces=False)
-        return text.strip()
+        return self._text(list(generated[:length])).strip()
 
     def _fitting(self, instruction: str) -> list[int]:
         """The prompt's ids, the instruction cut from its end until they fit."""
         ids = self._prompt(instruction)
         while (excess := self._text_length(ids) - self._room) > 0:
             kept = self._tokens(instruction)[:-excess]
-            instruction = self.tokenizer.decode(kept, clean_up_tokenization_spaces=False)
+            instruction = self._text(kept)
             ids = self._prompt(instruction)
         return ids
 
@@ -138,4 +142,8 @@ class Prompt:
         return len(prompt) - len(self._picture)
 
     def _tokens(self, text: str) -> list[int]:
-        return self.tokenizer(text, add_special_tokens=False, split_special_tokens=True).input_ids if text else []
+        ids = self.tokenizer(text, add_special_tokens=False, split_special_tokens=True).input_ids if text else []
+        return cast("list[int]", ids)
+
+    def _text(self, ids: list[int]) -> str:
+        return cast(str, self.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))

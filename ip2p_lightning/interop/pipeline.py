@@ -1,0 +1,255 @@
+"""diffusers pipelines for the models that no pipeline of diffusers can run, MGIE's above all.
+
+A pipeline holds components in their own formats, each of which loads alone with `from_pretrained`, and lends them to
+an `EditingModule` for the work, so that a picture is the same here and there.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from diffusers import (
+    DDPMScheduler,
+    DiffusionPipeline,
+    FlowMatchEulerDiscreteScheduler,
+    SD3Transformer2DModel,
+    UNet2DConditionModel,
+)
+from diffusers.image_processor import VaeImageProcessor
+from diffusers.utils import BaseOutput
+from PIL import Image
+from torch import Tensor
+from transformers import CLIPTextModel, LlavaForConditionalGeneration, PreTrainedModel, PreTrainedTokenizerBase
+
+from ip2p_lightning.conditioners.base import Conditioner
+from ip2p_lightning.conditioners.language_model import LanguageModelConditioner
+from ip2p_lightning.conditioners.multimodal import MultimodalConditioner
+from ip2p_lightning.conditioners.text import TextConditioner
+from ip2p_lightning.data.images import as_rgb
+from ip2p_lightning.diffusion.guidance import TwoScaleGuidance
+from ip2p_lightning.diffusion.objective import DiffusionObjective, FlowMatchingObjective
+from ip2p_lightning.diffusion.sampling import Sampler
+from ip2p_lightning.editors.base import check_request
+from ip2p_lightning.methods.editing import EditingModule
+from ip2p_lightning.models.autoencoder import Autoencoder
+from ip2p_lightning.models.denoiser import TransformerDenoiser, UNetDenoiser
+from ip2p_lightning.models.edit_head import EditHead
+
+
+@dataclass
+class EditingPipelineOutput(BaseOutput):
+    """What a pipeline returns.
+
+    Args:
+        images: edited pictures, in the `output_type` asked for.
+        expressive_instructions: what a language model wrote for each, else empty.
+    """
+
+    images: Any
+    expressive_instructions: list[str]
+
+
+class EditingPipeline(DiffusionPipeline):
+    """Denoiser, autoencoder and scheduler, and how they are used. Subclasses add what conditions.
+
+    The keyword values that are no components stand in `model_index.json`: `residual` (see `Denoiser`),
+    `scale_original` (see `Autoencoder`), and the defaults of sampling, `steps`, `text_scale`, `image_scale`,
+    `guidance_start` and `guidance_stop`.
+    """
+
+    _optional_components = ["unet", "transformer"]
+
+    @abstractmethod
+    def conditioner(self) -> Conditioner:
+        """The conditioner around the pipeline's components."""
+
+    def as_module(self) -> EditingModule:
+        """An `EditingModule` around the pipeline's components (shared, not copied)."""
+        values = self.config
+        network = self.unet or self.transformer
+        kind = UNetDenoiser if isinstance(network, UNet2DConditionModel) else TransformerDenoiser
+        guidance = TwoScaleGuidance(
+            values.text_scale, values.image_scale, start=values.guidance_start, stop=values.guidance_stop
+        )
+        return EditingModule(
+            conditioner=self.conditioner(),
+            denoiser=kind(network, residual=values.residual),
+            autoencoder=Autoencoder(self.vae, scale_original=values.scale_original),
+            objective=objective_of(self.scheduler),
+            sampler=Sampler(self.scheduler, values.steps, guidance),
+        ).eval()
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        prompt: str | Sequence[str],
+        image: Image.Image | Tensor | Sequence[Image.Image],
+        num_inference_steps: int | None = None,
+        guidance_scale: float | None = None,
+        image_guidance_scale: float | None = None,
+        generator: torch.Generator | list[torch.Generator] | None = None,
+        output_type: str = "pil",
+        return_dict: bool = True,
+    ) -> EditingPipelineOutput | tuple[Any, list[str]]:
+        """Edit pictures, with the names of `StableDiffusionInstructPix2PixPipeline`.
+
+        Args:
+            prompt: one instruction, or one for each picture.
+            image: one picture (for every instruction), or as many as instructions; PIL of any mode, or tensors
+                [B, 3, H, W] in [0, 1] as diffusers has them. Sides are floored to what the autoencoder divides by.
+            num_inference_steps: None for the pipeline's own.
+            guidance_scale: s_T; None for the pipeline's own.
+            image_guidance_scale: s_I; None for the pipeline's own.
+            generator: one, or one for each picture.
+            output_type: "pil", "np" or "pt".
+            return_dict: return an `EditingPipelineOutput` instead of a tuple of its fields.
+
+        Raises:
+            ValueError: an empty instruction, or numbers that do not agree.
+        """
+        module = self.as_module()
+        processor = VaeImageProcessor(vae_scale_factor=module.autoencoder.factor)
+        if not isinstance(image, Tensor):
+            image = [as_rgb(picture) for picture in ([image] if isinstance(image, Image.Image) else image)]
+        prompts = [prompt] if isinstance(prompt, str) else list(prompt)
+        pixels = processor.preprocess(image).to(self._execution_device, module.denoiser.network.dtype)
+        pixels = pixels.expand(len(prompts), -1, -1, -1) if len(pixels) == 1 else pixels
+        check_request(pixels, prompts, 0)
+        edited, condition = module.edit(
+            pixels,
+            prompts,
+            generator=generator,
+            steps=num_inference_steps,
+            guidance=module.sampler.guidance.with_scales(guidance_scale, image_guidance_scale),
+        )
+        images = processor.postprocess(edited, output_type=output_type)
+        self.maybe_free_model_hooks()
+        output = EditingPipelineOutput(images=images, expressive_instructions=condition.expressive_instructions)
+        return output if return_dict else output.to_tuple()
+
+
+class TextEditingPipeline(EditingPipeline):
+    """A text encoder conditions, as in InstructPix2Pix, on architectures other than Stable Diffusion's.
+
+    Args:
+        text_encoder: CLIP's.
+        tokenizer: its `model_max_length` is the number of conditioning states.
+        vae: autoencoder with the surface of diffusers' VAEs.
+        scheduler: for sampling.
+        unet: denoiser, or
+        transformer: denoiser.
+        residual, scale_original, steps, text_scale, image_scale, guidance_start, guidance_stop: see
+            `EditingPipeline`.
+    """
+
+    model_cpu_offload_seq = "text_encoder->unet->transformer->vae"
+
+    def __init__(
+        self,
+        text_encoder: CLIPTextModel,
+        tokenizer: PreTrainedTokenizerBase,
+        vae: Any,
+        scheduler: Any,
+        unet: UNet2DConditionModel | None = None,
+        transformer: SD3Transformer2DModel | None = None,
+        residual: float = 0.0,
+        scale_original: bool = False,
+        steps: int = 100,
+        text_scale: float = 7.5,
+        image_scale: float = 1.5,
+        guidance_start: float = 0.0,
+        guidance_stop: float = 1.0,
+    ) -> None:
+        super().__init__()
+        self.register_modules(
+            text_encoder=text_encoder, tokenizer=tokenizer, vae=vae, scheduler=scheduler, unet=unet,
+            transformer=transformer,
+        )  # fmt: skip
+        self.register_to_config(
+            residual=residual, scale_original=scale_original, steps=steps, text_scale=text_scale,
+            image_scale=image_scale, guidance_start=guidance_start, guidance_stop=guidance_stop,
+        )  # fmt: skip
+
+    def conditioner(self) -> Conditioner:
+        """See `EditingPipeline.conditioner`."""
+        return TextConditioner(self.tokenizer, self.text_encoder)
+
+
+class MGIEPipeline(EditingPipeline):
+    """MGIE and LGIE: a language model derives the expressive instruction, the edit head what the denoiser is told.
+
+    Args:
+        mllm: `LlavaForConditionalGeneration` (MGIE), or a causal language model (LGIE).
+        tokenizer: with the [IMG] tokens.
+        edit_head: visual tokens to conditioning states.
+        vae: autoencoder with the surface of diffusers' VAEs.
+        scheduler: for sampling.
+        unet: denoiser, or
+        transformer: denoiser.
+        template: the prompt, with "{instruction}" and for MGIE "{picture}".
+        max_text_length, max_new_tokens, no_repeat_ngram_size, expressive: see `LanguageModelConditioner`.
+        residual, scale_original, steps, text_scale, image_scale, guidance_start, guidance_stop: see
+            `EditingPipeline`.
+    """
+
+    model_cpu_offload_seq = "mllm->edit_head->unet->transformer->vae"
+
+    def __init__(
+        self,
+        mllm: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        edit_head: EditHead,
+        vae: Any,
+        scheduler: Any,
+        unet: UNet2DConditionModel | None = None,
+        transformer: SD3Transformer2DModel | None = None,
+        template: str = "{instruction}",
+        max_text_length: int = 256,
+        max_new_tokens: int = 96,
+        no_repeat_ngram_size: int = 0,
+        expressive: bool = True,
+        residual: float = 0.0,
+        scale_original: bool = False,
+        steps: int = 100,
+        text_scale: float = 7.5,
+        image_scale: float = 1.5,
+        guidance_start: float = 0.0,
+        guidance_stop: float = 1.0,
+    ) -> None:
+        super().__init__()
+        self.register_modules(
+            mllm=mllm, tokenizer=tokenizer, edit_head=edit_head, vae=vae, scheduler=scheduler, unet=unet,
+            transformer=transformer,
+        )  # fmt: skip
+        self.register_to_config(
+            template=template, max_text_length=max_text_length, max_new_tokens=max_new_tokens,
+            no_repeat_ngram_size=no_repeat_ngram_size, expressive=expressive, residual=residual,
+            scale_original=scale_original, steps=steps, text_scale=text_scale, image_scale=image_scale,
+            guidance_start=guidance_start, guidance_stop=guidance_stop,
+        )  # fmt: skip
+
+    def conditioner(self) -> Conditioner:
+        """See `EditingPipeline.conditioner`."""
+        sees = isinstance(self.mllm, LlavaForConditionalGeneration)
+        values = self.config
+        return (MultimodalConditioner if sees else LanguageModelConditioner)(
+            self.mllm,
+            self.tokenizer,
+            self.edit_head,
+            template=values.template,
+            max_text_length=values.max_text_length,
+            max_new_tokens=values.max_new_tokens,
+            no_repeat_ngram_size=values.no_repeat_ngram_size,
+            expressive=values.expressive,
+        )
+
+
+def objective_of(scheduler: Any) -> DiffusionObjective | FlowMatchingObjective:
+    """The objective whose training a scheduler undoes."""
+    if isinstance(scheduler, FlowMatchEulerDiscreteScheduler):
+        return FlowMatchingObjective(scheduler)
+    return DiffusionObjective(DDPMScheduler.from_config(scheduler.config))

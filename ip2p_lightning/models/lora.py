@@ -1,0 +1,43 @@
+"""Low-rank adapters (Hu et al. 2021) through peft: train a few weights beside a pretrained denoiser."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from diffusers import SD3Transformer2DModel, UNet2DConditionModel
+
+Network = UNet2DConditionModel | SD3Transformer2DModel
+
+
+def with_lora(
+    network: Network,
+    rank: int = 8,
+    alpha: float | None = None,
+    targets: Sequence[str] = ("to_q", "to_k", "to_v", "to_out.0"),
+    dropout: float = 0.0,
+) -> Network:
+    """Add an adapter to a denoiser's network, in place; it changes nothing until it is trained.
+
+    Train it with `trainable: {"denoiser.*lora*": {lr: 1e-4}}`; a UNet that is widened for the first time also needs
+    its first convolution, `"denoiser.network.conv_in.*"`.
+
+    Args:
+        network: of diffusers; pass a UNet after widening or let `UNetDenoiser` widen it.
+        rank: r of the update W + (alpha / r) B A.
+        alpha: scale; `rank` if None.
+        targets: names that adapted layers end in (the attention's projections).
+        dropout: of the adapter's input.
+
+    Raises:
+        ModuleNotFoundError: peft is not installed.
+    """
+    try:
+        from peft import LoraConfig
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError("LoRA needs peft: pip install 'ip2p-lightning[lora]'") from error
+    network.add_adapter(
+        LoraConfig(
+            r=rank, lora_alpha=alpha or rank, target_modules=list(targets), lora_dropout=dropout, init_lora_weights=True
+        )
+    )
+    return network

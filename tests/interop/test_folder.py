@@ -1,0 +1,161 @@
+"""Exported folders: other libraries load them, pictures stay the same, round trips are exact."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from diffusers import (
+    AutoencoderKL,
+    StableDiffusionInstructPix2PixPipeline,
+    StableDiffusionPipeline,
+    UNet2DConditionModel,
+)
+from factories import IP2P, LGIE, MGIE, PATCH_PCA, TEXT, UNET, WORLD, seeing, tiny_batch, tiny_module
+from transformers import AutoTokenizer, CLIPTextModel, LlamaForCausalLM, LlavaForConditionalGeneration
+
+from ip2p_lightning.interop import MGIEPipeline, TextEditingPipeline, export, load_folder
+from ip2p_lightning.models.edit_head import EditHead
+from ip2p_lightning.models.patch_pca import PatchPCA
+
+PCA_UNET = UNET | {"network": UNET["network"] | {"latent_channels": 12}}
+POOLED_UNET = UNET | {"network": UNET["network"] | {"pooled_text_heads": 2}}
+CONFIGS = {
+    "ip2p": IP2P,
+    "mgie": MGIE,
+    "lgie": LGIE,
+    "world": WORLD,
+    "mgie_world": WORLD | {"conditioner": MGIE["conditioner"]},
+    "unet_pca": IP2P | {"autoencoder": PATCH_PCA, "denoiser": PCA_UNET},
+    "pooled_unet": IP2P | {"denoiser": POOLED_UNET},
+}
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_round_trip_is_exact(name: str, tmp_path: Path) -> None:
+    module = tiny_module(CONFIGS[name]).eval()
+    torch.nn.init.normal_(next(module.denoiser.network.parameters()), std=0.3)
+    export(module, tmp_path)
+    loaded = load_folder(tmp_path)
+    before, after = module.state_dict(), loaded.state_dict()
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[key], after[key]) for key in before)
+    batch = tiny_batch(size=16)
+    results = [
+        m.edit(
+            batch.original_image,
+            batch.instruction,
+            generator=torch.Generator().manual_seed(0),
+            guidance=module.sampler.guidance,
+            steps=3,
+        )
+        for m in (module, loaded)
+    ]
+    assert torch.equal(results[0][0], results[1][0])
+    assert results[0][1].expressive_instructions == results[1][1].expressive_instructions
+
+
+@pytest.mark.parametrize(("text_scale", "image_scale"), [(7.5, 1.5), (7.5, 1.0), (1.0, 1.0)], ids=str)
+def test_instruct_pix2pix_runs_in_diffusers_with_the_same_picture(
+    text_scale: float, image_scale: float, tmp_path: Path
+) -> None:
+    module = seeing(tiny_module())
+    export(module, tmp_path)
+    pipeline = StableDiffusionInstructPix2PixPipeline.from_pretrained(tmp_path)
+    batch = tiny_batch(size=16)
+    images = pipeline(
+        batch.instruction,
+        image=(batch.original_image + 1) / 2,
+        num_inference_steps=4,
+        guidance_scale=text_scale,
+        image_guidance_scale=image_scale,
+        generator=torch.Generator().manual_seed(0),
+        output_type="pt",
+    ).images
+    edited, _ = module.edit(
+        batch.original_image,
+        batch.instruction,
+        steps=4,
+        guidance=module.sampler.guidance.with_scales(text_scale, image_scale),
+        generator=torch.Generator().manual_seed(0),
+    )
+    torch.testing.assert_close(images, (edited + 1) / 2, atol=1e-4, rtol=0)
+
+
+def test_parts_load_alone_in_their_own_libraries(tmp_path: Path) -> None:
+    module = tiny_module()
+    export(module, tmp_path / "ip2p")
+    assert UNet2DConditionModel.from_pretrained(tmp_path / "ip2p", subfolder="unet").config.in_channels == 8
+    assert AutoencoderKL.from_pretrained(tmp_path / "ip2p", subfolder="vae").config.latent_channels == 4
+    assert CLIPTextModel.from_pretrained(tmp_path / "ip2p", subfolder="text_encoder").config.hidden_size == 32
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "ip2p", subfolder="tokenizer")
+    assert tokenizer.model_max_length == TEXT["max_length"]
+    assert module.conditioner.tokenizer.model_max_length != TEXT["max_length"], "the module's own is left as it was"
+
+    for config, kind, folder in (
+        (MGIE, LlavaForConditionalGeneration, "mgie"),
+        (LGIE, LlamaForCausalLM, "lgie"),
+    ):
+        module = tiny_module(config)
+        export(module, tmp_path / folder)
+        model, report = kind.from_pretrained(tmp_path / folder, subfolder="mllm", output_loading_info=True)
+        assert not report["missing_keys"]
+        assert not report["unexpected_keys"]
+        own = module.conditioner.model.state_dict()
+        assert all(torch.equal(tensor, own[name]) for name, tensor in model.state_dict().items())
+        head = EditHead.from_pretrained(tmp_path / folder, subfolder="edit_head")
+        own = module.conditioner.edit_head.state_dict()
+        assert all(torch.equal(tensor, own[name]) for name, tensor in head.state_dict().items())
+    export(tiny_module(WORLD), tmp_path / "world")
+    assert PatchPCA.from_pretrained(tmp_path / "world", subfolder="vae").config.patch_size == 2
+
+
+def test_weights_are_safetensors_alone(tmp_path: Path) -> None:
+    for name in ("ip2p", "mgie"):
+        export(tiny_module(CONFIGS[name]), tmp_path / name)
+    suffixes = {path.suffix for path in tmp_path.rglob("*") if path.is_file()}
+    assert suffixes <= {".safetensors", ".json", ".md", ".jinja", ".txt"}
+
+
+def test_model_card_says_how_to_load_and_what_is_inside(tmp_path: Path) -> None:
+    export(tiny_module(MGIE), tmp_path)
+    card = (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert card.startswith("---\nlibrary_name: diffusers\n")
+    assert "from ip2p_lightning.interop import MGIEPipeline" in card
+    assert "| `edit_head` | `EditHead` |" in card
+    export(tiny_module(IP2P), tmp_path)
+    assert "from diffusers import StableDiffusionInstructPix2PixPipeline" in (tmp_path / "README.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind"),
+    [
+        ({}, StableDiffusionInstructPix2PixPipeline),
+        ({"autoencoder": IP2P["autoencoder"] | {"scale_original": True}}, TextEditingPipeline),
+        ({"sampler": IP2P["sampler"] | {"guidance": {
+            "_target_": "ip2p_lightning.diffusion.guidance.TwoScaleGuidance", "stop": 0.5}}}, TextEditingPipeline),
+        ({"conditioner": MGIE["conditioner"]}, MGIEPipeline),
+    ],
+)  # fmt: skip
+def test_diffusers_own_pipeline_is_used_only_where_it_edits_alike(changes: dict, kind: type, tmp_path: Path) -> None:
+    export(tiny_module(**changes), tmp_path)
+    assert kind.load_config(tmp_path)["_class_name"] == kind.__name__
+
+
+def test_folders_that_hold_no_editor(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"no model_index\.json there"):
+        load_folder(tmp_path)
+    module = tiny_module()
+    StableDiffusionPipeline(
+        vae=module.autoencoder.vae,
+        text_encoder=module.conditioner.text_encoder,
+        tokenizer=module.conditioner.tokenizer,
+        unet=module.denoiser.network,
+        scheduler=module.sampler.scheduler,
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    ).save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="holds a StableDiffusionPipeline, which does not edit by instruction"):
+        load_folder(tmp_path)
