@@ -7,11 +7,12 @@ predict these go through the edit head. `MultimodalConditioner` adds the picture
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
-from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
+from torch import Tensor, nn
+from transformers import GenerationConfig, LlamaForCausalLM, LlavaForConditionalGeneration, PreTrainedTokenizerBase
 
 from ip2p_lightning.conditioners.base import Conditioner, Conditioning
 from ip2p_lightning.conditioners.prompt import IGNORED, Prompt, Sequences
@@ -46,9 +47,11 @@ class LanguageModelConditioner(Conditioner):
         ValueError: parts whose sizes do not fit together.
     """
 
+    model: Any
+
     def __init__(
         self,
-        model: PreTrainedModel,
+        model: LlamaForCausalLM | LlavaForConditionalGeneration,
         tokenizer: PreTrainedTokenizerBase,
         edit_head: EditHead,
         template: str = "{instruction}",
@@ -60,21 +63,21 @@ class LanguageModelConditioner(Conditioner):
         gradient_checkpointing: bool = False,
     ) -> None:
         super().__init__()
-        embeddings = model.get_input_embeddings()
+        embeddings = cast(nn.Embedding, model.get_input_embeddings())
         if len(tokenizer) > embeddings.num_embeddings:
             raise ValueError(
                 f"the language model has {embeddings.num_embeddings} embeddings for {len(tokenizer)} tokens; build or "
                 "load it with the tokenizer that with_visual_tokens returned"
             )
-        if edit_head.config.input_dim != embeddings.embedding_dim:
+        if edit_head.llm2hid.in_features != embeddings.embedding_dim:
             raise ValueError(
-                f"the edit head takes states of width {edit_head.config.input_dim}, the language model gives "
+                f"the edit head takes states of width {edit_head.llm2hid.in_features}, the language model gives "
                 f"{embeddings.embedding_dim}; set the edit head's input_dim={embeddings.embedding_dim}"
             )
         self.model = model
         self.tokenizer = tokenizer
         self.edit_head = edit_head
-        self.embedding_dim = edit_head.config.output_dim
+        self.embedding_dim = edit_head.hid2feat.out_features
         self.expressive = expressive
         self.prompt = Prompt(tokenizer, template, self._picture_tokens(), max_text_length)
         self.generation = GenerationConfig(
@@ -95,19 +98,19 @@ class LanguageModelConditioner(Conditioner):
         Raises:
             ValueError: a teacher whose embeddings differ in number or width from the edit head's.
         """
-        config = self.edit_head.config
-        if teacher and (teacher.max_length, teacher.embedding_dim) != (config.queries, config.output_dim):
+        queries = self.edit_head.query.shape[1]
+        if teacher and (teacher.max_length, teacher.embedding_dim) != (queries, self.embedding_dim):
             raise ValueError(
                 f"the teacher's embeddings are {teacher.max_length} x {teacher.embedding_dim}, the edit head's "
-                f"{config.queries} x {config.output_dim}; set the edit head's queries and output_dim to the former"
+                f"{queries} x {self.embedding_dim}; set the edit head's queries and output_dim to the former"
             )
         # In a tuple, so that it is no submodule: neither optimizers, checkpoints nor wrappers for devices see it.
-        self._teacher = (teacher.requires_grad_(False).eval(),) if teacher else ()
+        self._teacher = (teacher and teacher.requires_grad_(False).eval(),)
 
     @property
     def alignment_teacher(self) -> TextConditioner | None:
         """The teacher of the alignment loss, if there is one."""
-        return self._teacher[0] if self._teacher else None
+        return self._teacher[0]
 
     def forward(self, batch: PairBatch) -> Conditioning:
         """Condition a batch by teacher forcing on its expressive instructions (which may be empty)."""
@@ -116,8 +119,8 @@ class LanguageModelConditioner(Conditioner):
         states = self._states(sequences, batch.original_image)
         condition = self._embed(states, sequences)
         condition.losses["instruction_loss"] = self._instruction_loss(states, sequences.labels)
-        if self._teacher:
-            condition.losses["alignment_loss"] = self._alignment_loss(condition, batch)
+        if self.alignment_teacher:
+            condition.losses["alignment_loss"] = self._alignment_loss(condition, batch, self.alignment_teacher)
         return condition
 
     @torch.no_grad()
@@ -190,9 +193,8 @@ class LanguageModelConditioner(Conditioner):
         logits = self.model.get_output_embeddings()(states[rows.to(self._device), columns.to(self._device)])
         return F.cross_entropy(logits.float(), targets)
 
-    def _alignment_loss(self, condition: Conditioning, batch: PairBatch) -> Tensor:
+    def _alignment_loss(self, condition: Conditioning, batch: PairBatch, teacher: TextConditioner) -> Tensor:
         texts = zip(batch.expressive_instruction, batch.instruction, strict=True)
-        (teacher,) = self._teacher
         target = teacher.to(self._device).encode([expressive or brief for expressive, brief in texts])
         distance = F.mse_loss(condition.embeddings.float(), target.embeddings)
         return distance + F.mse_loss(condition.null_embeddings[:1].float(), target.null_embeddings[:1])

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
-from transformers import PreTrainedTokenizerBase
+from torch import Tensor
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ip2p_lightning.conditioners.base import Conditioner, Conditioning
 from ip2p_lightning.data.pair import PairBatch
@@ -32,7 +32,7 @@ class TextConditioner(Conditioner):
     def __init__(
         self,
         tokenizer: PreTrainedTokenizerBase,
-        text_encoder: nn.Module,
+        text_encoder: PreTrainedModel,
         max_length: int | None = None,
         expressive_probability: float = 0.0,
     ) -> None:

@@ -7,12 +7,23 @@ factor; its author calls this an oversight, yet every released checkpoint needs 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers import AutoencoderKL
 from torch import Tensor, nn
 
 from ip2p_lightning.models.pretrained import remember
+
+STABLE_DIFFUSION_15: dict[str, Any] = {
+    "down_block_types": ("DownEncoderBlock2D",) * 4,
+    "up_block_types": ("UpDecoderBlock2D",) * 4,
+    "block_out_channels": (128, 256, 512, 512),
+    "layers_per_block": 2,
+    "latent_channels": 4,
+    "sample_size": 512,
+    "scaling_factor": 0.18215,
+}
 
 
 class Autoencoder(nn.Module):
@@ -24,6 +35,8 @@ class Autoencoder(nn.Module):
         scale_original: also scale the conditioning latents, for models trained from nothing; released
             InstructPix2Pix and MGIE checkpoints need False.
     """
+
+    vae: Any
 
     def __init__(self, vae: nn.Module, scale_original: bool = False) -> None:
         super().__init__()
@@ -74,7 +87,7 @@ class Autoencoder(nn.Module):
     def _scaled(self, latents: Tensor) -> Tensor:
         return (latents - self._shift) * self.vae.config.scaling_factor
 
-    def _encode(self, images: Tensor) -> object:
+    def _encode(self, images: Tensor) -> Any:
         height, width = images.shape[-2:]
         if height % self.factor or width % self.factor:
             raise ValueError(
@@ -94,12 +107,4 @@ def load_autoencoder_kl(weights: str | Path | None, subfolder: str = "vae") -> A
     """
     if weights is not None:
         return remember(AutoencoderKL.from_pretrained(weights, subfolder=subfolder), weights)
-    return AutoencoderKL(
-        down_block_types=("DownEncoderBlock2D",) * 4,
-        up_block_types=("UpDecoderBlock2D",) * 4,
-        block_out_channels=(128, 256, 512, 512),
-        layers_per_block=2,
-        latent_channels=4,
-        sample_size=512,
-        scaling_factor=0.18215,
-    )
+    return AutoencoderKL(**STABLE_DIFFUSION_15)

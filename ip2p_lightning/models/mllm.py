@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TypeVar, cast
 
 import torch
 from torch import nn
@@ -18,7 +19,9 @@ from transformers import (
 )
 
 from ip2p_lightning.models.pretrained import remember
-from ip2p_lightning.models.visual_tokens import PATCH
+from ip2p_lightning.models.visual_tokens import PATCH, special_ids
+
+M = TypeVar("M", bound=PreTrainedModel)
 
 LLAMA_7B = LlamaConfig(
     vocab_size=32011,  # LLaMA's 32000, three that frame a picture, eight [IMG]
@@ -89,7 +92,7 @@ def build_llava(
     config = LlavaConfig(
         vision_config=vision,
         text_config=_llama_config(tokenizer, hidden_size, layers, heads),
-        image_token_index=tokenizer.convert_tokens_to_ids(PATCH),
+        image_token_index=tokenizer.get_vocab()[PATCH],
         image_seq_length=(image_size // patch_size) ** 2,
         vision_feature_layer=-1,
     )
@@ -133,7 +136,7 @@ def load_llava(
     """
     if weights is not None:
         model = LlavaForConditionalGeneration.from_pretrained(weights, dtype=getattr(torch, dtype))
-        model.config.image_token_index = tokenizer.convert_tokens_to_ids(PATCH)
+        model.config.update({"image_token_index": tokenizer.get_vocab()[PATCH]})
         return _enlarge(remember(model, weights), tokenizer)
     model = LlavaForConditionalGeneration(
         LlavaConfig(
@@ -176,15 +179,13 @@ def _llama_config(tokenizer: PreTrainedTokenizerBase, hidden_size: int, layers: 
         num_hidden_layers=layers,
         num_attention_heads=heads,
         initializer_range=hidden_size**-0.5,  # the usual 0.02 suits widths in the thousands
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
         tie_word_embeddings=False,
+        **special_ids(tokenizer),
     )
 
 
-def _enlarge(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> PreTrainedModel:
-    if len(tokenizer) > model.get_input_embeddings().num_embeddings:
+def _enlarge(model: M, tokenizer: PreTrainedTokenizerBase) -> M:
+    if len(tokenizer) > cast(nn.Embedding, model.get_input_embeddings()).num_embeddings:
         # New rows as MGIE had them, drawn like the initial ones (LLaMA: N(0, 0.02)); transformers' default would copy
         # the old rows' mean and covariance.
         model.resize_token_embeddings(len(tokenizer), mean_resizing=False)

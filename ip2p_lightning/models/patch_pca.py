@@ -60,6 +60,7 @@ class PatchPCA(ModelMixin, ConfigMixin):
                 "keep fewer components or use a larger patch"
             )
         self.register_to_config(block_out_channels=(latent_channels,) * (int(math.log2(patch_size)) + 1))
+        self.patch_size = patch_size
         self.mean = nn.Buffer(torch.zeros(numbers))
         self.basis = nn.Buffer(_cosine_basis(patch_size)[:latent_channels].clone())
         self.scale = nn.Buffer(torch.ones(()) / math.sqrt(numbers))
@@ -78,7 +79,7 @@ class PatchPCA(ModelMixin, ConfigMixin):
             ValueError: fewer patches than components, or pictures of one colour.
         """
         patches = self._patches(images).movedim(1, -1).flatten(0, 2).double()
-        components = self.config.latent_channels
+        components = len(self.basis)
         if len(patches) <= components:
             raise ValueError(f"{len(patches)} patches cannot give {components} components; fit on more pictures")
         mean = patches.mean(0)
@@ -107,12 +108,12 @@ class PatchPCA(ModelMixin, ConfigMixin):
     def decode(self, z: Tensor, return_dict: bool = True) -> DecoderOutput | tuple[Tensor]:
         """Latents [B, C, h, w] to pictures [B, 3, p h, p w]."""
         patches = F.conv2d(z, (self.basis / self.scale).T[:, :, None, None], self.mean)
-        sample = F.pixel_shuffle(patches, self.config.patch_size)
+        sample = F.pixel_shuffle(patches, self.patch_size)
         return DecoderOutput(sample=sample) if return_dict else (sample,)
 
     def _patches(self, images: Tensor) -> Tensor:
         """[B, 3, H, W] to [B, 3 p^2, H / p, W / p]."""
-        patch = self.config.patch_size
+        patch = self.patch_size
         if images.shape[-2] % patch or images.shape[-1] % patch:
             raise ValueError(
                 f"pictures of {images.shape[-1]}x{images.shape[-2]} (width x height) cannot be cut into patches of "

@@ -7,6 +7,7 @@ from pathlib import Path
 from transformers import CLIPTextConfig, CLIPTextModel, PreTrainedTokenizerBase
 
 from ip2p_lightning.models.pretrained import remember
+from ip2p_lightning.models.visual_tokens import special_ids
 
 
 def build_text_encoder(
@@ -32,9 +33,7 @@ def build_text_encoder(
         num_hidden_layers=layers,
         num_attention_heads=heads,
         max_position_embeddings=max_length,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
+        **special_ids(tokenizer),
     )
     return CLIPTextModel(config)
 

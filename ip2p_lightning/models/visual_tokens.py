@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
@@ -28,6 +29,11 @@ def with_visual_tokens(tokenizer: PreTrainedTokenizerBase, count: int = 8) -> Pr
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.unk_token or tokenizer.eos_token
     return tokenizer
+
+
+def special_ids(tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
+    """The ids of begin, end and padding, as arguments of transformers' configurations."""
+    return {name: getattr(tokenizer, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
 
 
 def visual_token_ids(tokenizer: PreTrainedTokenizerBase) -> list[int]:
