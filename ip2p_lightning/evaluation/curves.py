@@ -33,33 +33,45 @@ class Curve:
     held_out: bool = False
 
 
-def read_curves(file: str | Path) -> list[Curve]:
+def read_curves(*files: str | Path) -> list[Curve]:
     """The losses in a metrics.csv: every `train/*loss*` and `val/*loss*` column, "loss" itself only if alone.
+
+    Args:
+        files: one, or those of a run that was interrupted and resumed, in order; what an earlier one logged after the
+            step at which the next begins is left out.
 
     Raises:
         FileNotFoundError: no such file.
         ValueError: a file without a `step` column.
     """
-    path = Path(file)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} does not exist; train with logger=csv to have loss curves")
-    with path.open(newline="", encoding="utf-8") as handle:
-        reader = csv.DictReader(handle)
-        names, rows = list(reader.fieldnames or []), list(reader)
-    if "step" not in names:
-        raise ValueError(f"{path} has no column 'step'; it is not a metrics.csv of Lightning's CSVLogger")
+    rows: list[dict[str, str]] = []
+    for file in files:
+        new = _rows(Path(file))
+        begin = min((float(row["step"]) for row in new), default=math.inf)
+        rows = [row for row in rows if float(row["step"]) < begin] + new
+    names = list(dict.fromkeys(name for row in rows for name in row))
     curves = []
     for prefix in ("train/", "val/"):
         losses = [name for name in names if name.startswith(prefix) and "loss" in name and not name.endswith("_epoch")]
         parts = [name for name in losses if name.removeprefix(prefix).removesuffix("_step") != "loss"]
         for name in parts or losses:
-            points = [(float(row["step"]), float(row[name])) for row in rows if row[name]]
+            points = [(float(row["step"]), float(row[name])) for row in rows if row.get(name)]
             points = sorted(point for point in points if math.isfinite(point[1]))
             if len(points) > 1:
                 label = name.removeprefix(prefix).removesuffix("_step").replace("_", " ")
                 steps, values = zip(*points, strict=True)
                 curves.append(Curve(label, steps, values, held_out=prefix == "val/"))
     return curves
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist; train with logger=csv to have loss curves")
+    with path.open(newline="", encoding="utf-8") as handle:
+        reader = csv.DictReader(handle)
+        if "step" not in (reader.fieldnames or []):
+            raise ValueError(f"{path} has no column 'step'; it is not a metrics.csv of Lightning's CSVLogger")
+        return [row for row in reader if row["step"]]
 
 
 def smoothed(values: Sequence[float], window: int) -> np.ndarray:

@@ -54,6 +54,7 @@ def evaluate(
     seeds: Sequence[int] = (0,),
     batch_size: int = 16,
     transform: Callable[[EditPair], EditPair] | None = None,
+    sampling: Mapping[str, Any] | None = None,
     kept: Kept | None = None,
     intervals: IntervalSettings = _NO_INTERVALS,
     provenance: Mapping[str, Any] | None = None,
@@ -72,6 +73,7 @@ def evaluate(
         seeds: one edit of each pair for each of them.
         batch_size: edits at once.
         transform: PIL pair -> tensor pair, such as `PairTransform.evaluation()`; None keeps the pictures' own sizes.
+        sampling: other arguments of `Editor.edit` (text_scale, image_scale, steps).
         kept: which edits keep their pictures.
         intervals: how intervals are made.
         provenance: what to record beside the figures (checkpoint, editor's settings), JSON values.
@@ -84,7 +86,10 @@ def evaluate(
     kept = kept or Kept()
     chosen = _chosen(len(pairs), count, kept.seed)
     shown = random.Random(f"examples/{kept.seed}").sample(chosen, min(kept.examples, len(chosen)))
-    collector = _Collector(metrics, kept, {pairs[index].id: place for place, index in enumerate(shown)}, seeds[0])
+    options = dict(sampling or {})
+    collector = _Collector(
+        metrics, kept, options, {pairs[index].id: place for place, index in enumerate(shown)}, seeds[0]
+    )
     started = time.perf_counter()
     for batch in _batches((pairs[index] for index in chosen), batch_size, transform):
         for seed in seeds:
@@ -95,6 +100,7 @@ def evaluate(
     facts = {
         "data": {"name": pairs.name, "licence": pairs.licence, "fingerprint": pairs.fingerprint()},
         "seeds": list(seeds),
+        "sampling": options,
         "seconds_per_edit": round(seconds / (len(chosen) * len(seeds)), 4),
     }
     return collector.result(name, {**facts, **(provenance or {})}, intervals)
@@ -112,6 +118,7 @@ class _Collector:
 
     metrics: Mapping[str, EditMetric]
     kept: Kept
+    sampling: Mapping[str, Any]
     shown: dict[str, int]
     shown_seed: int
     rows: list[dict[str, Any]] = field(default_factory=list)
@@ -120,7 +127,7 @@ class _Collector:
 
     def add(self, editor: Editor, batch: _Batch, seed: int) -> None:
         """Edit a batch under a seed and take down the results."""
-        images, written = _edit(editor, batch.tensors, seed)
+        images, written = _edit(editor, batch.tensors, seed, self.sampling)
         ours = self._measure(images, batch.tensors)
         copying = self._measure(batch.tensors.original_image, batch.tensors)
         for index, pair in enumerate(batch.pairs):
@@ -216,10 +223,10 @@ class _Collector:
         )
 
 
-def _edit(editor: Editor, tensors: PairBatch, seed: int) -> tuple[Tensor, list[str]]:
+def _edit(editor: Editor, tensors: PairBatch, seed: int, sampling: Mapping[str, Any]) -> tuple[Tensor, list[str]]:
     """Edited pictures as they would be saved (8 bits), [B, 3, H, W] in [-1, 1], and the texts the model wrote."""
     seeds = [hashed_integer(seed, id) % 2**63 for id in tensors.id]
-    result = editor.edit(tensors.original_image, tensors.instruction, seeds=seeds)
+    result = editor.edit(tensors.original_image, tensors.instruction, seeds=seeds, **sampling)
     images = result.images.float().cpu().clamp(-1, 1)
     return images.add(1).mul(127.5).round().div(127.5).sub(1), list(result.expressive_instructions)
 

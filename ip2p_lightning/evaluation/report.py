@@ -189,7 +189,7 @@ class _Table:
     def of(cls, result: EvaluationResult) -> _Table:
         sets = [*result.kinds.items(), ("all kinds", result.figures)]
         highs = [figures[RELATIVE].ours.high for _, figures in sets if RELATIVE in figures]
-        end = min(3.0, max(1.5, *highs, 0.0)) if highs else 1.5
+        end = min(3.0, max([1.5, *(high for high in highs if high == high)]))
         rows = [_row(name, figures, end) for name, figures in sets]
         rows[:-1] = sorted(rows[:-1], key=lambda row: row.relative.estimate if row.relative else 9.0)
         others = [(result.metrics[name], figure) for name, figure in result.figures.items()]
@@ -200,7 +200,9 @@ def _row(name: str, figures: dict[str, Figure], end: float) -> _Row:
     relative = figures[RELATIVE].ours if RELATIVE in figures else None
     places = None
     if relative is not None:
-        low, dot, high = (100 * min(value, end) / end for value in (relative.low, relative.estimate, relative.high))
+        known = relative.low == relative.low
+        values = (relative.low, relative.estimate, relative.high) if known else (relative.estimate,) * 3
+        low, dot, high = (100 * min(value, end) / end for value in values)
         places = (low, dot, high)
     pairs = max((figure.ours.groups for figure in figures.values()), default=0)
     nearer = figures[NEARER].ours if NEARER in figures else None

@@ -19,14 +19,16 @@ def percent(share: float) -> str:
 
 
 def number(value: float, unit: str = "") -> str:
-    """A value in its unit: per cent for a share, one decimal for grey levels and dB, three digits otherwise."""
+    """A value in its unit: per cent for a share, one decimal for grey levels and dB, two or three otherwise."""
     if value != value:
         return NOTHING
     if unit == "share":
         return percent(value)
     if unit:
         return f"{value:.1f}"
-    return f"{value:.2f}" if 0.1 <= abs(value) < 100 else f"{value:.3g}"
+    if value and abs(value) < 0.001:
+        return f"{value:.1g}"
+    return f"{value:.3f}" if abs(value) < 1 else f"{value:.2f}"
 
 
 def span(interval: Interval, unit: str = "") -> str:

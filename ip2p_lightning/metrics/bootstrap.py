@@ -50,8 +50,8 @@ class Interval:
 
     Args:
         estimate: the figure on the values as they are; NaN if there are none.
-        low: lower end of the interval.
-        high: upper end.
+        low: lower end of the interval; NaN with a single group, from which nothing can be said about others.
+        high: upper end; likewise.
         values: how many values there are (NaN left out).
         groups: how many groups they come from.
     """
@@ -115,6 +115,8 @@ def bootstrap_interval(
     tail = (1 - confidence) / 2
     low, high = np.quantile(np.concatenate(draws), [tail, 1 - tail])
     estimate = figure(values, np.ones((1, len(values))))[0]
+    if len(unique) == 1:
+        low = high = math.nan
     if share and estimate in (0, 1):
         # Resampling cannot show what was not seen: the exact binomial bound (Clopper and Pearson 1934) for 0 or n of n.
         bound = tail ** (1 / len(unique))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,6 +14,7 @@ from ip2p_lightning.data.pair import EditPair
 from ip2p_lightning.data.sources import PairSource
 from ip2p_lightning.data.sources.photos import PhotoSource
 from ip2p_lightning.data.sources.world import WorldSource
+from ip2p_lightning.editors.base import EditResult
 from ip2p_lightning.evaluation import EvaluationResult, evaluate
 from ip2p_lightning.evaluation.evaluate import Kept
 from ip2p_lightning.metrics import (
@@ -59,7 +59,7 @@ class PartWay:
             wrong = seed % 4 == 0
             words = pair.expressive_instruction.split()
             written.append(" ".join(["some", *words[1:]]) if wrong else pair.expressive_instruction)
-        return SimpleNamespace(images=torch.stack(results), expressive_instructions=written if self.texts else [])
+        return EditResult(torch.stack(results), written if self.texts else [])
 
 
 def all_metrics() -> dict[str, EditMetric]:

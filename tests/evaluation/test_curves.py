@@ -31,6 +31,14 @@ def test_losses_are_found_and_the_sum_left_out(metrics_csv: Path) -> None:
     assert (held_out.name, held_out.held_out, held_out.steps) == ("editing loss", True, (0, 50))
 
 
+def test_a_resumed_run_is_one_curve(metrics_csv: Path, tmp_path: Path) -> None:
+    later = tmp_path / "later.csv"
+    later.write_text("step,train/editing_loss\n60,0.9\n110,0.8\n")
+    train = read_curves(metrics_csv, later)[0]
+    assert train.steps == (0, 10, 20, 30, 40, 50, 60, 110)
+    assert train.values[-2:] == (0.9, 0.8)
+
+
 def test_files_that_are_none(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="logger=csv"):
         read_curves(tmp_path / "metrics.csv")

@@ -10,6 +10,7 @@ import pytest
 
 from ip2p_lightning.data.pair import EditPair
 from ip2p_lightning.data.sources.world import WorldSource
+from ip2p_lightning.editors.copy_input import CopyInput
 from ip2p_lightning.evaluation import EvaluationResult, evaluate
 from ip2p_lightning.evaluation.evaluate import Kept
 from ip2p_lightning.evaluation.figures import column_values
@@ -53,7 +54,7 @@ def test_perfect_editor_and_copying_editor(scenes: WorldSource, part_way: Any, m
     assert perfect["error"].ours.estimate == pytest.approx(0, abs=1e-4)
     assert perfect["error"].verdict == "better"
     assert perfect["nearer"].ours.estimate == 1
-    copier = evaluate(part_way(scenes, 0.0, 0.0), scenes, metrics()).figures
+    copier = evaluate(CopyInput(), scenes, metrics()).figures
     assert copier["error"].difference is not None
     assert copier["error"].difference.estimate == pytest.approx(0, abs=1e-4)
     assert copier["relative"].ours.estimate == pytest.approx(1)

@@ -13,8 +13,7 @@ def test_percent_keeps_doubt() -> None:
 def test_numbers_by_unit() -> None:
     assert number(9.64, "/255") == "9.6"
     assert number(0.5, "share") == "50%"
-    assert number(0.4142) == "0.41"
-    assert number(0.00123) == "0.00123"
+    assert [number(x) for x in (0.4142, 0.00123, 0.00012, 0.0, 2.345)] == ["0.414", "0.001", "0.0001", "0.000", "2.35"]
     assert number(float("nan"), "dB") == "\u2013"
 
 

@@ -78,6 +78,13 @@ def test_few_groups_exclude_nothing() -> None:
     assert not Interval(1, -1, 2, 9, 9).excludes(0)
 
 
+def test_one_group_has_no_interval() -> None:
+    interval = bootstrap_interval([5.0, 6.0], ["a", "a"])
+    assert interval.estimate == 5.5
+    assert math.isnan(interval.low)
+    assert math.isnan(interval.high)
+
+
 def test_a_share_of_all_or_none_keeps_its_doubt() -> None:
     everyone, nobody = bootstrap_interval([1.0] * 30, share=True), bootstrap_interval([0.0] * 30, share=True)
     assert everyone.estimate == everyone.high == 1

@@ -1,0 +1,66 @@
+"""Evaluations as tables for the terminal."""
+
+from __future__ import annotations
+
+from rich.table import Table
+from rich.text import Text
+
+from ip2p_lightning.evaluation.figures import Figure, MetricInfo
+from ip2p_lightning.evaluation.limits import ERROR
+from ip2p_lightning.evaluation.result import EvaluationResult
+from ip2p_lightning.evaluation.wording import number, plural, span
+
+_STYLES = {"better": "green", "worse": "red", "undecided": "yellow"}
+
+
+def metrics_table(result: EvaluationResult) -> Table:
+    """Every metric: ours with its interval, copying the input, and the paired difference with its interval."""
+    confidence = f"{100 * result.intervals.confidence:g}% intervals"
+    title = f"{result.name}: {plural(result.pairs, 'pair')}, {plural(result.rows.num_rows, 'edit')}, {confidence}"
+    table = Table(title=title, title_justify="left")
+    table.add_column("metric", min_width=16)
+    for column in ("ours", "copying", "difference"):
+        table.add_column(column, justify="right", no_wrap=column != "difference")
+    for name, figure in result.figures.items():
+        info = result.metrics[name]
+        label = info.label + (f" ({info.unit})" if info.unit not in ("", "share") else "")
+        table.add_row(label, *_cells(figure, info))
+    return table
+
+
+def kinds_table(result: EvaluationResult, metric: str = ERROR) -> Table:
+    """One metric for each kind of edit, the kinds that beat copying clearest first.
+
+    Args:
+        result: the evaluation.
+        metric: column name.
+
+    Raises:
+        ValueError: the metric was not measured.
+    """
+    if metric not in result.figures:
+        raise ValueError(f"{metric!r} was not measured; choose one of {', '.join(result.figures)}")
+    info = result.metrics[metric]
+    table = Table(title=f"{info.label} {info.unit} by kind of edit", title_justify="left")
+    table.add_column("kind")
+    for column in ("pairs", "ours", "copying", "difference"):
+        table.add_column(column, justify="right", no_wrap=True)
+    figures = [(kind, found[metric]) for kind, found in result.kinds.items() if metric in found]
+    figures.sort(key=lambda item: item[1].difference.estimate if item[1].difference else item[1].ours.estimate)
+    if info.higher_is_better:
+        figures.reverse()
+    for kind, figure in figures:
+        table.add_row(kind.replace("_", " "), str(figure.ours.groups), *_cells(figure, info))
+    return table
+
+
+def _cells(figure: Figure, info: MetricInfo) -> list[Text]:
+    cells = []
+    for interval, style in ((figure.ours, ""), (figure.difference, _STYLES.get(figure.verdict or "", ""))):
+        cell = Text()
+        if interval is not None:
+            cell.append(number(interval.estimate, info.unit), style=style)
+            cell.append(f" {span(interval, info.unit)}", style="dim")
+        cells.append(cell)
+    copying = number(figure.copying.estimate, info.unit) if figure.copying else ""
+    return [cells[0], Text(copying), cells[1]]

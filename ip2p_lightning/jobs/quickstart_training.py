@@ -1,0 +1,158 @@
+"""The quickstart's training runs: data held in memory, precision and number of steps fitted to the machine."""
+
+from __future__ import annotations
+
+import logging
+import statistics
+import tempfile
+import time
+from collections.abc import Sequence
+from functools import lru_cache
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as L
+from omegaconf import DictConfig, OmegaConf
+
+from ip2p_lightning.config import compose, plain
+from ip2p_lightning.data.reader import ShardDataset
+from ip2p_lightning.data.selection import Selection
+from ip2p_lightning.data.sources.memory import MemorySource
+from ip2p_lightning.jobs.train import train
+
+_OVERHEAD = 1.1
+"""Training takes so many times what its steps take: averaged weights on disk, validation, pictures."""
+_WARM_UP = 2
+
+
+@lru_cache(maxsize=4)
+def in_memory(path: str, split: str) -> MemorySource:
+    """A split of a dataset folder, read and decoded once for all runs of this process.
+
+    Args:
+        path: the dataset folder.
+        split: "train" or "validation".
+    """
+    return MemorySource(ShardDataset(path, Selection(split=split)))
+
+
+class StepClock(L.Callback):
+    """Notes when each optimizer step of each stage ends."""
+
+    def __init__(self) -> None:
+        self.times: dict[str, list[float]] = {}
+
+    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
+        """Note the time."""
+        stage = getattr(pl_module, "stage", None)
+        self.times.setdefault(getattr(stage, "name", "train"), []).append(time.perf_counter())
+
+    def seconds_per_step(self) -> dict[str, float]:
+        """Stage -> median time of a step, the first few left out."""
+        steps = {name: [b - a for a, b in pairwise(times)] for name, times in self.times.items()}
+        return {name: statistics.median(step[_WARM_UP - 1 :] or step) for name, step in steps.items() if step}
+
+
+def composed(config: DictConfig, run: DictConfig, folder: Path) -> DictConfig:
+    """The training configuration of one run: its experiment on the quickstart's pairs.
+
+    Args:
+        config: the quickstart's.
+        run: an entry of its `runs`.
+        folder: the run folder.
+    """
+    words = [f"experiment={run.experiment}", f"seed={config.seed}", *run.overrides]
+    training = compose("train", words)
+    OmegaConf.set_struct(training, False)
+    training.output_dir = str(folder)
+    training.threads = config.threads
+    training.data = OmegaConf.create(plain(config.training_data))
+    training.callbacks.pop("summary", None)
+    for stage in training.stages:
+        stage.max_steps = max(1, round(stage.max_steps * config.longer))
+    return training
+
+
+def fit_to_machine(
+    training: DictConfig, precisions: Sequence[str], steps: int, seconds: float
+) -> tuple[DictConfig, dict[str, Any]]:
+    """Choose the fastest precision, and shorten the stages alike if they would take longer than there is time.
+
+    Args:
+        training: the run's configuration; changed in place.
+        precisions: to choose from.
+        steps: training steps for timing each.
+        seconds: what the run may take.
+
+    Returns:
+        The configuration, and what was found: precision, seconds a step by stage, the share of the steps kept.
+    """
+    timed = {precision: time_steps(training, precision, steps) for precision in precisions}
+    cost = {
+        precision: sum(stage.max_steps * times[stage.name] for stage in training.stages)
+        for precision, times in timed.items()
+    }
+    precision = min(cost, key=lambda name: cost[name])
+    share = min(1.0, seconds / (_OVERHEAD * cost[precision]))
+    training.trainer.precision = precision
+    for stage in training.stages:
+        stage.max_steps = max(1, int(stage.max_steps * share))
+    return training, {"precision": precision, "seconds_per_step": timed[precision], "share_of_steps": round(share, 3)}
+
+
+def time_steps(training: DictConfig, precision: str, steps: int) -> dict[str, float]:
+    """Seconds a training step takes in each stage, measured on a few steps whose results are thrown away."""
+    trial = OmegaConf.create(plain(training))
+    with tempfile.TemporaryDirectory(prefix="ip2p-") as folder:
+        trial.output_dir = trial.trainer.default_root_dir = folder
+        trial.trainer.precision, trial.trainer.limit_val_batches = precision, 0
+        trial.callbacks = {"clock": {"_target_": f"{__name__}.{StepClock.__name__}"}}
+        trial.trainer.update({"logger": False, "enable_checkpointing": False, "enable_progress_bar": False})
+        trial.logger, trial.ckpt = None, None
+        for stage in trial.stages:
+            stage.max_steps = steps
+        logging.getLogger("ip2p_lightning").setLevel(logging.WARNING)
+        try:
+            trainer = train(trial).trainer
+        finally:
+            logging.getLogger("ip2p_lightning").setLevel(logging.NOTSET)
+    clock = next(callback for callback in trainer.callbacks if isinstance(callback, StepClock))  # type: ignore[attr-defined]
+    return clock.seconds_per_step()
+
+
+def train_run(training: DictConfig) -> dict[str, Any]:
+    """Train, going on from a checkpoint in the run folder if there is one.
+
+    Returns:
+        Steps, pairs a step and parameters by part.
+    """
+    folder = Path(training.output_dir)
+    last = checkpoint(folder)
+    _keep_log(folder)
+    training.ckpt = str(last) if last.is_file() else None
+    trained = train(training)
+    parts = {name: sum(p.numel() for p in part.parameters()) for name, part in trained.module.named_children()}
+    return {
+        "steps": trained.trainer.global_step,
+        "batch_size": training.data.batch_size,
+        "stages": [f"{stage.name}, {stage.max_steps:,} steps" for stage in training.stages],
+        "parameters": {name: count for name, count in parts.items() if count and name != "autoencoder"},
+    }
+
+
+def checkpoint(folder: Path) -> Path:
+    """The newest checkpoint of a run folder."""
+    return folder / "checkpoints" / "last.ckpt"
+
+
+def metrics_files(folder: Path) -> list[Path]:
+    """The logged losses of a run folder, those of interrupted attempts first."""
+    return sorted(folder.glob("metrics-*/metrics.csv")) + sorted(folder.glob("metrics/metrics.csv"))
+
+
+def _keep_log(folder: Path) -> None:
+    """Put the log of an interrupted attempt aside: the logger of the next one would delete it."""
+    if (folder / "metrics" / "metrics.csv").is_file():
+        number = len(list(folder.glob("metrics-*")))
+        (folder / "metrics").rename(folder / f"metrics-{number:02d}")
