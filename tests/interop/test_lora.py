@@ -18,7 +18,12 @@ pytest.importorskip("peft", reason="LoRA needs peft")
 
 
 def adapted(denoiser: dict[str, Any]) -> dict[str, Any]:
-    network = {"_target_": "ip2p_lightning.models.lora.with_lora", "network": denoiser["network"], "rank": 2}
+    network = {
+        "_target_": "ip2p_lightning.models.lora.with_lora",
+        "network": denoiser["network"],
+        "rank": 2,
+        "alpha": 4,
+    }
     return denoiser | {"network": network}
 
 
@@ -108,7 +113,7 @@ def test_transformer_adapter_is_written_and_loads(tmp_path: Path) -> None:
             torch.nn.init.normal_(parameter, std=0.5)
     export_lora(module, tmp_path)
     base = tiny_module(WORLD).eval()
-    base.denoiser.network.load_lora_adapter(str(tmp_path), prefix="transformer")
+    base.denoiser.network.load_lora_adapter(tmp_path, prefix="transformer", use_safetensors=True)
     assert torch.equal(edit(base), edit(module))
 
 
