@@ -66,19 +66,3 @@ class EditHead(ModelMixin, ConfigMixin):
         """
         hidden = self.llm2hid(states + token_embeddings)
         return self.hid2feat(self.mapper(hidden, self.query.expand(len(states), -1, -1)))
-
-
-@torch.no_grad()
-def embedding_variation(embeddings: Tensor) -> Tensor:
-    """How much conditioning depends on its instruction: spread over the batch relative to the magnitude.
-
-    A collapsed edit head gives about 0, independent rows give up to 1.
-
-    Args:
-        embeddings: [B, K, D] for B different instructions.
-
-    Returns:
-        A scalar in [0, 1]; 0 for a single row.
-    """
-    embeddings = embeddings.float()
-    return (embeddings.var(0, correction=0).mean() / embeddings.square().mean().clamp(min=1e-12)).sqrt()

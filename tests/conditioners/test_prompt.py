@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import PreTrainedTokenizerFast
 
 from ip2p_lightning.conditioners.multimodal import VICUNA_TEMPLATE
 from ip2p_lightning.conditioners.prompt import Prompt
@@ -100,3 +102,22 @@ def test_templates_must_fit_the_model(visual_tokenizer):
         Prompt(visual_tokenizer, "edit")
     with pytest.raises(ValueError, match="no room"):
         Prompt(visual_tokenizer, VICUNA_TEMPLATE, 9, max_text_length=20)
+
+
+def test_tokenizers_that_mark_words_with_leading_spaces_keep_the_visual_tokens_together():
+    """LLaMA's kind of tokenizer, whose spaces once crept in between [IMG] tokens that were written as text."""
+    backend = Tokenizer(models.BPE(unk_token="<unk>"))
+    backend.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first")
+    backend.decoder = decoders.Metaspace(prepend_scheme="first")
+    trainer = trainers.BpeTrainer(vocab_size=500, special_tokens=["<unk>", "<s>", "</s>"], show_progress=False)
+    backend.train_from_iterator([VICUNA_TEMPLATE, *BRIEF, *EXPRESSIVE], trainer)
+    names = {"unk_token": "<unk>", "bos_token": "<s>", "eos_token": "</s>"}
+    tokenizer = with_visual_tokens(PreTrainedTokenizerFast(tokenizer_object=backend, **names))
+    prompt = Prompt(tokenizer, VICUNA_TEMPLATE, picture_tokens=4)
+    sequences = prompt.sequences(BRIEF, EXPRESSIVE)
+    for index in range(3):
+        ids, labels = row(sequences, index), sequences.labels[index]
+        assert ids[-9:] == [*visual_token_ids(tokenizer), tokenizer.eos_token_id]
+        answer = labels[labels != -100].tolist()
+        assert prompt.read(answer) == EXPRESSIVE[index]
+        assert tokenizer.decode(ids[: -len(answer)]).endswith("ASSISTANT:")
