@@ -97,7 +97,7 @@ class DiffusionObjective(Objective):
     ) -> None:
         super().__init__(timesteps, weights)
         self.scheduler = scheduler
-        self.prediction_type = scheduler.config.prediction_type
+        self.prediction_type = scheduler.config["prediction_type"]
         if self.prediction_type not in ("epsilon", "v_prediction", "sample"):
             raise ValueError(f"prediction_type {self.prediction_type!r}: choose epsilon, v_prediction or sample")
 

@@ -59,10 +59,10 @@ class Sampler:
         generator = list(generator) if isinstance(generator, Sequence) else generator
         if latents is None:
             latents = randn_tensor(original.shape, generator=generator, device=original.device, dtype=original.dtype)
-        latents = latents * getattr(scheduler, "init_noise_sigma", 1.0)
+        current: Tensor = latents * getattr(scheduler, "init_noise_sigma", 1.0)
         extra = {"generator": generator} if "generator" in inspect.signature(scheduler.step).parameters else {}
         for index, t in enumerate(scheduler.timesteps):
-            noisy = scheduler.scale_model_input(latents, t) if hasattr(scheduler, "scale_model_input") else latents
+            noisy = scheduler.scale_model_input(current, t) if hasattr(scheduler, "scale_model_input") else current
             prediction = guidance(
                 denoise,
                 noisy,
@@ -72,5 +72,5 @@ class Sampler:
                 null_embeddings,
                 progress=index / len(scheduler.timesteps),
             )
-            latents = scheduler.step(prediction, t, latents, **extra, return_dict=False)[0]
-        return latents
+            current = scheduler.step(prediction, t, current, **extra, return_dict=False)[0]
+        return current

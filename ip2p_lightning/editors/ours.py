@@ -111,7 +111,7 @@ class TrainedEditor:
         for indices in self._batches(tensors):
             generators = [torch.Generator().manual_seed(each[index]) for index in indices]
             results, condition = self.module.edit(
-                torch.stack([tensors[index] for index in indices]).to(self.module.device, self.module.dtype),
+                torch.stack([tensors[index] for index in indices]).to(self.module.device).type(self.module.dtype),
                 [instructions[index] for index in indices],
                 generator=generators,
                 **options,

@@ -52,14 +52,17 @@ def as_pipeline(module: EditingModule) -> DiffusionPipeline:
     """The pipeline that edits as the module does; it shares the module's networks."""
     conditioner, vae = module.conditioner, module.autoencoder.vae
     denoiser = "unet" if isinstance(module.denoiser, UNetDenoiser) else "transformer"
-    parts = {"vae": vae, "scheduler": module.sampler.scheduler, denoiser: merged(module.denoiser.network)}
+    parts: dict[str, Any] = {
+        "vae": vae,
+        "scheduler": module.sampler.scheduler,
+        denoiser: merged(module.denoiser.network),
+    }
     if isinstance(conditioner, TextConditioner):
         parts["text_encoder"] = conditioner.text_encoder
         parts["tokenizer"] = _of_length(conditioner.tokenizer, conditioner.max_length)
         if _is_instruct_pix2pix(module):
-            return StableDiffusionInstructPix2PixPipeline(
-                **parts, safety_checker=None, feature_extractor=None, requires_safety_checker=False
-            )
+            parts |= {"safety_checker": None, "feature_extractor": None}
+            return StableDiffusionInstructPix2PixPipeline(**parts, requires_safety_checker=False)
         return TextEditingPipeline(**parts, **_values(module))
     if isinstance(conditioner, LanguageModelConditioner):
         return MGIEPipeline(
@@ -88,11 +91,12 @@ def load_folder(folder: str | Path) -> EditingModule:
         ValueError: a pipeline that does not edit by instruction.
     """
     try:
-        name = DiffusionPipeline.load_config(str(folder))["_class_name"]
+        index: Any = DiffusionPipeline.load_config(str(folder))
     except OSError as error:
         raise FileNotFoundError(
             f"{folder}: no model_index.json there; give a checkpoint (.ckpt) or a folder in diffusers' format"
         ) from error
+    name = index["_class_name"]
     if name in _OURS:
         return _OURS[name].from_pretrained(folder, use_safetensors=True).as_module()
     if name != StableDiffusionInstructPix2PixPipeline.__name__:

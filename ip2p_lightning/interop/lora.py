@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from diffusers.loaders import SD3LoraLoaderMixin, StableDiffusionLoraLoaderMixin
 from torch import nn
@@ -35,7 +35,8 @@ def export_lora(module: EditingModule, folder: str | Path) -> Path:
         )
     from peft.utils import get_peft_model_state_dict
 
-    layers, settings = get_peft_model_state_dict(network), network.peft_config["default"].to_dict()
+    layers: dict[str, Any] = get_peft_model_state_dict(network)
+    settings = network.peft_config["default"].to_dict()
     if isinstance(module.denoiser, UNetDenoiser):
         StableDiffusionLoraLoaderMixin.save_lora_weights(
             folder, unet_lora_layers=layers, unet_lora_adapter_metadata=settings
@@ -51,7 +52,7 @@ def merged(network: N) -> N:
     """The network itself, or if it carries an adapter a copy with the adapter merged into plain weights."""
     if not getattr(network, "peft_config", None):
         return network
-    network = copy.deepcopy(network)
-    network.fuse_lora()  # type: ignore[operator]
-    network.unload_lora()  # type: ignore[operator]
-    return network
+    plain: Any = copy.deepcopy(network)
+    plain.fuse_lora()
+    plain.unload_lora()
+    return plain

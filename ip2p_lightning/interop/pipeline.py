@@ -69,15 +69,14 @@ class EditingPipeline(DiffusionPipeline):
 
     def as_module(self) -> EditingModule:
         """An `EditingModule` around the pipeline's components (shared, not copied)."""
-        values = self.config
-        network = self.unet or self.transformer
-        kind = UNetDenoiser if isinstance(network, UNet2DConditionModel) else TransformerDenoiser
+        values: Any = self.config
+        kind, network = (UNetDenoiser, self.unet) if self.unet else (TransformerDenoiser, self.transformer)
         guidance = TwoScaleGuidance(
             values.text_scale, values.image_scale, start=values.guidance_start, stop=values.guidance_stop
         )
         return EditingModule(
             conditioner=self.conditioner(),
-            denoiser=kind(network, residual=values.residual),
+            denoiser=kind(network, residual=values.residual),  # type: ignore[arg-type]
             autoencoder=Autoencoder(self.vae, scale_original=values.scale_original),
             objective=objective_of(self.scheduler),
             sampler=Sampler(self.scheduler, values.steps, guidance),
@@ -116,7 +115,7 @@ class EditingPipeline(DiffusionPipeline):
         if not isinstance(image, Tensor):
             image = [as_rgb(picture) for picture in ([image] if isinstance(image, Image.Image) else image)]
         prompts = [prompt] if isinstance(prompt, str) else list(prompt)
-        pixels = processor.preprocess(image).to(self._execution_device, module.denoiser.network.dtype)
+        pixels = processor.preprocess(image).to(self._execution_device).type(module.denoiser.network.dtype)
         pixels = pixels.expand(len(prompts), -1, -1, -1) if len(pixels) == 1 else pixels
         check_request(pixels, prompts, 0)
         edited, condition = module.edit(
@@ -235,7 +234,7 @@ class MGIEPipeline(EditingPipeline):
     def conditioner(self) -> Conditioner:
         """See `EditingPipeline.conditioner`."""
         sees = isinstance(self.mllm, LlavaForConditionalGeneration)
-        values = self.config
+        values: Any = self.config
         return (MultimodalConditioner if sees else LanguageModelConditioner)(
             self.mllm,
             self.tokenizer,
@@ -252,4 +251,5 @@ def objective_of(scheduler: Any) -> DiffusionObjective | FlowMatchingObjective:
     """The objective whose training a scheduler undoes."""
     if isinstance(scheduler, FlowMatchEulerDiscreteScheduler):
         return FlowMatchingObjective(scheduler)
-    return DiffusionObjective(DDPMScheduler.from_config(scheduler.config))
+    noising: Any = DDPMScheduler.from_config(scheduler.config)
+    return DiffusionObjective(noising)

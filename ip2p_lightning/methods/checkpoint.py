@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -119,7 +120,8 @@ def initialise(module: EditingModule, sources: Sequence[Mapping[str, str]]) -> E
     for source in sources:
         keys = set(source)
         if keys <= {"checkpoint", "from", "to", "weights"} and "checkpoint" in keys:
-            _from_checkpoint(module, **{"from_" if key == "from" else key: value for key, value in source.items()})
+            options: dict[str, Any] = {"from_" if key == "from" else key: value for key, value in source.items()}
+            _from_checkpoint(module, **options)
         elif keys == {"pretrained", "to"}:
             _from_pretrained(module, source["pretrained"], source["to"])
         else:
@@ -204,13 +206,12 @@ def _from_pretrained(module: EditingModule, folder: str, to: str) -> None:
     """Load the component of the folder that has the class of the part it goes to."""
     part = _part(module, to)
     target = part.network if isinstance(part, Denoiser) else part.vae if isinstance(part, Autoencoder) else part
-    kind = type(target)
+    kind: Any = type(target)
     if not hasattr(kind, "from_pretrained"):
         raise ValueError(f"init: {to!r} is a {kind.__name__}, which has no pretrained format; name a network below it")
-    try:
+    components: Any = {}
+    with suppress(OSError):  # no pipeline: the folder itself holds one model
         components = DiffusionPipeline.load_config(folder)
-    except OSError:  # no pipeline: the folder itself holds one model
-        components = {}
     matching = [name for name, entry in components.items() if isinstance(entry, list) and entry[-1] == kind.__name__]
     if components and not matching:
         raise CheckpointError(f"{folder}: the pipeline has no {kind.__name__}, which {to!r} needs")

@@ -28,7 +28,7 @@ class Denoiser(nn.Module, ABC):
             latents have one scale. A dropped original is zeros, so dropout and guidance stay exact.
     """
 
-    network: nn.Module
+    network: Any
 
     def __init__(self, residual: float = 0.0) -> None:
         super().__init__()
@@ -60,7 +60,7 @@ class UNetDenoiser(Denoiser):
         self, network: UNet2DConditionModel, residual: float = 0.0, gradient_checkpointing: bool = False
     ) -> None:
         super().__init__(residual)
-        taken, given = network.config.in_channels, network.config.out_channels
+        taken, given = network.conv_in.in_channels, network.conv_out.out_channels
         if taken not in (given, 2 * given):
             raise ValueError(
                 f"a UNet with {taken} input and {given} output channels is no denoiser of edits; take one with {given} "
@@ -115,10 +115,8 @@ def widen(unet: UNet2DConditionModel) -> UNet2DConditionModel:
     """
     old = unet.conv_in
     channels = old.in_channels
-    new = nn.Conv2d(
-        2 * channels, old.out_channels, old.kernel_size, old.stride, old.padding,
-        device=old.weight.device, dtype=old.weight.dtype,
-    )  # fmt: skip
+    form: dict[str, Any] = {name: getattr(old, name) for name in ("kernel_size", "stride", "padding")}
+    new = nn.Conv2d(2 * channels, old.out_channels, **form, device=old.weight.device, dtype=old.weight.dtype)
     with torch.no_grad():
         new.weight.zero_()
         new.weight[:, :channels].copy_(old.weight)

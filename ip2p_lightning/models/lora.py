@@ -12,7 +12,7 @@ Network = UNet2DConditionModel | SD3Transformer2DModel
 def with_lora(
     network: Network,
     rank: int = 8,
-    alpha: float | None = None,
+    alpha: int | None = None,
     targets: Sequence[str] = ("to_q", "to_k", "to_v", "to_out.0"),
     dropout: float = 0.0,
 ) -> Network:
