@@ -25,7 +25,8 @@ class Denoiser(nn.Module, ABC):
     Args:
         residual: factor of the original's latents that is added to the output, so that a network that outputs zero
             copies the original; 0 turns it off. Only for objectives that predict the clean sample, and 1 where both
-            latents have one scale. A dropped original is zeros, so dropout and guidance stay exact.
+            latents have one scale. A dropped original is zeros, so dropout and guidance stay exact. A network with 2C
+            output channels also predicts a gate, by which that factor changes: erasing is then as easy as copying.
     """
 
     network: Any
@@ -36,12 +37,17 @@ class Denoiser(nn.Module, ABC):
 
     @abstractmethod
     def predict(self, sample: Tensor, timesteps: Tensor, embeddings: Tensor) -> Tensor:
-        """[B, 2C, h, w], [B] and [B, K, D] to [B, C, h, w]."""
+        """[B, 2C, h, w], [B] and [B, K, D] to [B, C, h, w], or to [B, 2C, h, w]: the same and a gate."""
 
     def forward(self, noisy: Tensor, original: Tensor, timesteps: Tensor, embeddings: Tensor) -> Tensor:
         """Predict [B, C, h, w] from latents [B, C, h, w] twice, times [B] and states [B, K, D]."""
         prediction = self.predict(torch.cat([noisy, original], dim=1), timesteps, embeddings)
-        return prediction + self.residual * original if self.residual else prediction
+        if not self.residual:
+            return prediction
+        if prediction.shape[1] == original.shape[1]:
+            return prediction + self.residual * original
+        content, gate = prediction.chunk(2, dim=1)
+        return content + (self.residual + gate) * original
 
 
 class UNetDenoiser(Denoiser):
@@ -191,6 +197,7 @@ def build_transformer(
     sample_size: int = 8,
     patch_size: int = 1,
     max_size: int | None = None,
+    gated: bool = False,
 ) -> SD3Transformer2DModel:
     """A small joint-attention transformer with adaLN-zero start (Peebles and Xie 2023, section 3.2).
 
@@ -203,12 +210,13 @@ def build_transformer(
         sample_size: side of the latents it is trained on.
         patch_size: latents a token covers, per side.
         max_size: largest side it can be asked for, in tokens; twice the training side if None.
+        gated: output a gate for the original beside the prediction (see `Denoiser`).
     """
     network = SD3Transformer2DModel(
         sample_size=sample_size,
         patch_size=patch_size,
         in_channels=2 * latent_channels,
-        out_channels=latent_channels,
+        out_channels=(2 if gated else 1) * latent_channels,
         num_layers=layers,
         attention_head_dim=width // heads,
         num_attention_heads=heads,

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 class PatchPCA(ModelMixin, ConfigMixin):
     """Each patch of p x p pixels becomes one latent cell with the patch's leading principal components.
 
-    The components are orthonormal and not whitened; one common scale gives the first of them unit spread, so later
-    ones carry less, as they matter less. Before `fit` the components are those of the discrete cosine transform,
+    The components are orthonormal and not whitened: one common scale gives them unit variance on average, the noise's
+    own, so that diffusion starts from noise that hides the picture without drowning the fine components for long. Before `fit` the components are those of the discrete cosine transform,
     which the principal components of natural pictures come close to.
 
     Args:
@@ -87,7 +87,7 @@ class PatchPCA(ModelMixin, ConfigMixin):
         basis = vectors.T.flip(0)[:components]
         # An eigenvector's sign is arbitrary; this choice makes every machine's codec the same.
         basis = basis * basis.gather(1, basis.abs().argmax(1, keepdim=True)).sign()
-        spread = variances[-1].clamp(min=0).sqrt()
+        spread = variances[-components:].clamp(min=0).mean().sqrt()
         if spread < 1e-6:
             raise ValueError("the pictures are all of one colour, which leaves nothing to fit; pass varied pictures")
         self.mean.copy_(mean)

@@ -149,3 +149,13 @@ def test_gradient_checkpointing_changes_no_gradient() -> None:
             gradients.append([parameter.grad for parameter in denoiser.parameters()])
         for plain, checkpointed in zip(*gradients, strict=True):
             torch.testing.assert_close(plain, checkpointed)
+
+
+def test_gate_of_minus_one_erases_the_original_and_zero_keeps_it() -> None:
+    denoiser = TransformerDenoiser(build_transformer(4, 16, 24, 1, 2, gated=True), residual=1.0)
+    noisy, original, embeddings = torch.randn(2, 4, 8, 8), torch.randn(2, 4, 8, 8), torch.randn(2, 5, 16)
+    assert torch.equal(denoiser(noisy, original, torch.tensor([3, 9]), embeddings), original)
+    bias = denoiser.network.proj_out.bias.data.view(1, 1, 8)  # one patch position; content, then gate
+    bias[..., :4], bias[..., 4:] = 0.25, -1.0
+    erased = denoiser(noisy, original, torch.tensor([3, 9]), embeddings)
+    torch.testing.assert_close(erased, torch.full_like(original, 0.25))
