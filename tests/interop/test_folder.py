@@ -12,7 +12,7 @@ from diffusers import (
     StableDiffusionPipeline,
     UNet2DConditionModel,
 )
-from factories import IP2P, LGIE, MGIE, PATCH_PCA, TEXT, UNET, WORLD, seeing, tiny_batch, tiny_module
+from factories import IP2P, LGIE, MGIE, PATCH_PCA, TEXT, TRANSFORMER, UNET, WORLD, seeing, tiny_batch, tiny_module
 from transformers import AutoTokenizer, CLIPTextModel, LlamaForCausalLM, LlavaForConditionalGeneration
 
 from ip2p_lightning.interop import MGIEPipeline, TextEditingPipeline, export, load_folder
@@ -21,11 +21,13 @@ from ip2p_lightning.models.patch_pca import PatchPCA
 
 PCA_UNET = UNET | {"network": UNET["network"] | {"latent_channels": 12}}
 POOLED_UNET = UNET | {"network": UNET["network"] | {"pooled_text_heads": 2}}
+GATED = TRANSFORMER | {"network": TRANSFORMER["network"] | {"gated": True}}
 CONFIGS = {
     "ip2p": IP2P,
     "mgie": MGIE,
     "lgie": LGIE,
     "world": WORLD,
+    "gated": WORLD | {"denoiser": GATED},
     "mgie_world": WORLD | {"conditioner": MGIE["conditioner"]},
     "unet_pca": IP2P | {"autoencoder": PATCH_PCA, "denoiser": PCA_UNET},
     "pooled_unet": IP2P | {"denoiser": POOLED_UNET},
