@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import textwrap
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as L
 import torch
 from lightning.pytorch.loggers import WandbLogger
-from PIL import Image, ImageDraw, ImageFont
-from torch import Tensor
-from torchvision.transforms.v2.functional import to_pil_image
+from PIL import Image
 
+from ip2p_lightning.data.images import to_pil
 from ip2p_lightning.data.pair import PairBatch
+from ip2p_lightning.evaluation.grid import edit_grid
+from ip2p_lightning.evaluation.result import Example
 
 
 class Pictures(L.Callback):
@@ -66,37 +65,24 @@ class Pictures(L.Callback):
             module: has `edit(original_images, instructions, generator=..., steps=...)`.
             batch: on the module's device.
         """
-        originals, texts = batch.original_image[: self.count], batch.instruction[: self.count]
-        device = originals.device
-        generators = [torch.Generator(device).manual_seed(self.seed + index) for index in range(len(texts))]
+        device, count = batch.original_image.device, min(self.count, len(batch))
+        originals, texts = batch.original_image[:count], batch.instruction[:count]
+        generators = [torch.Generator(device).manual_seed(self.seed + index) for index in range(count)]
         edited, condition = module.edit(originals, texts, generator=generators, steps=self.steps)
-        told = condition.expressive_instructions or [""] * len(texts)
-        captions = [f"{text}\n{extra}".strip() for text, extra in zip(texts, told, strict=True)]
-        return picture_rows([originals, edited, batch.edited_image[: self.count]], captions)
-
-
-def picture_rows(columns: Sequence[Tensor], captions: Sequence[str], side: int = 128) -> Image.Image:
-    """A picture with one row for each caption and one cell for each column.
-
-    Args:
-        columns: float [B, 3, H, W] in [-1, 1] each.
-        captions: B texts, written beside their row.
-        side: pixels of a cell's longer side; smaller pictures are enlarged without smoothing.
-    """
-    height, width = columns[0].shape[-2:]
-    scale = side / max(height, width)
-    cell = (max(1, round(width * scale)), max(1, round(height * scale)))
-    gap, text_width = 4, 2 * side
-    canvas = Image.new("RGB", (len(columns) * (cell[0] + gap) + text_width, len(captions) * (cell[1] + gap)), "white")
-    draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(size=12)
-    letters = max(8, int(text_width / draw.textlength("n", font=font)))
-    resample = Image.Resampling.NEAREST if scale >= 1 else Image.Resampling.LANCZOS
-    for row, caption in enumerate(captions):
-        top = row * (cell[1] + gap)
-        for column, pictures in enumerate(columns):
-            picture = to_pil_image(((pictures[row].float().cpu().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8))
-            canvas.paste(picture.resize(cell, resample), (column * (cell[0] + gap), top))
-        lines = [line for part in caption.splitlines() for line in textwrap.wrap(part, letters)]
-        shown = "\n".join(lines[: max(1, cell[1] // 16)])
-        draw.multiline_text((len(columns) * (cell[0] + gap), top), shown, fill="black", font=font)
-    return canvas
+        written = condition.expressive_instructions or [""] * count
+        return edit_grid(
+            [
+                Example(
+                    pair=batch.id[index],
+                    kind=batch.kind[index],
+                    seed=self.seed + index,
+                    instruction=texts[index],
+                    expressive_instruction=batch.expressive_instruction[index],
+                    written_instruction=written[index],
+                    original=to_pil(originals[index]),
+                    edited=to_pil(edited[index]),
+                    truth=to_pil(batch.edited_image[index]),
+                )
+                for index in range(count)
+            ]
+        )

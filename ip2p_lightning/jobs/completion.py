@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ip2p_lightning.config import config_dir
-from ip2p_lightning.jobs.guide import JOBS
+from ip2p_lightning.jobs.guide import JOBS, options
 
 # `compopt -o nospace` alone for words that go on ("experiment=", "trainer."): a finished word gets its space.
 _BASH = r"""_ip2p_complete() {
@@ -70,6 +70,8 @@ def _overrides(job: str, before: list[str], word: str) -> list[str]:
     key, equals, value = word.partition("=")
     if equals and key in {"checkpoint", "ckpt", "image", "folder", "output"}:
         return [f"{key}={path}" for path in _files(value)]
+    if equals and (own := [name for name in options(key) if name.startswith(value)]):
+        return [f"{key}={name}" for name in own]  # Hydra's would stop at the sub-folders of a group
     from hydra._internal.config_loader_impl import ConfigLoaderImpl
     from hydra._internal.core_plugins.bash_completion import BashCompletion
     from hydra._internal.utils import create_config_search_path
@@ -77,6 +79,7 @@ def _overrides(job: str, before: list[str], word: str) -> list[str]:
     loader = ConfigLoaderImpl(config_search_path=create_config_search_path(str(config_dir())))
     overrides = [w for w in before if "=" in w and not w.startswith("-")]
     found = BashCompletion(loader)._query(config_name=job, line=" ".join([*overrides, word]))
+    found = [f"{match[:-1]}=" if match.endswith("/") else match for match in found]
     return [match for match in found if not match.startswith("hydra") or word.startswith("hydra")]
 
 

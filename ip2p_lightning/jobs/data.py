@@ -35,8 +35,8 @@ def _verify(config: DictConfig) -> None:
     report = commands.verify(path, decode=config.decode)
     if not report.ok:
         raise ValueError(
-            f"{path} is damaged: {report.pairs - report.sound_pairs:,} of {report.pairs:,} pairs; copy the files above "
-            "again, or render the dataset anew"
+            f"{path} is damaged ({len(report.problems):,} problem(s), {report.sound_pairs:,} of {report.pairs:,} pairs "
+            "sound): copy the files above again, or render the dataset anew"
         )
 
 

@@ -138,7 +138,7 @@ def experiments(folder: Path | None = None) -> dict[str, str]:
 
 
 def options(group: str) -> list[str]:
-    """The options of a config group."""
+    """The options of a config group; none for what is no group."""
     root = config_dir() / group
     return sorted(path.relative_to(root).with_suffix("").as_posix() for path in root.rglob("*.yaml"))
 

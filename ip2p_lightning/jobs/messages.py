@@ -16,6 +16,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from ip2p_lightning.config import compose
+from ip2p_lightning.jobs.guide import options
 
 _MENDABLE = (ValueError, FloatingPointError, OSError, ImportError, HydraException, OmegaConfBaseException)
 
@@ -37,7 +38,8 @@ def explain(error: BaseException, job: str, overrides: Sequence[str]) -> str | N
     elif isinstance(error, InstantiationException):
         text = _instantiation(error)
     elif isinstance(error, OmegaConfBaseException):
-        text = _value(error)
+        text = _missing(job, overrides) if "Missing mandatory value" in str(error) else ""
+        text = text or _value(error)
     else:
         text = str(error) or repr(error)
     return f"{text}\n(--debug shows the traceback)"
@@ -50,8 +52,8 @@ def _composition(error: ConfigCompositionException, job: str, overrides: Sequenc
         key = found.group(1)
         return f"there is no key {key!r} in the configuration{near(key, job, overrides)}"
     if found := re.search(r"Could not find '([^']+)'", text):
-        group, _, option = found.group(1).rpartition("/")
-        available = re.findall(r"^\t(\S+)$", text, flags=re.MULTILINE)
+        group, _, option = found.group(1).partition("/")
+        available = options(group)
         close = difflib.get_close_matches(option, available, n=3)
         hint = f"; did you mean {_either(f'{group}={name}' for name in close)}?" if close else ""
         known = f" Options of {group}: {', '.join(available)}." if available else ""
@@ -89,14 +91,10 @@ def _value(error: BaseException) -> str:
 
 def near(key: str, job: str, overrides: Sequence[str]) -> str:
     """A hint at the keys that resemble `key`, or "" if the rest of the command line does not compose."""
-    own = [word for flag, word in pairwise(overrides) if flag in {"--config-dir", "-cd"}]
-    kept = [word for word in overrides if "=" in word and key not in word and not word.startswith("-")]
-    paths = [f"hydra.searchpath=[{','.join(f'file://{Path(folder).resolve()}' for folder in own)}]"] if own else []
-    try:
-        config = compose(job, [*paths, *kept])
-    except Exception:
-        return ""
+    config = _composed(job, [word for word in overrides if key not in word])
     keys = list(_keys(config))
+    if not keys:
+        return ""
     wanted = key.lstrip("+~")
     same_leaf = [known for known in keys if known.rsplit(".", 1)[-1] == wanted.rsplit(".", 1)[-1]]
     close = difflib.get_close_matches(wanted, keys, n=3, cutoff=0.7)
@@ -104,6 +102,32 @@ def near(key: str, job: str, overrides: Sequence[str]) -> str:
     leaves = [known for known in keys if difflib.SequenceMatcher(None, known.rsplit(".", 1)[-1], leaf).ratio() > 0.8]
     hints = list(dict.fromkeys([*close, *same_leaf, *leaves]))[:4]
     return f"; did you mean {_either(hints)}?" if hints else f"; ip2p {job} --cfg job shows every key"
+
+
+def _missing(job: str, overrides: Sequence[str]) -> str:
+    """The keys that need a value; "" if they cannot be told."""
+    config = _composed(job, overrides)
+    keys = [key for key in _keys(config) if _is_missing(config, key)]
+    needs = "needs a value" if len(keys) == 1 else "need values"
+    return f"{', '.join(keys)} {needs}: {' '.join(f'{key}=...' for key in keys)}" if keys else ""
+
+
+def _is_missing(config: DictConfig | None, key: str) -> bool:
+    parent, _, name = key.rpartition(".")
+    node = OmegaConf.select(config, parent) if parent else config
+    return (
+        isinstance(node, DictConfig) and not OmegaConf.is_interpolation(node, name) and OmegaConf.is_missing(node, name)
+    )
+
+
+def _composed(job: str, overrides: Sequence[str]) -> DictConfig | None:
+    """What the command line composes to, its own configuration folders included; None if it does not."""
+    own = [word for flag, word in pairwise(overrides) if flag in {"--config-dir", "-cd"}]
+    paths = [f"hydra.searchpath=[{','.join(f'file://{Path(folder).resolve()}' for folder in own)}]"] if own else []
+    try:
+        return compose(job, [*paths, *(word for word in overrides if "=" in word and not word.startswith("-"))])
+    except Exception:  # there may be more than one mistake
+        return None
 
 
 def _arguments(target: str | None, text: str) -> str:

@@ -1,0 +1,153 @@
+"""`ip2p edit`: edit pictures with a checkpoint or a folder in diffusers' format."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from omegaconf import DictConfig, ListConfig
+from PIL import Image
+
+from ip2p_lightning.data.images import open_image, picture_size
+from ip2p_lightning.editors.ours import TrainedEditor
+from ip2p_lightning.jobs.opening import open_editor
+
+SUFFIXES = frozenset(Image.registered_extensions()) - {".pdf", ".mpg", ".mpeg"}
+
+
+@dataclass(frozen=True)
+class Request:
+    """One edit to make.
+
+    Args:
+        image: picture file.
+        instruction: what to change.
+        seed: of the noise.
+        output: file to write.
+    """
+
+    image: Path
+    instruction: str
+    seed: int
+    output: Path
+
+
+def run(config: DictConfig) -> None:
+    """Check everything, then edit and write as `conf/edit.yaml` describes; prints a line for each edit.
+
+    Raises:
+        FileNotFoundError: no such picture or checkpoint.
+        ValueError: an unreadable picture, an empty instruction, scales or steps out of range, or an output that is
+            in the way.
+    """
+    _check_numbers(config)
+    requests = plan(
+        pictures(_listed(config.image)),
+        [str(text) for text in _listed(config.instruction)],
+        [int(seed) for seed in _listed(config.seeds)],
+        Path(config.output),
+        config.overwrite,
+    )
+    editor = open_editor(config.checkpoint, config.device, config.weights, config.batch_size, config.resolution)
+    for start in range(0, len(requests), config.batch_size):
+        _edit(editor, requests[start : start + config.batch_size], config)
+
+
+def pictures(paths: Sequence[str]) -> list[Path]:
+    """The picture files among `paths`, those in folders included, each checked for a readable header.
+
+    Raises:
+        FileNotFoundError: a path that is not there.
+        ValueError: no picture at all, or a file that is none.
+    """
+    files: list[Path] = []
+    for path in map(Path, paths):
+        if path.is_dir():
+            found = sorted(file for file in path.iterdir() if file.is_file() and file.suffix.lower() in SUFFIXES)
+            if not found:
+                raise ValueError(f"image={path}: the folder holds no pictures (jpg, png, webp ...)")
+            files += found
+        else:
+            files.append(path)
+    if not files:
+        raise ValueError("image is empty; give a picture, a folder of pictures, or a list")
+    for file in files:
+        picture_size(file)
+    return files
+
+
+def plan(
+    images: Sequence[Path], instructions: Sequence[str], seeds: Sequence[int], output: Path, overwrite: bool = False
+) -> list[Request]:
+    """Every picture under every instruction and seed, with the file each edit goes to.
+
+    One edit goes to `output` if that names a picture; otherwise `output` is a folder, and files are named after the
+    picture, and after instruction and seed where there are several.
+
+    Raises:
+        ValueError: an empty instruction, nothing to do, several edits for one file, or a file that is in the way.
+    """
+    for index, instruction in enumerate(instructions):
+        if not instruction.strip():
+            raise ValueError(
+                f"instruction {index + 1} of {len(instructions)} is empty; say what to change, for example "
+                "instruction='make it winter'"
+            )
+    combinations = list(itertools.product(images, instructions, seeds))
+    if not combinations:
+        raise ValueError("there is nothing to edit: instruction and seeds must each name at least one")
+    single = output.suffix.lower() in SUFFIXES and not output.is_dir()
+    if single and len(combinations) > 1:
+        raise ValueError(f"output={output} is one picture, but {len(combinations)} edits were asked for; name a folder")
+    if not single and output.is_file():
+        raise ValueError(f"output={output} is a file, and not named like a picture; name a picture or a folder")
+    names = [output] if single else [output / name for name in _names(combinations)]
+    if not overwrite and (existing := [name for name in names if name.exists()]):
+        raise ValueError(f"{existing[0]} exists already; choose another output, or overwrite=true")
+    return [Request(*combination, name) for combination, name in zip(combinations, names, strict=True)]
+
+
+def _edit(editor: TrainedEditor, requests: Sequence[Request], config: DictConfig) -> None:
+    result = editor.edit(
+        [open_image(request.image) for request in requests],
+        [request.instruction for request in requests],
+        seeds=[request.seed for request in requests],
+        text_scale=config.text_scale,
+        image_scale=config.image_scale,
+        steps=config.steps,
+    )
+    written = result.expressive_instructions or [""] * len(requests)
+    for request, image, text in zip(requests, result.images, written, strict=True):
+        request.output.parent.mkdir(parents=True, exist_ok=True)
+        image.save(request.output)
+        print(f"{request.output}  {request.instruction}{f' -> {text}' if text else ''}")
+
+
+def _names(combinations: Sequence[tuple[Path, str, int]]) -> list[str]:
+    """File names that tell apart what differs; numbered where that is not enough."""
+    several = [len({combination[part] for combination in combinations}) > 1 for part in range(3)]
+    taken: dict[str, int] = {}
+    names = []
+    for image, instruction, seed in combinations:
+        slug = re.sub(r"\W+", "-", instruction.lower()).strip("-")[:60]
+        parts = [image.stem, *([slug] if several[1] and slug else []), *([f"seed{seed}"] if several[2] else [])]
+        name = "-".join(parts)
+        taken[name] = taken.get(name, 0) + 1
+        names.append(f"{name}{f'-{taken[name]}' if taken[name] > 1 else ''}.png")
+    return names
+
+
+def _check_numbers(config: DictConfig) -> None:
+    for key in ("text_scale", "image_scale"):
+        if config[key] is not None and not 0 <= config[key] <= 100:
+            raise ValueError(f"{key}={config[key]} must be between 0 and 100")
+    for key in ("steps", "batch_size", "resolution"):
+        if config[key] is not None and config[key] < 1:
+            raise ValueError(f"{key}={config[key]} must be at least 1")
+
+
+def _listed(value: object) -> list:
+    return list(value) if isinstance(value, ListConfig | list | tuple) else [value]

@@ -1,0 +1,24 @@
+"""`ip2p export`: a checkpoint as a folder that `from_pretrained` of diffusers and transformers loads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from ip2p_lightning.interop import export, export_lora
+from ip2p_lightning.methods.checkpoint import load_module
+
+
+def run(config: DictConfig) -> None:
+    """Write `config.output`.
+
+    Raises:
+        FileNotFoundError: no such checkpoint.
+        ValueError: an output that holds files already, or a model that cannot be exported.
+    """
+    output = Path(config.output)
+    if output.is_file() or (output.is_dir() and any(output.iterdir())):
+        raise ValueError(f"output={output} exists already; choose a new folder, or remove it")
+    module = load_module(config.checkpoint, weights=config.weights)
+    print((export_lora if config.lora else export)(module, output))

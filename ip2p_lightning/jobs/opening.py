@@ -1,0 +1,39 @@
+"""Opening what a job edits with: a checkpoint, or a folder in diffusers' format."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from ip2p_lightning.editors.ours import TrainedEditor
+from ip2p_lightning.methods.checkpoint import Weights
+
+
+def open_editor(
+    checkpoint: str | Path,
+    device: str = "auto",
+    weights: Weights = "ema",
+    batch_size: int = 16,
+    resolution: int | None = None,
+) -> TrainedEditor:
+    """The editor of a `.ckpt` file, or of a folder (or hub name) in diffusers' format.
+
+    Args:
+        checkpoint: file, folder or hub name.
+        device: "auto" takes an accelerator where there is one.
+        weights: "ema" or "raw", of a `.ckpt`.
+        batch_size: pictures at once.
+        resolution: longer side in pixels at which PIL pictures are edited; None for the model's own.
+
+    Raises:
+        FileNotFoundError: nothing there.
+    """
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    path = Path(checkpoint)
+    if path.is_file() or path.suffix == ".ckpt":
+        return TrainedEditor.from_checkpoint(path, resolution, device=device, weights=weights, batch_size=batch_size)
+    if not path.is_dir() and len(path.parts) != 2:  # a hub name is owner/name
+        raise FileNotFoundError(f"checkpoint={checkpoint} does not exist; give a .ckpt, a folder or a hub name")
+    return TrainedEditor.from_pretrained(checkpoint, resolution, device=device, batch_size=batch_size)

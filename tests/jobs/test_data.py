@@ -1,0 +1,40 @@
+"""Datasets from the command line."""
+
+from __future__ import annotations
+
+from PIL import Image
+
+
+def test_render_verify_stats_show(ip2p, tmp_path):
+    assert "40 pairs" in ip2p("data", "render", "data=world_tiny", "output=pairs")
+    assert "pairs is whole: 40 pairs" in ip2p("data", "verify", "path=pairs", "decode=true")
+    assert "validation" in ip2p("data", "stats", "path=pairs")
+    ip2p("data", "show", "path=pairs", "output=sheet.png", "count=2", "split=test")
+    ip2p("data", "show", "source=world", "source.size=32", "output=drawn.png", "count=2")
+    with Image.open(tmp_path / "sheet.png") as sheet, Image.open(tmp_path / "drawn.png") as drawn:
+        assert sheet.width == drawn.width
+
+
+def test_a_source_is_cut_into_splits(ip2p):
+    words = ["source=world", "source.count=20", "source.size=16", "splits={train: 0.5, test: 0.5}"]
+    printed = ip2p("data", "render", *words, "output=pairs")
+    assert "20 pairs" in printed
+    assert "test" in printed
+
+
+def test_damage_is_an_error(ip2p, tmp_path):
+    ip2p("data", "render", "data=world_tiny", "output=pairs")
+    shard = next((tmp_path / "pairs").glob("*.tar"))
+    content = bytearray(shard.read_bytes())
+    content[5000] ^= 255
+    shard.write_bytes(content)
+    assert "pairs is damaged (" in ip2p("data", "verify", "path=pairs", fails=True)
+
+
+def test_what_is_missing_is_named(ip2p):
+    assert "must be one of render, verify, stats, show, which is missing" in ip2p("data", fails=True)
+    assert "not 'rendr'" in ip2p("data", "rendr", fails=True)
+    assert "output is missing" in ip2p("data", "render", fails=True)
+    assert "path is missing" in ip2p("data", "stats", fails=True)
+    assert "no dataset at nowhere" in ip2p("data", "verify", "path=nowhere", fails=True)
+    assert "'fly'" in ip2p("data", "show", "source=world", "source.kinds=[fly]", "output=x.png", fails=True)

@@ -1,0 +1,84 @@
+"""The whole quickstart, tiny: its files, its page, and that a second start repeats nothing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ip2p_lightning.config import compose
+from ip2p_lightning.evaluation import EvaluationResult
+from ip2p_lightning.jobs import quickstart
+
+TINY = [
+    "size=32",
+    "training_data.batch_size=4",
+    "sets.scenes.sources.train.count=16",
+    "sets.scenes.sources.validation.count=4",
+    "sets.scenes.sources.test.count=8",
+    "sets.scenes.show=3",
+    "sets.photographs.sources.train.count=8",
+    "sets.photographs.sources.test.count=6",
+    "sets.photographs.show=2",
+    "runs.ip2p.experiment=ip2p/tiny",
+    "runs.mgie.experiment=mgie/tiny",
+    "runs.mgie.overrides=[]",
+    "precisions=[32-true]",
+    "calibration_steps=2",
+    "workers=0",
+]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("quickstart")
+    quickstart.run(compose("quickstart", [*TINY, f"folder={folder}"]))
+    return folder
+
+
+@pytest.mark.slow
+def test_leaves_the_page_the_figures_and_the_grid(folder: Path) -> None:
+    page = (folder / "report.html").read_text()
+    assert page.count("data:image/png;base64,") >= 3 * (3 + 2)
+    assert "scenes it has never seen" in page
+    assert "instruction loss" in page
+    figures = json.loads((folder / "metrics.json").read_text())
+    assert [phase["name"] for phase in figures["phases"]][:3] == ["render pairs", "train InstructPix2Pix", "train MGIE"]
+    assert figures["training"]["train MGIE"]["steps"] == 8
+    assert figures["evaluations"]["scenes"]["pairs"] == 8
+    assert (folder / "grid.png").stat().st_size > 1000
+    scenes = EvaluationResult.load(folder / "evaluation" / "scenes")
+    assert len(scenes.examples) == 3
+    assert scenes.provenance["checkpoint"].endswith("mgie/checkpoints/last.ckpt")
+
+
+@pytest.mark.slow
+def test_a_second_start_repeats_nothing_but_the_page(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    kept = [*folder.glob("pairs/*/*"), *folder.glob("*/checkpoints/last.ckpt"), *folder.glob("evaluation/*/rows.csv")]
+    before = {path: path.stat().st_mtime_ns for path in kept}
+    assert len(before) > 6
+    (folder / "report.html").unlink()
+    quickstart.run(compose("quickstart", [*TINY, f"folder={folder}", "minutes=3"]))
+    assert {path: path.stat().st_mtime_ns for path in kept} == before
+    assert (folder / "report.html").is_file()
+    assert capsys.readouterr().out.count("done before") == 4
+
+
+@pytest.mark.slow
+def test_another_recipe_is_refused_in_the_same_folder(folder: Path) -> None:
+    with pytest.raises(ValueError, match="other settings \\(seed"):
+        quickstart.run(compose("quickstart", [*TINY, f"folder={folder}", "seed=5"]))
+
+
+def test_the_real_quickstart_composes(tmp_path: Path) -> None:
+    config = compose("quickstart", [f"folder={tmp_path}"])
+    assert list(config.runs) == ["ip2p", "mgie"]
+    assert config.minutes <= 10
+    assert str(quickstart.last_checkpoint(config)) == f"{tmp_path}/mgie/checkpoints/last.ckpt"
+    assert config.runs.mgie.overrides == [f"base={tmp_path}/ip2p/checkpoints/last.ckpt"]
+
+
+def test_the_machine_in_words() -> None:
+    assert "core" in quickstart.machine()
+    assert quickstart.machine().endswith("GiB of memory")

@@ -1,0 +1,85 @@
+"""The quickstart's runs are fitted to the machine: fewer steps where time is short, the recipe's where it is not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from omegaconf import DictConfig
+
+from ip2p_lightning.config import build, compose
+from ip2p_lightning.data.rendering import render_dataset
+from ip2p_lightning.data.sources.world import WorldSource
+from ip2p_lightning.jobs import quickstart_training as training_jobs
+from ip2p_lightning.jobs.quickstart_training import composed, fit_to_machine, in_memory, time_steps, train_run
+
+TINY = [
+    "size=32",
+    "training_data.batch_size=4",
+    "~sets.photographs",
+    "runs.ip2p.experiment=ip2p/tiny",
+    "runs.mgie.experiment=mgie/tiny",
+    "runs.mgie.overrides=[]",
+]
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> DictConfig:
+    sources = {"train": WorldSource(12, 32), "validation": WorldSource(4, 32, split="validation")}
+    render_dataset(sources, tmp_path / "pairs" / "scenes")
+    config = compose("quickstart", [*TINY, f"folder={tmp_path}"])
+    config.training_data.train = [config.training_data.train[0]]
+    return config
+
+
+def test_composed_runs_train_on_the_rendered_pairs(config: DictConfig, tmp_path: Path) -> None:
+    config.longer = 3
+    training = composed(config, config.runs.ip2p, tmp_path / "ip2p")
+    assert [stage.max_steps for stage in training.stages] == [24]
+    data = build(training.data)
+    assert {split: len(source) for split, source in data.sources().items()} == {"train": 12, "validation": 4}
+    assert in_memory(path=str(tmp_path / "pairs" / "scenes"), split="train") is data.train
+
+
+def test_steps_are_timed_by_stage_and_leave_nothing_behind(config: DictConfig, tmp_path: Path) -> None:
+    config.longer = 10**6  # a trial that did not shorten the stages would never end
+    training = composed(config, config.runs.mgie, tmp_path / "mgie")
+    first = training.stages[0].copy()
+    first.update({"name": "language", "loss_weights": {"instruction_loss": 1.0}, "max_steps": 5})
+    first.trainable = {"conditioner.*": {"lr": 1e-3}}
+    training.stages = [first, training.stages[0]]
+    times = time_steps(training, "32-true", 4)
+    assert set(times) == {"language", "joint"}
+    assert all(seconds > 0 for seconds in times.values())
+    assert not (tmp_path / "mgie").exists()
+
+
+def test_stages_shrink_alike_where_time_is_short(
+    config: DictConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    costs = {"32-true": 0.2, "bf16-mixed": 0.1}
+    monkeypatch.setattr(training_jobs, "time_steps", lambda training, precision, steps: {"editing": costs[precision]})
+    config.longer = 100
+    training = composed(config, config.runs.ip2p, tmp_path / "ip2p")
+    training, found = fit_to_machine(training, ["32-true", "bf16-mixed"], 3, 40.0)
+    assert training.trainer.precision == found["precision"] == "bf16-mixed"
+    assert training.stages[0].max_steps == int(800 * 40 / (1.1 * 80))
+    training = composed(config, config.runs.ip2p, tmp_path / "ip2p")
+    training, found = fit_to_machine(training, ["32-true"], 3, 1e6)
+    assert (training.stages[0].max_steps, found["share_of_steps"]) == (800, 1)
+
+
+@pytest.mark.slow
+def test_training_goes_on_from_its_checkpoint(config: DictConfig, tmp_path: Path) -> None:
+    folder = tmp_path / "ip2p"
+    training = composed(config, config.runs.ip2p, folder)
+    training.trainer.max_steps = 3  # stopped half way
+    assert train_run(training)["steps"] == 3
+    training.trainer.max_steps = -1
+    facts = train_run(training)
+    assert facts["steps"] == 8
+    assert torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == 8
+    first, second = training_jobs.metrics_files(folder)
+    assert (first.parent.name, second.parent.name) == ("metrics-00", "metrics")
+    assert set(facts["parameters"]) == {"conditioner", "denoiser"}
