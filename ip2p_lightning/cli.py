@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from ip2p_lightning.jobs import completion
 
         return completion.answer()
-    if words[:1] == ["--completion"]:
+    if words[:1] == ["completion"]:
         from ip2p_lightning.jobs import completion
 
         return completion.script(words[1:])

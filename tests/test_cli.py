@@ -184,7 +184,7 @@ def test_completion_has_nothing_to_offer(line):
 
 
 def test_completion_of_other_shells_is_not_promised(capsys):
-    assert "only bash" in error(capsys, "--completion", "fish")
+    assert "only bash" in error(capsys, "completion", "fish")
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="no bash on this machine")
@@ -197,7 +197,7 @@ def test_completion_in_bash(tmp_path):
     script = f"""
         export PATH={command.parent}:$PATH PYTHONPATH={ROOT}
         compopt() {{ echo "nospace"; }}  # there is no line editor here
-        eval "$(ip2p --completion bash)"
+        eval "$(ip2p completion bash)"
         press() {{ COMP_LINE="$1"; COMP_POINT=${{#1}}; COMPREPLY=(); _ip2p_complete ip2p; echo "${{COMPREPLY[*]}}"; }}
         complete -p ip2p
         press "ip2p ev"

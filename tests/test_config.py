@@ -12,7 +12,7 @@ from diffusers import UNet2DConditionModel
 from omegaconf import OmegaConf
 
 from ip2p_lightning.config import build, compose, config_dir, instantiate_trusted, plain
-from ip2p_lightning.jobs.guide import JOBS, experiments
+from ip2p_lightning.jobs.guide import JOBS, experiments, options
 
 FILES = sorted(config_dir().rglob("*.yaml"))
 
@@ -41,6 +41,14 @@ def test_every_experiment_composes_and_resolves(name: str, tmp_path: Path):
     resolved = plain(config)
     assert resolved["method"]["_target_"] == "ip2p_lightning.methods.editing.EditingModule"
     assert all("_target_" in stage for stage in resolved["stages"])
+
+
+@pytest.mark.parametrize("name", options("ablation"))
+def test_every_ablation_changes_something(name: str):
+    plain_run = plain(compose("train", ["output_dir=unused", "experiment=ip2p/world"]))
+    changed = plain(compose("train", ["output_dir=unused", "experiment=ip2p/world", f"ablation={name}"]))
+    assert changed != plain_run
+    assert changed["stages"] == plain_run["stages"]
 
 
 @pytest.mark.parametrize("job", [job for job in JOBS if (config_dir() / f"{job}.yaml").is_file()])

@@ -30,7 +30,7 @@ complete -F _ip2p_complete ip2p
 def script(shells: Sequence[str]) -> int:
     """Print the script that a shell evaluates to complete `ip2p`; exit code 2 for a shell other than bash."""
     if list(shells) not in ([], ["bash"]):
-        print(f"ip2p --completion: only bash is supported, not {' '.join(shells)}", file=sys.stderr)
+        print(f"ip2p completion: only bash is supported, not {' '.join(shells)}", file=sys.stderr)
         return 2
     print(_BASH, end="")
     return 0
@@ -54,7 +54,7 @@ def candidates(line: str) -> list[str]:
         words.append("")
     before, word = words[1:-1], words[-1]
     if len(words) < 3:
-        return _starting([*JOBS, "--help", "--version", "--completion"], word)
+        return _starting([*JOBS, "completion", "--help", "--version"], word)
     job = before[0] if before else ""
     if job not in JOBS:
         return []

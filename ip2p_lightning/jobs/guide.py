@@ -97,7 +97,7 @@ def overview() -> str:
             *_listing(experiments()),
             "",
             "Every key=value changes one key of the job's configuration; ip2p <job> --cfg job shows all of it.",
-            'Tab completion in bash: eval "$(ip2p --completion bash)"',
+            'Tab completion in bash: eval "$(ip2p completion bash)"',
             "--debug after the job shows the traceback of an error; --version shows the version.",
         ]
     )
