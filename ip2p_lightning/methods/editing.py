@@ -17,6 +17,7 @@ from torch.optim import Optimizer
 
 from ip2p_lightning.conditioners.base import Conditioner, Conditioning
 from ip2p_lightning.data.pair import PairBatch
+from ip2p_lightning.data.randomness import hashed_integer
 from ip2p_lightning.diffusion.dropout import ConditioningDropout
 from ip2p_lightning.diffusion.objective import Objective
 from ip2p_lightning.diffusion.sampling import Sampler
@@ -85,7 +86,7 @@ class EditingModule(L.LightningModule):
 
     def training_step(self, batch: PairBatch, batch_idx: int) -> dict[str, Tensor]:
         """Weighted sum of the losses (MGIE eq. 6: instruction loss + 0.5 x editing loss)."""
-        losses = self(batch)
+        losses = self(batch, self.draws(torch.initial_seed(), self.current_epoch, batch_idx))
         total = self.stage.total(losses)
         self.log_dict({f"train/{name}": loss.detach() for name, loss in losses.items()}, batch_size=len(batch))
         self.log("train/loss", total.detach(), prog_bar=True, batch_size=len(batch))
@@ -93,9 +94,12 @@ class EditingModule(L.LightningModule):
 
     def validation_step(self, batch: PairBatch, batch_idx: int) -> None:
         """The same losses on held-out pairs, with noise and times that are the same at every validation."""
-        generator = torch.Generator(self.device).manual_seed(batch_idx)
-        losses = self(batch, generator)
+        losses = self(batch, self.draws("validation", batch_idx))
         self.log_dict({f"val/{name}": loss for name, loss in losses.items()}, batch_size=len(batch), sync_dist=True)
+
+    def draws(self, *address: object) -> torch.Generator:
+        """Source of a step's noise, times and dropout: another on every rank, the same again after resuming."""
+        return torch.Generator(self.device).manual_seed(hashed_integer(*address, self.global_rank))
 
     @torch.no_grad()
     def encode(self, batch: PairBatch, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:

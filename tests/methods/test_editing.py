@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 
 import lightning.pytorch as L
 import pytest
@@ -103,10 +104,9 @@ def test_training_step_equals_the_equations(config: dict, transcription: object,
     module.train()
     reference = copy.deepcopy(module)
 
-    torch.manual_seed(1)
     result = module.training_step(batch, 0)
     result["loss"].backward()
-    torch.manual_seed(1)
+    torch.manual_seed(module.draws(torch.initial_seed(), 0, 0).initial_seed())
     losses = transcription(reference, batch)
     total = sum(weights[name] * loss for name, loss in losses.items())
     total.backward()
@@ -134,6 +134,19 @@ def test_paper_stage_of_mgie_trains_embeddings_head_and_denoiser_alone() -> None
         "conditioner.model.model.language_model.embed_tokens.weight",
     }
     assert trained == words | {name for name, _ in module.named_parameters() if name.startswith(starts)}
+
+
+@pytest.mark.parametrize("precision", ["bf16-mixed", "bf16-true"])
+@pytest.mark.parametrize("config", [MGIE, WORLD], ids=["mgie", "world"])
+def test_half_precision(config: dict, precision: str) -> None:
+    module = tiny_module(config)
+    trainer = quiet_trainer(max_steps=2, precision=precision)
+    trainer.fit(module, tiny_loader(), tiny_loader(1))
+    assert all(torch.isfinite(value) for value in trainer.callback_metrics.values())
+    batch = tiny_batch()
+    with trainer.precision_plugin.forward_context():
+        images = batch.original_image.to(module.dtype)
+        assert module.eval().edit(images, batch.instruction)[0].isfinite().all()
 
 
 @pytest.mark.parametrize("config", [IP2P, MGIE, LGIE, WORLD], ids=["ip2p", "mgie", "lgie", "world"])
@@ -174,6 +187,29 @@ def test_every_trained_parameter_gets_a_gradient() -> None:
         module.parameter_groups()
         sum(module(tiny_batch()).values()).backward()
         assert not [name for name, p in module.named_parameters() if p.requires_grad and p.grad is None]
+
+
+def test_ranks_epochs_and_steps_draw_apart_and_resuming_draws_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = tiny_module()
+    drawn = []
+    for rank in (0, 1):
+        monkeypatch.setattr(EditingModule, "global_rank", rank)
+        drawn += [torch.rand(4, generator=module.draws(0, *step)) for step in ((0, 0), (0, 1), (1, 0))]
+    assert len({tuple(numbers.tolist()) for numbers in drawn}) == 6
+    assert torch.equal(drawn[-1], torch.rand(4, generator=module.draws(0, 1, 0)))
+
+
+def test_resumed_run_ends_in_the_weights_of_an_unbroken_one(tmp_path: Path) -> None:
+    whole = tiny_module()
+    quiet_trainer(max_epochs=2).fit(whole, tiny_loader(2))
+    first = quiet_trainer(max_epochs=1)
+    first.fit(tiny_module(), tiny_loader(2))
+    first.save_checkpoint(tmp_path / "last.ckpt")
+    resumed = tiny_module(seed=9)
+    torch.rand(7)  # another state of the global generator
+    quiet_trainer(max_epochs=2).fit(resumed, tiny_loader(2), ckpt_path=tmp_path / "last.ckpt", weights_only=True)
+    expected = whole.state_dict()
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in resumed.state_dict().items())
 
 
 def test_validation_is_the_same_each_time_and_leaves_the_random_state_alone() -> None:
