@@ -46,8 +46,8 @@ def limits(result: EvaluationResult) -> list[Limit]:
         found.append(Limit("not edited", f"{share} are left as they were or nearly so.", serious=False))
     text = result.figures.get(TEXT_EXACT)
     if text is not None and text.ours.estimate < 1:
-        share = f"{percent(text.ours.estimate)} of the expressive instructions it writes ({span(text.ours, 'share')})"
-        found.append(Limit("its own words", f"Only {share} are word for word the true ones.", serious=False))
+        share = f"{percent(text.ours.estimate)} of its expressive instructions ({span(text.ours, 'share')})"
+        found.append(Limit("its own words", f"It gets {share} right to the word.", serious=False))
     return found
 
 

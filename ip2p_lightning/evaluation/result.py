@@ -95,11 +95,17 @@ class EvaluationResult:
         """Number of pairs (not of rows: a pair has a row for each seed)."""
         return len(set(self.rows.column("pair").to_pylist()))
 
+    @property
+    def groups(self) -> int:
+        """Number of scenes or photographs that the pairs were made from."""
+        return len(set(self.rows.column("group").to_pylist()))
+
     def summary(self) -> dict[str, Any]:
         """All figures with intervals and their provenance, as JSON values."""
         return {
             "name": self.name,
             "pairs": self.pairs,
+            "groups": self.groups,
             "rows": self.rows.num_rows,
             "provenance": self.provenance,
             "intervals": asdict(self.intervals),

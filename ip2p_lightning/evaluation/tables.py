@@ -23,8 +23,7 @@ def metrics_table(result: EvaluationResult) -> Table:
         table.add_column(column, justify="right", no_wrap=column != "difference")
     for name, figure in result.figures.items():
         info = result.metrics[name]
-        label = info.label + (f" ({info.unit})" if info.unit not in ("", "share") else "")
-        table.add_row(label, *_cells(figure, info))
+        table.add_row(info.label + _unit(info), *_cells(figure, info))
     return table
 
 
@@ -41,7 +40,7 @@ def kinds_table(result: EvaluationResult, metric: str = ERROR) -> Table:
     if metric not in result.figures:
         raise ValueError(f"{metric!r} was not measured; choose one of {', '.join(result.figures)}")
     info = result.metrics[metric]
-    table = Table(title=f"{info.label} {info.unit} by kind of edit", title_justify="left")
+    table = Table(title=f"{info.label}{_unit(info)} by kind of edit", title_justify="left")
     table.add_column("kind")
     for column in ("pairs", "ours", "copying", "difference"):
         table.add_column(column, justify="right", no_wrap=True)
@@ -52,6 +51,10 @@ def kinds_table(result: EvaluationResult, metric: str = ERROR) -> Table:
     for kind, figure in figures:
         table.add_row(kind.replace("_", " "), str(figure.ours.groups), *_cells(figure, info))
     return table
+
+
+def _unit(info: MetricInfo) -> str:
+    return f" ({info.unit})" if info.unit not in ("", "share") else ""
 
 
 def _cells(figure: Figure, info: MetricInfo) -> list[Text]:

@@ -28,13 +28,14 @@ from ip2p_lightning.evaluation.limits import ERROR
 from ip2p_lightning.evaluation.progress import edit_progress
 from ip2p_lightning.evaluation.report import Command, Report, TrainingRun, write_report
 from ip2p_lightning.evaluation.tables import kinds_table
-from ip2p_lightning.evaluation.wording import duration, percent, plural
+from ip2p_lightning.evaluation.wording import duration, number, percent, plural
 from ip2p_lightning.jobs.evaluate import edit_command, open_editor, provenance, sentence
 from ip2p_lightning.jobs.phases import Phase, Phases
 from ip2p_lightning.jobs.quickstart_training import checkpoint, composed, fit_to_machine, metrics_files, train_run
 
 _NOT_SETTINGS = ("folder", "minutes", "reserve", "workers", "threads")
 """Keys that may change between two attempts in one folder."""
+_CURVE_POINTS = 200
 
 
 def run(config: DictConfig) -> Path:
@@ -79,7 +80,9 @@ def _train(config: DictConfig, name: str, phase: Phase, phases: Phases) -> None:
         ahead = list(config.runs)[list(config.runs).index(name) :]
         left = 60 * config.minutes - config.reserve - phases.seconds
         share = config.runs[name].share / sum(config.runs[run].share for run in ahead)
-        training, fitted = fit_to_machine(training, config.precisions, config.calibration_steps, max(left, 1) * share)
+        found = [other.facts["fitted"]["precision"] for other in phases.all() if "fitted" in other.facts]
+        precisions = found[:1] or plain(config.precisions)  # timed once
+        training, fitted = fit_to_machine(training, precisions, config.calibration_steps, max(left, 1) * share)
         phase.facts["fitted"] = fitted | {"stages": {stage.name: stage.max_steps for stage in training.stages}}
         phases.write()
         _announce(phases.console, phase.facts["fitted"])
@@ -87,6 +90,8 @@ def _train(config: DictConfig, name: str, phase: Phase, phases: Phases) -> None:
         training.trainer.precision = fitted["precision"]
         for stage in training.stages:
             stage.max_steps = fitted["stages"][stage.name]
+    steps = sum(stage.max_steps for stage in training.stages)
+    training.trainer.log_every_n_steps = max(1, steps // _CURVE_POINTS)
     phase.facts |= train_run(training)
 
 
@@ -185,20 +190,23 @@ def _title(results: list[EvaluationResult], seconds: float) -> str:
 
 
 def _lede(config: DictConfig, phases: Phases, results: list[EvaluationResult]) -> str:
-    pairs = {str(name): entry.sources.train.count for name, entry in config.sets.items()}
-    drawn = " and ".join(f"{count:,} pairs of {name}" for name, count in pairs.items())
-    weights = sum(sum(phase.facts.get("parameters", {}).values()) for phase in phases.all())
+    counts = [f"{entry.sources.train.count:,} pairs of {name}" for name, entry in config.sets.items()]
+    weights = [sum(phase.facts["parameters"].values()) for phase in phases.all() if "parameters" in phase.facts]
+    sizes = " and ".join(f"{count / 1e6:.1f}" for count in weights)
     text = (
-        f"In {duration(phases.seconds)}, on {machine()}, {plural(len(config.runs), 'model')} with {weights / 1e6:.1f} "
-        f"million parameters together were trained from random weights on {drawn}. "
+        f"In {duration(phases.seconds)}, on {machine()}, {plural(len(weights), 'small model')} of {sizes} million "
+        f"parameters learned from nothing but {' and '.join(counts)}."
     )
-    text += " ".join(f"For {result.name}: {sentence(result)[0].lower()}{sentence(result)[1:]}" for result in results)
+    for result in results:
+        error = result.figures.get(ERROR)
+        if error is not None and error.copying is not None:
+            ours, copying = number(error.ours.estimate, "/255"), number(error.copying.estimate, "/255")
+            text += f" On {result.name} ({plural(result.pairs, 'pair')}), the edits are {ours} of 255 grey levels away "
+            text += f"from the truth on average; leaving the pictures alone is {copying} away."
     exact = results[0].figures.get(TEXT_EXACT)
     if exact is not None:
-        text += (
-            f" Before it edits, the model writes down what will be visible: {percent(exact.ours.estimate)} of its "
-            f"sentences on {results[0].name} are word for word the true ones."
-        )
+        text += " Before it edits, the model writes down what will be visible; it gets "
+        text += f"{percent(exact.ours.estimate)} of these sentences right to the word."
     return text
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import statistics
 import tempfile
@@ -24,6 +25,8 @@ from ip2p_lightning.jobs.train import train
 _OVERHEAD = 1.1
 """Training takes so many times what its steps take: averaged weights on disk, validation, pictures."""
 _WARM_UP = 2
+_CHECKPOINT_STEPS = 200
+"""What an interruption may cost at most."""
 
 
 @lru_cache(maxsize=4)
@@ -69,6 +72,7 @@ def composed(config: DictConfig, run: DictConfig, folder: Path) -> DictConfig:
     training.threads = config.threads
     training.data = OmegaConf.create(plain(config.training_data))
     training.callbacks.pop("summary", None)
+    training.callbacks.checkpoint.every_n_train_steps = _CHECKPOINT_STEPS
     for stage in training.stages:
         stage.max_steps = max(1, round(stage.max_steps * config.longer))
     return training
@@ -103,7 +107,7 @@ def fit_to_machine(
 
 def time_steps(training: DictConfig, precision: str, steps: int) -> dict[str, float]:
     """Seconds a training step takes in each stage, measured on a few steps whose results are thrown away."""
-    trial = OmegaConf.create(plain(training))
+    trial = copy.deepcopy(training)  # not resolved: the method's stages must stay those below
     with tempfile.TemporaryDirectory(prefix="ip2p-") as folder:
         trial.output_dir = trial.trainer.default_root_dir = folder
         trial.trainer.precision, trial.trainer.limit_val_batches = precision, 0

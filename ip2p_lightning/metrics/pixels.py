@@ -18,7 +18,8 @@ class _PixelDistance(EditMetric):
         if peak <= 0:
             raise ValueError(f"peak={peak}: the value of white must be positive (1 for [0, 1], 255 for grey levels)")
         self.peak = float(peak)
-        self.unit = "" if self.peak == 1 else f"/{self.peak:g}"  # type: ignore[misc]  # of this object, not the class
+        if self.peak != 1:  # of this object, not the class
+            self.unit = f"/{self.peak:g}"  # type: ignore[misc]
 
     def difference(self, images: Tensor, pairs: PairBatch) -> Tensor:
         """Signed differences [B, 3 H W] on a scale where black is 0 and white is `peak`."""

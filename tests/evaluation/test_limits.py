@@ -31,7 +31,7 @@ def test_pictures_left_alone_and_texts_wrong(metrics: Any, part_way: Any) -> Non
     told = found({"recolour": 0.0, "time": 0.9}, metrics, part_way)
     assert told["recolour"].startswith("No better than leaving the picture alone")
     assert "left as they were" in told["not edited"]
-    assert "word for word" in told["its own words"]
+    assert "right to the word" in told["its own words"]
 
 
 def test_few_pairs_are_not_judged(metrics: Any, part_way: Any) -> None:

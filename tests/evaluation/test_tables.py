@@ -1,0 +1,43 @@
+"""Terminal tables: every metric, every kind, the clearest gains first, and they fit 80 columns."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+from rich.table import Table
+
+from ip2p_lightning.evaluation import EvaluationResult
+from ip2p_lightning.evaluation.progress import edit_progress
+from ip2p_lightning.evaluation.tables import kinds_table, metrics_table
+
+
+def printed(table: Table, width: int = 80) -> str:
+    console = Console(file=io.StringIO(), width=width)
+    console.print(table)
+    return console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_every_metric_has_a_row(scene_result: EvaluationResult) -> None:
+    text = printed(metrics_table(scene_result), width=120)
+    assert "40 pairs, 40 edits, 95% intervals" in text
+    assert all(info.label in text for info in scene_result.metrics.values())
+    assert max(map(len, printed(metrics_table(scene_result)).splitlines())) <= 80
+
+
+def test_kinds_are_sorted_by_their_gain(scene_result: EvaluationResult) -> None:
+    table = kinds_table(scene_result)
+    kinds = list(table.columns[0].cells)
+    gains = [scene_result.kinds[str(kind)]["error"].difference for kind in kinds]
+    estimates = [gain.estimate for gain in gains if gain]
+    assert estimates == sorted(estimates)
+    assert len(kinds) == len(scene_result.kinds)
+    with pytest.raises(ValueError, match="'clip' was not measured; choose one of error"):
+        kinds_table(scene_result, "clip")
+
+
+def test_progress_needs_no_terminal() -> None:
+    with edit_progress(Console(file=io.StringIO()), "editing", 3) as advance:
+        advance(2)
+        advance(1)
