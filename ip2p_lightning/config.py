@@ -79,7 +79,7 @@ def instantiate_trusted(config: Mapping[str, Any], **arguments: Any) -> Any:
         ValueError: a `_target_` that is not a model, scheduler or optimizer, an argument that would run code, or an
             interpolation; names the key and the target.
     """
-    for key, value in _walk(plain(config)):
+    for key, value in walk(plain(config)):
         _check_trusted(key, value)
     return build(OmegaConf.create(dict(config)), **arguments)
 
@@ -106,10 +106,10 @@ def _is_own(target: str) -> bool:
     return callable(found) and str(getattr(found, "__module__", "")).split(".")[0] == target.split(".")[0]
 
 
-def _walk(node: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+def walk(node: Any, key: str = "") -> Iterator[tuple[str, Any]]:
     """Every (dotted key, value) below `node`, containers included."""
     children = node.items() if isinstance(node, Mapping) else enumerate(node) if isinstance(node, list | tuple) else ()
     for name, value in children:
         path = f"{key}.{name}" if key else str(name)
         yield path, value
-        yield from _walk(value, path)
+        yield from walk(value, path)

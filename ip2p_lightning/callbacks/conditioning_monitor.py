@@ -11,6 +11,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch import Tensor
 
 from ip2p_lightning.data.pair import PairBatch
+from ip2p_lightning.methods.editing import EditingModule
 
 
 class ConditioningMonitor(L.Callback):
@@ -32,7 +33,7 @@ class ConditioningMonitor(L.Callback):
     def on_validation_batch_end(
         self,
         trainer: L.Trainer,
-        pl_module: L.LightningModule,
+        pl_module: EditingModule,  # type: ignore[override]
         outputs: Any,
         batch: PairBatch,
         batch_idx: int,

@@ -14,6 +14,7 @@ from ip2p_lightning.data.images import to_pil
 from ip2p_lightning.data.pair import PairBatch
 from ip2p_lightning.evaluation.grid import edit_grid
 from ip2p_lightning.evaluation.result import Example
+from ip2p_lightning.methods.editing import EditingModule
 
 
 class Pictures(L.Callback):
@@ -36,7 +37,7 @@ class Pictures(L.Callback):
     def on_validation_batch_end(
         self,
         trainer: L.Trainer,
-        pl_module: L.LightningModule,
+        pl_module: EditingModule,  # type: ignore[override]
         outputs: Any,
         batch: PairBatch,
         batch_idx: int,
@@ -58,11 +59,11 @@ class Pictures(L.Callback):
             if isinstance(logger, WandbLogger):
                 logger.log_image("pictures", [grid])
 
-    def draw(self, module: L.LightningModule, batch: PairBatch) -> Image.Image:
+    def draw(self, module: EditingModule, batch: PairBatch) -> Image.Image:
         """The grid of the batch's first `count` pairs, edited by `module`.
 
         Args:
-            module: has `edit(original_images, instructions, generator=..., steps=...)`.
+            module: what edits.
             batch: on the module's device.
         """
         device, count = batch.original_image.device, min(self.count, len(batch))

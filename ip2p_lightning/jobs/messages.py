@@ -6,16 +6,16 @@ import difflib
 import inspect
 import re
 from collections.abc import Iterator, Sequence
-from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from hydra.errors import ConfigCompositionException, HydraException, InstantiationException, OverrideParseException
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from hydra.utils import get_object
+from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from ip2p_lightning.config import compose
+from ip2p_lightning.config import compose, walk
 from ip2p_lightning.jobs.guide import options
 
 _MENDABLE = (ValueError, FloatingPointError, OSError, ImportError, HydraException, OmegaConfBaseException)
@@ -91,43 +91,34 @@ def _value(error: BaseException) -> str:
 
 def near(key: str, job: str, overrides: Sequence[str]) -> str:
     """A hint at the keys that resemble `key`, or "" if the rest of the command line does not compose."""
-    config = _composed(job, [word for word in overrides if key not in word])
-    keys = list(_keys(config))
+    keys = list(_settings(job, [word for word in overrides if key not in word]))
     if not keys:
         return ""
     wanted = key.lstrip("+~")
-    same_leaf = [known for known in keys if known.rsplit(".", 1)[-1] == wanted.rsplit(".", 1)[-1]]
-    close = difflib.get_close_matches(wanted, keys, n=3, cutoff=0.7)
     leaf = wanted.rsplit(".", 1)[-1]
-    leaves = [known for known in keys if difflib.SequenceMatcher(None, known.rsplit(".", 1)[-1], leaf).ratio() > 0.8]
-    hints = list(dict.fromkeys([*close, *same_leaf, *leaves]))[:4]
+    close = difflib.get_close_matches(wanted, keys, n=3, cutoff=0.7)
+    leaves = {known: difflib.SequenceMatcher(None, known.rsplit(".", 1)[-1], leaf).ratio() for known in keys}
+    alike = [known for known in sorted(keys, key=lambda known: -leaves[known]) if leaves[known] > 0.8]
+    hints = list(dict.fromkeys([*close, *alike]))[:4]
     return f"; did you mean {_either(hints)}?" if hints else f"; ip2p {job} --cfg job shows every key"
 
 
 def _missing(job: str, overrides: Sequence[str]) -> str:
     """The keys that need a value; "" if they cannot be told."""
-    config = _composed(job, overrides)
-    keys = [key for key in _keys(config) if _is_missing(config, key)]
+    keys = [key for key, value in _settings(job, overrides).items() if value == "???"]
     needs = "needs a value" if len(keys) == 1 else "need values"
     return f"{', '.join(keys)} {needs}: {' '.join(f'{key}=...' for key in keys)}" if keys else ""
 
 
-def _is_missing(config: DictConfig | None, key: str) -> bool:
-    parent, _, name = key.rpartition(".")
-    node = OmegaConf.select(config, parent) if parent else config
-    return (
-        isinstance(node, DictConfig) and not OmegaConf.is_interpolation(node, name) and OmegaConf.is_missing(node, name)
-    )
-
-
-def _composed(job: str, overrides: Sequence[str]) -> DictConfig | None:
-    """What the command line composes to, its own configuration folders included; None if it does not."""
+def _settings(job: str, overrides: Sequence[str]) -> dict[str, Any]:
+    """Dotted key -> value as written, for what the command line composes to; empty if it does not."""
     own = [word for flag, word in pairwise(overrides) if flag in {"--config-dir", "-cd"}]
     paths = [f"hydra.searchpath=[{','.join(f'file://{Path(folder).resolve()}' for folder in own)}]"] if own else []
     try:
-        return compose(job, [*paths, *(word for word in overrides if "=" in word and not word.startswith("-"))])
+        config = compose(job, [*paths, *(word for word in overrides if "=" in word and not word.startswith("-"))])
     except Exception:  # there may be more than one mistake
-        return None
+        return {}
+    return dict(walk(OmegaConf.to_container(config, resolve=False)))
 
 
 def _arguments(target: str | None, text: str) -> str:
@@ -135,24 +126,12 @@ def _arguments(target: str | None, text: str) -> str:
     found = re.search(r"unexpected keyword argument '(\w+)'", text)
     if not found or not target:
         return ""
-    module, _, name = target.rpartition(".")
     try:
-        known = [p for p in inspect.signature(getattr(import_module(module), name)).parameters if p != "self"]
-    except (ImportError, AttributeError, TypeError, ValueError):
+        known = [name for name in inspect.signature(get_object(target)).parameters if name != "self"]
+    except (ImportError, HydraException, TypeError, ValueError):
         return ""
     close = difflib.get_close_matches(found.group(1), known, n=2)
     return f"; did you mean {_either(close)}?" if close else f"; it takes {', '.join(known)}"
-
-
-def _keys(node: Any, prefix: str = "") -> Iterator[str]:
-    """Dotted keys, not descending through interpolations (the method repeats the groups it is made of)."""
-    if not isinstance(node, DictConfig | ListConfig) or node._is_none() or node._is_missing():
-        return
-    for name in node if isinstance(node, DictConfig) else range(len(node)):
-        path = f"{prefix}{name}"
-        yield path
-        if not OmegaConf.is_interpolation(node, name) and not OmegaConf.is_missing(node, name):
-            yield from _keys(node[name], f"{path}.")
 
 
 def _either(words: Sequence[str] | Iterator[str]) -> str:
