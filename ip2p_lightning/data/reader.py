@@ -162,6 +162,10 @@ class ShardFiles:
             **{name: row[name] for name in TEXT_FIELDS},
         )
 
+    def __del__(self) -> None:
+        for file in self.__dict__.get("_open", {}).values():
+            file.close()
+
     def read_member(self, row: dict[str, Any], member: str) -> bytes:
         """Bytes of one member ("original", "edited", "mask", "json"); errors as `read_pair`."""
         offset, length = row[f"{member}_offset"], row[f"{member}_length"]

@@ -29,7 +29,8 @@ from ip2p_lightning.evaluation.progress import edit_progress
 from ip2p_lightning.evaluation.report import Command, Report, TrainingRun, write_report
 from ip2p_lightning.evaluation.tables import kinds_table
 from ip2p_lightning.evaluation.wording import duration, number, percent, plural
-from ip2p_lightning.jobs.evaluate import edit_command, open_editor, provenance, sentence
+from ip2p_lightning.jobs.evaluate import edit_command, provenance, sentence
+from ip2p_lightning.jobs.opening import open_editor
 from ip2p_lightning.jobs.phases import Phase, Phases
 from ip2p_lightning.jobs.quickstart_training import checkpoint, composed, fit_to_machine, metrics_files, train_run
 
@@ -160,7 +161,7 @@ def page(config: DictConfig, phases: Phases, results: list[EvaluationResult]) ->
         phases=phases.spent(),
         machine=machine(),
         settings=_settings(config, facts),
-        commands=_commands(config),
+        commands=commands_to_go_on(config),
         kicker="ip2p_lightning quickstart",
     )
 
@@ -233,16 +234,17 @@ def _settings(config: DictConfig, facts: dict[str, dict[str, Any]]) -> dict[str,
     return settings
 
 
-def _commands(config: DictConfig) -> list[Command]:
+def commands_to_go_on(config: DictConfig) -> list[Command]:
+    """What the page proposes to do next."""
     path = last_checkpoint(config)
     pairs = Path(config.folder) / "pairs" / str(next(iter(config.sets)))
+    again = f"ip2p evaluate checkpoint={path} data=shards data.path={pairs} data.transform.resolution={config.size}"
     return [
         Command("Edit a photograph of your own", edit_command(str(path))),
-        Command("Measure again, with other seeds", f"ip2p evaluate checkpoint={path} data=shards data.path={pairs} "
-                f"data.transform.resolution={config.size} seeds=[1,2,3]"),
+        Command("Measure again, with other seeds", f"{again} 'seeds=[1,2,3]'"),
         Command("Train six times as long", "ip2p quickstart longer=6 minutes=60 folder=outputs/longer"),
         Command("Train on a world with everything in it", "ip2p train experiment=ip2p/world data.train.level=full"),
-    ]  # fmt: skip
+    ]
 
 
 def _tell(console: Console, folder: Path, results: list[EvaluationResult], phases: Phases) -> None:

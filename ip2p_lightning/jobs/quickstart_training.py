@@ -87,18 +87,20 @@ def fit_to_machine(
         training: the run's configuration; changed in place.
         precisions: to choose from.
         steps: training steps for timing each.
-        seconds: what the run may take.
+        seconds: what the run may take, this timing included.
 
     Returns:
         The configuration, and what was found: precision, seconds a step by stage, the share of the steps kept.
     """
+    started = time.monotonic()
     timed = {precision: time_steps(training, precision, steps) for precision in precisions}
     cost = {
         precision: sum(stage.max_steps * times[stage.name] for stage in training.stages)
         for precision, times in timed.items()
     }
     precision = min(cost, key=lambda name: cost[name])
-    share = min(1.0, seconds / (_OVERHEAD * cost[precision]))
+    left = max(1.0, seconds - (time.monotonic() - started))
+    share = min(1.0, left / (_OVERHEAD * cost[precision]))
     training.trainer.precision = precision
     for stage in training.stages:
         stage.max_steps = max(1, int(stage.max_steps * share))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 import pytest
@@ -77,6 +78,13 @@ def test_the_real_quickstart_composes(tmp_path: Path) -> None:
     assert config.minutes <= 10
     assert str(quickstart.last_checkpoint(config)) == f"{tmp_path}/mgie/checkpoints/last.ckpt"
     assert config.runs.mgie.overrides == [f"base={tmp_path}/ip2p/checkpoints/last.ckpt"]
+
+
+def test_the_commands_of_the_page_compose(tmp_path: Path) -> None:
+    for command in quickstart.commands_to_go_on(compose("quickstart", [f"folder={tmp_path}"])):
+        program, job, *words = shlex.split(command.line)
+        assert program == "ip2p"
+        compose(job, words)
 
 
 def test_the_machine_in_words() -> None:
