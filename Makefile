@@ -9,7 +9,7 @@ STAMP  := $(VENV)/installed
 # Two workers of one thread each: more threads than cores make small models slower, not faster.
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false WANDB_MODE=offline MPLBACKEND=Agg
 
-.PHONY: help install quickstart test test-fast lint types format lock clean
+.PHONY: help install quickstart test test-fast lint types format lock docs-pictures clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -49,6 +49,10 @@ format: $(STAMP)  ## mend what ruff can mend
 lock: $(STAMP)  ## resolve requirements.lock anew from pyproject.toml
 	$(BIN)/uv pip compile pyproject.toml --extra lora --group dev --universal --python-version 3.11 \
 		--generate-hashes --no-annotate --no-header --no-emit-index-url --quiet --upgrade --output-file requirements.lock
+
+docs-pictures: quickstart  ## make the pictures of the README anew
+	mkdir -p docs/pictures
+	cp outputs/quickstart/grid.png docs/pictures/quickstart.png
 
 clean:  ## remove the environment and the caches
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis .coverage htmlcov

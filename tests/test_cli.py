@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shlex
 import shutil
@@ -24,6 +25,7 @@ ROOT = Path(ip2p_lightning.__file__).resolve().parents[1]
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every command runs in an empty folder."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(logging.root, "handlers", [])  # Hydra's write to a terminal that ends with the test
 
 
 def output(capsys: pytest.CaptureFixture[str], *words: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
@@ -36,6 +37,7 @@ def ip2p(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
     `ip2p(..., fails=True)` expects exit code 2 and returns the message.
     """
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(logging.root, "handlers", [])  # Hydra's write to a terminal that ends with the test
 
     def run(*words: str, fails: bool = False) -> str:
         code = main([str(word) for word in words])
