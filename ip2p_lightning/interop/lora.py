@@ -19,7 +19,7 @@ def export_lora(module: EditingModule, folder: str | Path) -> Path:
     """Write the denoiser's adapter alone, a few megabytes that `pipeline.load_lora_weights(folder)` adds to the base.
 
     Args:
-        module: its denoiser's network was built by `with_lora`.
+        module: its denoiser was built with `lora`.
         folder: made if need be.
 
     Returns:
@@ -31,7 +31,7 @@ def export_lora(module: EditingModule, folder: str | Path) -> Path:
     network = module.denoiser.network
     if not getattr(network, "peft_config", None):
         raise ValueError(
-            "the denoiser has no LoRA adapter; build its network with models.lora.with_lora, or use export"
+            "the denoiser has no LoRA adapter; train with denoiser.lora={rank: 8}, or export the whole model (lora=false)"
         )
     from peft.utils import get_peft_model_state_dict
 

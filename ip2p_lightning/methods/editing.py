@@ -44,7 +44,8 @@ class EditingModule(L.LightningModule):
         config: the resolved configuration that built this object, kept in checkpoints so that they can be reopened.
 
     Raises:
-        ValueError: a sampler or a residual that does not fit what the objective teaches the denoiser to predict.
+        ValueError: parts of different widths, or a sampler or a residual that does not fit what the objective teaches
+            the denoiser to predict.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class EditingModule(L.LightningModule):
     ) -> None:
         super().__init__()
         _check_agreement(objective, sampler, denoiser)
+        _check_widths(conditioner, denoiser, autoencoder)
         self.conditioner = conditioner
         self.denoiser = denoiser
         self.autoencoder = autoencoder.requires_grad_(False)
@@ -166,6 +168,21 @@ class EditingModule(L.LightningModule):
         """Put back the pretrained weights that were left out."""
         left_out = {name: Mark(*mark) for name, mark in checkpoint.get("pretrained", {}).items()}
         checkpoint["state_dict"] = with_pretrained(checkpoint["state_dict"], left_out, self.state_dict())
+
+
+def _check_widths(conditioner: Conditioner, denoiser: Denoiser, autoencoder: Autoencoder) -> None:
+    """Parts chosen apart must fit together; torch would say so only in the first step, and name neither."""
+    if conditioner.embedding_dim != denoiser.embedding_dim:
+        raise ValueError(
+            f"the conditioner gives states of width {conditioner.embedding_dim}, the denoiser attends to width "
+            f"{denoiser.embedding_dim}; choose a denoiser of the conditioner's size (tiny, world ...), or set "
+            f"denoiser.network.embedding_dim={conditioner.embedding_dim}"
+        )
+    if autoencoder.channels != denoiser.channels:
+        raise ValueError(
+            f"the autoencoder's latents have {autoencoder.channels} channels, the denoiser takes {denoiser.channels}; "
+            f"choose a denoiser for it, or set denoiser.network.latent_channels={autoencoder.channels}"
+        )
 
 
 _SCHEDULE_KEYS = ("num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "rescale_betas_zero_snr", "shift")

@@ -16,6 +16,7 @@ from diffusers import SD3Transformer2DModel, UNet2DConditionModel
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from ip2p_lightning.models.lora import with_lora
 from ip2p_lightning.models.pretrained import remember
 
 
@@ -34,6 +35,16 @@ class Denoiser(nn.Module, ABC):
     def __init__(self, residual: float = 0.0) -> None:
         super().__init__()
         self.residual = residual
+
+    @property
+    @abstractmethod
+    def channels(self) -> int:
+        """C, channels of the latents it denoises."""
+
+    @property
+    @abstractmethod
+    def embedding_dim(self) -> int:
+        """D, width of the conditioning states it attends to."""
 
     @abstractmethod
     def predict(self, sample: Tensor, timesteps: Tensor, embeddings: Tensor) -> Tensor:
@@ -57,13 +68,18 @@ class UNetDenoiser(Denoiser):
         network: the UNet; widened in place if it still has C input channels.
         residual: see `Denoiser`.
         gradient_checkpointing: trade a second forward pass for memory.
+        lora: arguments of `with_lora`, added after widening; None adds no adapter.
 
     Raises:
         ValueError: a network with neither C nor 2C input channels.
     """
 
     def __init__(
-        self, network: UNet2DConditionModel, residual: float = 0.0, gradient_checkpointing: bool = False
+        self,
+        network: UNet2DConditionModel,
+        residual: float = 0.0,
+        gradient_checkpointing: bool = False,
+        lora: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(residual)
         taken, given = network.conv_in.in_channels, network.conv_out.out_channels
@@ -75,6 +91,18 @@ class UNetDenoiser(Denoiser):
         self.network = widen(network) if taken == given else network
         if gradient_checkpointing:
             network.enable_gradient_checkpointing()
+        if lora is not None:
+            with_lora(network, **lora)
+
+    @property
+    def channels(self) -> int:
+        """See `Denoiser.channels`."""
+        return self.network.config.out_channels
+
+    @property
+    def embedding_dim(self) -> int:
+        """See `Denoiser.embedding_dim`."""
+        return self.network.config.cross_attention_dim
 
     def predict(self, sample: Tensor, timesteps: Tensor, embeddings: Tensor) -> Tensor:
         """See `Denoiser.predict`."""
@@ -88,15 +116,32 @@ class TransformerDenoiser(Denoiser):
         network: transformer with 2C input and C output channels.
         residual: see `Denoiser`.
         gradient_checkpointing: trade a second forward pass for memory.
+        lora: arguments of `with_lora`; None adds no adapter.
     """
 
     def __init__(
-        self, network: SD3Transformer2DModel, residual: float = 0.0, gradient_checkpointing: bool = False
+        self,
+        network: SD3Transformer2DModel,
+        residual: float = 0.0,
+        gradient_checkpointing: bool = False,
+        lora: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(residual)
         self.network = network
         if gradient_checkpointing:
             network.enable_gradient_checkpointing()
+        if lora is not None:
+            with_lora(network, **lora)
+
+    @property
+    def channels(self) -> int:
+        """See `Denoiser.channels`."""
+        return self.network.config.in_channels // 2
+
+    @property
+    def embedding_dim(self) -> int:
+        """See `Denoiser.embedding_dim`."""
+        return self.network.config.joint_attention_dim
 
     def predict(self, sample: Tensor, timesteps: Tensor, embeddings: Tensor) -> Tensor:
         """See `Denoiser.predict`; the pooled text is the mean of the states."""

@@ -18,11 +18,12 @@ def with_lora(
 ) -> Network:
     """Add an adapter to a denoiser's network, in place; it changes nothing until it is trained.
 
-    Train it with `trainable: {"denoiser.*lora*": {lr: 1e-4}}`; a UNet that is widened for the first time also needs
-    its first convolution, `"denoiser.network.conv_in.*"`.
+    Denoisers call it with their key `lora`, as in `denoiser.lora={rank: 8}`. Train it with
+    `trainable: {"denoiser.*lora*": {lr: 1e-4}}`; a UNet that is widened for the first time also needs its first
+    convolution, `"denoiser.network.conv_in.*"`.
 
     Args:
-        network: of diffusers; pass a UNet after widening or let `UNetDenoiser` widen it.
+        network: of diffusers, widened.
         rank: r of the update W + (alpha / r) B A.
         alpha: scale; `rank` if None.
         targets: names that adapted layers end in (the attention's projections).

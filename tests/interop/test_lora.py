@@ -18,13 +18,7 @@ pytest.importorskip("peft", reason="LoRA needs peft")
 
 
 def adapted(denoiser: dict[str, Any]) -> dict[str, Any]:
-    network = {
-        "_target_": "ip2p_lightning.models.lora.with_lora",
-        "network": denoiser["network"],
-        "rank": 2,
-        "alpha": 4,
-    }
-    return denoiser | {"network": network}
+    return denoiser | {"lora": {"rank": 2, "alpha": 4}}
 
 
 def on_the_base(config: dict[str, Any], **changes: Any) -> EditingModule:

@@ -294,6 +294,20 @@ def test_sampler_that_does_not_undo_training_is_refused(scheduler: dict, message
         tiny_module(sampler=sampler)
 
 
+@pytest.mark.parametrize(
+    ("part", "name", "value", "message"),
+    [
+        ("conditioner", "text_encoder", {"hidden_size": 16}, r"states of width 16.*network\.embedding_dim=16"),
+        ("autoencoder", "vae", {"latent_channels": 8}, r"latents have 8 channels.*network\.latent_channels=8"),
+    ],
+)
+@pytest.mark.parametrize("config", [IP2P, WORLD], ids=["unet", "transformer"])
+def test_parts_of_different_widths_are_refused(config: dict, part: str, name: str, value: dict, message: str) -> None:
+    changed = config[part] | {name: config[part][name] | value}
+    with pytest.raises(Exception, match=message):
+        tiny_module(config, **{part: changed})
+
+
 def test_residual_needs_the_sample_objective() -> None:
     with pytest.raises(Exception, match="use the sample objective or residual 0"):
         tiny_module(denoiser=IP2P["denoiser"] | {"residual": 1.0})
