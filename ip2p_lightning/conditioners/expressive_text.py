@@ -1,0 +1,54 @@
+"""MGIE's ablations FZ and FT: an InstructPix2Pix edits by the expressive instruction itself, without an edit head.
+
+A language model writes the expressive instruction, as in MGIE, and a text encoder reads it, as in InstructPix2Pix. The
+paper compares this with the end-to-end model: FZ leaves the InstructPix2Pix as it is, FT trains its denoiser on such
+texts. Which of them a run is, its stages say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from ip2p_lightning.conditioners.base import Conditioner, Conditioning
+from ip2p_lightning.conditioners.language_model import LanguageModelConditioner
+from ip2p_lightning.conditioners.text import TextConditioner
+from ip2p_lightning.data.pair import PairBatch
+
+
+class ExpressiveTextConditioner(Conditioner):
+    """A writer and a reader, as siblings.
+
+    Losses: the writer's "instruction_loss", unless the writer is frozen.
+
+    Args:
+        writer: derives the expressive instruction; its edit head goes unused.
+        text: encodes it; the brief instruction takes the place of one that is empty.
+    """
+
+    def __init__(self, writer: LanguageModelConditioner, text: TextConditioner) -> None:
+        super().__init__()
+        self.writer = writer
+        self.text = text
+        self.embedding_dim = text.embedding_dim
+
+    def forward(self, batch: PairBatch) -> Conditioning:
+        """States of the batch's own expressive instructions; the writer learns beside, by its loss."""
+        condition = self.text.encode(_filled(batch.expressive_instruction, batch.instruction))
+        if any(parameter.requires_grad for parameter in self.writer.parameters()):
+            condition.losses["instruction_loss"] = self.writer(batch).losses["instruction_loss"]
+        return condition
+
+    @torch.no_grad()
+    def condition(self, instructions: Sequence[str], original_images: Tensor) -> Conditioning:
+        """States of the expressive instructions that the writer derives."""
+        written = self.writer.write(instructions, original_images)
+        condition = self.text.encode(_filled(written, instructions))
+        condition.expressive_instructions = written
+        return condition
+
+
+def _filled(expressive: Sequence[str], brief: Sequence[str]) -> list[str]:
+    return [long or short for long, short in zip(expressive, brief, strict=True)]
