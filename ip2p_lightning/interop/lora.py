@@ -31,7 +31,7 @@ def export_lora(module: EditingModule, folder: str | Path) -> Path:
     network = module.denoiser.network
     if not getattr(network, "peft_config", None):
         raise ValueError(
-            "the denoiser has no LoRA adapter; train with denoiser.lora={rank: 8}, or export the whole model (lora=false)"
+            "the denoiser has no LoRA adapter; train with ablation=lora, or export the whole model (lora=false)"
         )
     from peft.utils import get_peft_model_state_dict
 

@@ -16,6 +16,8 @@ from ip2p_lightning.editors.ours import TrainedEditor
 from ip2p_lightning.jobs.opening import open_editor
 
 SUFFIXES = frozenset(Image.registered_extensions()) - {".pdf", ".mpg", ".mpeg"}
+MAX_RESOLUTION = 8192
+"""Longest side in pixels that can be asked for; a typing error would else take all memory."""
 
 
 @dataclass(frozen=True)
@@ -147,6 +149,8 @@ def _check_numbers(config: DictConfig) -> None:
     for key in ("steps", "batch_size", "resolution"):
         if config[key] is not None and config[key] < 1:
             raise ValueError(f"{key}={config[key]} must be at least 1")
+    if config.resolution is not None and config.resolution > MAX_RESOLUTION:
+        raise ValueError(f"resolution={config.resolution} must be at most {MAX_RESOLUTION}; models work far below that")
 
 
 def _listed(value: object) -> list:

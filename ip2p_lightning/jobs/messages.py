@@ -50,6 +50,10 @@ def _composition(error: ConfigCompositionException, job: str, overrides: Sequenc
     text = str(error)
     if found := re.search(r"Could not override '([^']+)'", text):
         key = found.group(1)
+        inner = re.search(r"Key '([^']+)' is not in struct", f"{text}\n{error.__cause__}")
+        if inner and inner.group(1) != key.rsplit(".", 1)[-1]:
+            whole = key.split(".")[0]
+            return f"{key} has no {inner.group(1)!r}; keys can be changed there, not added: give {whole}=[...] anew"
         return f"there is no key {key!r} in the configuration{near(key, job, overrides)}"
     if found := re.search(r"Could not find '([^']+)'", text):
         group, _, option = found.group(1).partition("/")

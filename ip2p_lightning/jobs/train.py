@@ -192,6 +192,8 @@ def _check_resumable(path: Path, module: EditingModule) -> str | None:
 
 def _differences(before: Any, now: Any, key: str) -> list[str]:
     if isinstance(before, dict) and isinstance(now, dict):
+        if before.get("_target_") != now.get("_target_"):  # arguments of another class say nothing
+            return _differences(before.get("_target_"), now.get("_target_"), f"{key}._target_")
         names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
         return [line for name in names for line in _differences(before.get(name), now.get(name), f"{key}.{name}")]
     return [f"{key} ({before!r} there, {now!r} here)"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -91,11 +92,15 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         raise FileNotFoundError(f"{path}: no such checkpoint file; give the path of a .ckpt, or a diffusers folder")
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except Exception as error:  # torch raises many types on damaged, foreign and unsafe files
+    except pickle.UnpicklingError as error:  # torch's own text tells how to run the code in it
+        raise CheckpointError(
+            f"{path}: not readable as a checkpoint: it holds more than tensors and plain values, or is no torch file; "
+            "only weights are read, so have its author save its state_dict with `ip2p train` or as safetensors"
+        ) from error
+    except Exception as error:  # torch raises many types on damaged and foreign files
         reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
         raise CheckpointError(
-            f"{path}: not readable as a checkpoint ({reason}); it may be truncated (copy it again) or hold more than "
-            "tensors and plain values (only weights are read)"
+            f"{path}: not readable as a checkpoint ({reason}); it may be truncated: copy it again"
         ) from error
     if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get("state_dict"), dict):
         raise CheckpointError(f"{path}: a torch file, but no Lightning checkpoint (it has no `state_dict`)")

@@ -29,8 +29,9 @@ class PatchPCA(ModelMixin, ConfigMixin):
     """Each patch of p x p pixels becomes one latent cell with the patch's leading principal components.
 
     The components are orthonormal and not whitened: one common scale gives them unit variance on average, the noise's
-    own, so that diffusion starts from noise that hides the picture without drowning the fine components for long. Before `fit` the components are those of the discrete cosine transform,
-    which the principal components of natural pictures come close to.
+    own, so that diffusion starts from noise that hides the picture without drowning the fine components for long.
+    Before `fit` the components are those of the discrete cosine transform, which the principal components of natural
+    pictures come close to.
 
     Args:
         patch_size: p, a power of two; also the factor between pictures and latents.

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import torch
 from tokenizers import Tokenizer, models
@@ -41,7 +39,7 @@ def paper_module(experiment: str, tokenizers: dict[str, str]) -> EditingModule:
     clip = ["tokenizer.pretrained_model_name_or_path=" + tokenizers["clip"], "text_encoder.weights=null"]
     llama = [f"tokenizer.tokenizer.pretrained_model_name_or_path={tokenizers['llama']}/tokenizer", "model.weights=null"]
     below = {"ip2p": {"": clip}, "lgie": {"": llama}, "mgie": {"": llama}}
-    below |= dict.fromkeys(("mgie_fz", "mgie_ft"), {"writer.": llama, "text.": clip})
+    below["mgie_fz"] = below["mgie_ft"] = {"writer.": llama, "text.": clip}
     parts = below[experiment.split("/")[0]]
     overrides = [f"conditioner.{prefix}{word}" for prefix, words in parts.items() for word in words]
     overrides += ["autoencoder.vae.weights=null", "denoiser.network.path=null", "data.path=unused", "output_dir=unused"]
