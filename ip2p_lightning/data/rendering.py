@@ -95,12 +95,10 @@ def render_dataset(
     if splits is not None:
         check_fractions(splits)
         if isinstance(sources, Mapping):
-            raise ValueError(
-                "sources by split and fractions exclude each other; leave `splits` out or join the sources"
-            )
+            raise ValueError("sources by split and fractions exclude each other; leave `splits` out or join sources")
     parts = dict(sources) if isinstance(sources, Mapping) else {"": sources}
     named = list(parts.values())
-    report_skipped: list[str] = []
+    skipped: list[str] = []
     writer = ShardWriter(
         path,
         name=_unique(source.name for source in named),
@@ -119,10 +117,10 @@ def render_dataset(
                 except ValueError as error:
                     if not skip_failures:
                         raise
-                    report_skipped.append(str(error))
+                    skipped.append(str(error))
                 if advance is not None:
                     advance(1)
-    return RenderReport(writer.path, DatasetInfo.load(writer.path), report_skipped)
+    return RenderReport(writer.path, DatasetInfo.load(writer.path), skipped)
 
 
 def _stream(source: PairSource, workers: int) -> Any:
