@@ -191,7 +191,11 @@ def _title(results: list[EvaluationResult], seconds: float) -> str:
 
 
 def _lede(config: DictConfig, phases: Phases, results: list[EvaluationResult]) -> str:
-    counts = [f"{entry.sources.train.count:,} pairs of {name}" for name, entry in config.sets.items()]
+    counts = [
+        f"{entry.sources.train.count:,} pairs of {name}"
+        for name, entry in config.sets.items()
+        if "train" in entry.sources
+    ]
     weights = [sum(phase.facts["parameters"].values()) for phase in phases.all() if "parameters" in phase.facts]
     sizes = " and ".join(f"{count / 1e6:.1f}" for count in weights)
     text = (

@@ -19,6 +19,7 @@ TINY = [
     "sets.scenes.sources.validation.count=4",
     "sets.scenes.sources.test.count=8",
     "sets.scenes.show=3",
+    "sets.combinations.sources.test.count=4",
     "sets.photographs.sources.train.count=8",
     "sets.photographs.sources.test.count=6",
     "sets.photographs.show=2",
