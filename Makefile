@@ -9,7 +9,7 @@ STAMP  := $(VENV)/installed
 # Two workers of one thread each: more threads than cores make small models slower, not faster.
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false WANDB_MODE=offline MPLBACKEND=Agg
 
-.PHONY: help install quickstart test test-fast lint types format lock docs-pictures clean
+.PHONY: help install quickstart test test-fast lint types format lock docs-pictures docs-sheets clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -53,6 +53,9 @@ lock: $(STAMP)  ## resolve requirements.lock anew from pyproject.toml
 docs-pictures: quickstart  ## make the pictures of the README anew
 	mkdir -p docs/pictures
 	cp outputs/quickstart/grid.png docs/pictures/quickstart.png
+
+docs-sheets: $(STAMP)  ## draw the contact sheets of docs/ anew
+	$(BIN)/python docs/make_pictures.py
 
 clean:  ## remove the environment and the caches
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis .coverage htmlcov

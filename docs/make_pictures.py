@@ -1,4 +1,4 @@
-"""Make the contact sheets of docs/pictures from the current code: `make docs-pictures`.
+"""Make the contact sheets of docs/pictures from the current code: `make docs-sheets`.
 
 A sheet shows one pair of every kind, pair number n of the n-th kind, so that nothing is picked by hand.
 """
