@@ -203,6 +203,7 @@ class _Shard:
         return self._tar.offset
 
     def add(self, pair: EncodedPair, split: str) -> dict[str, Any]:
+        """Append a pair's members to the tar and return its row of the index."""
         width, height, endings = picture_formats(pair)
         texts = {name: getattr(pair, name) for name in ("id", *TEXT_FIELDS)} | {"group": pair.group or pair.id}
         metadata = _json(pair.metadata, pair.id)
