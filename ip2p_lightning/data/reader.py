@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from torch.utils.data import Dataset
@@ -78,6 +79,12 @@ class ShardDataset(Dataset[EditPair]):
     def groups(self) -> Sequence[str]:
         """The group of each pair."""
         return self.column("group")
+
+    @property
+    def shards(self) -> np.ndarray:
+        """The number of each pair's shard, int32 [pairs]: pairs of equal numbers lie in one file."""
+        number = {shard.name: position for position, shard in enumerate(self.info.shards)}
+        return np.array([number[name] for name in self.column("shard")], dtype=np.int32)
 
     @property
     def score_names(self) -> list[str]:

@@ -8,6 +8,8 @@ from dataclasses import replace
 from itertools import accumulate
 from typing import TypeVar
 
+import numpy as np
+
 from ip2p_lightning.data.encoded import EncodedPair, encode_pair
 from ip2p_lightning.data.pair import EditPair
 from ip2p_lightning.data.randomness import hashed_integer
@@ -58,6 +60,15 @@ class JoinedSource:
         prefixes = self.prefixes or [""] * len(self.sources)
         parts = zip(prefixes, self.sources, strict=True)
         return [prefix + group for prefix, source in parts for group in source.groups]  # type: ignore[attr-defined]
+
+    @property
+    def shards(self) -> np.ndarray:
+        """The number of each pair's shard, int32 [pairs], counted through all parts; only where each part has shards."""
+        numbers, first = [], 0
+        for source in self.sources:
+            numbers.append(source.shards + first)  # type: ignore[attr-defined]
+            first = int(numbers[-1].max()) + 1
+        return np.concatenate(numbers)
 
     def fingerprint(self) -> str:
         return f"{hashed_integer(*[source.fingerprint() for source in self.sources], self.prefixes):016x}"

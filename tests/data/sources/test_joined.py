@@ -41,6 +41,15 @@ def test_bytes_splits_and_groups_of_the_parts_are_kept(dataset: Path, pairs, tmp
     assert render_dataset(joined, tmp_path / "data").info.splits == {"test": 10, "train": 82, "validation": 10}
 
 
+def test_shards_of_the_parts_keep_apart(dataset: Path, pairs) -> None:
+    part = ShardDataset(dataset).shards
+    assert part.tolist() == sorted(part)
+    assert len(set(part)) > 1
+    joined = JoinedSource([ShardDataset(dataset), ShardDataset(dataset)]).shards
+    assert joined.tolist() == [*part, *(part + part.max() + 1)]
+    assert not hasattr(JoinedSource([pairs(1)]), "shards")
+
+
 def test_impossible_joins_are_refused(pairs) -> None:
     with pytest.raises(ValueError, match="at least one part"):
         JoinedSource([])
