@@ -63,7 +63,7 @@ class JoinedSource:
 
     @property
     def shards(self) -> np.ndarray:
-        """The number of each pair's shard, int32 [pairs], counted through all parts; only where each part has shards."""
+        """The number of each pair's shard, int32 [pairs], counted through all parts; where every part has shards."""
         numbers, first = [], 0
         for source in self.sources:
             numbers.append(source.shards + first)  # type: ignore[attr-defined]
