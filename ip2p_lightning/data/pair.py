@@ -29,6 +29,8 @@ class EditPair:
         group: pairs of one group (scene, caption, photograph) stay in one split; defaults to the id.
         mask: what may change: PIL "L" (255 = may change) or float32 [1, H, W] in {0, 1}; None if unknown.
         metadata: plain values (scores, seeds, thresholds) stored beside the pair.
+        cached: what frozen networks say of this pair, by name, where a cache knows it. Pictures that are not needed
+            any more are then empty, [3, 0, 0].
 
     Raises:
         ValueError: pictures of different sizes or types, naming the id.
@@ -45,6 +47,7 @@ class EditPair:
     group: str = ""
     mask: Image.Image | Tensor | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
+    cached: dict[str, Tensor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if isinstance(self.original_image, Tensor) != isinstance(self.edited_image, Tensor):
@@ -71,6 +74,8 @@ class PairBatch:
         edited_image: float32 [B, 3, H, W] in [-1, 1].
         instruction, expressive_instruction, original_caption, edited_caption, kind: B strings each.
         mask: float32 [B, 1, H, W] in {0, 1}, or None where any pair of the batch has none.
+        cached: [B, ...] each, by name: what frozen networks say of the pairs, where a cache knows it. The pictures are
+            then [B, 3, 0, 0] unless something else looks at them.
 
     Raises:
         ValueError: shapes or lengths that do not agree.
@@ -85,6 +90,7 @@ class PairBatch:
     edited_caption: list[str]
     kind: list[str]
     mask: Tensor | None = None
+    cached: dict[str, Tensor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         shape = self.original_image.shape
@@ -113,6 +119,7 @@ class PairBatch:
             original_image=torch.stack([_tensor(pair.original_image, pair.id) for pair in pairs]),
             edited_image=torch.stack([_tensor(pair.edited_image, pair.id) for pair in pairs]),
             mask=None if any(mask is None for mask in masks) else torch.stack(masks),  # type: ignore[arg-type]
+            cached={name: torch.stack([pair.cached[name] for pair in pairs]) for name in pairs[0].cached},
             **{name: [getattr(pair, name) for pair in pairs] for name in TEXT_FIELDS},
         )
 
@@ -126,7 +133,7 @@ class PairBatch:
 
     def _map(self, change: Any) -> PairBatch:
         tensors = {f.name: change(v) for f in fields(self) if isinstance(v := getattr(self, f.name), Tensor)}
-        return replace(self, **tensors)
+        return replace(self, **tensors, cached={name: change(tensor) for name, tensor in self.cached.items()})
 
 
 def _size(image: Image.Image | Tensor) -> tuple[int, int]:

@@ -17,6 +17,21 @@ _SIDED = re.compile(r"\b(left|right|clockwise|anticlockwise|counter-?clockwise)\
 
 
 @dataclass(frozen=True)
+class View:
+    """How a pair is looked at: what `PairTransform` draws at random.
+
+    Args:
+        side: of the square to which the pictures are resized, in pixels.
+        corner: left and top of the crop in it.
+        flip: mirror left and right.
+    """
+
+    side: int
+    corner: tuple[int, int]
+    flip: bool
+
+
+@dataclass(frozen=True)
 class PairTransform:
     """Joint resize, random crop and random flip; what is drawn depends on (seed, epoch, pair id) alone.
 
@@ -67,14 +82,31 @@ class PairTransform:
         Raises:
             ValueError: the pair holds tensors.
         """
-        original, edited, mask = pair.original_image, pair.edited_image, pair.mask
-        if isinstance(original, Tensor) or isinstance(edited, Tensor) or isinstance(mask, Tensor):
-            raise ValueError(f"pair {pair.id!r} holds tensors already; transform it once")
+        return self.apply(pair, self.view(pair, epoch))
+
+    def view(self, pair: EditPair, epoch: int = 0) -> View:
+        """What is drawn for the pair in an epoch; its pictures are not looked at."""
         draw = addressed_random(self.seed, epoch, pair.id)
         low, high = self._sizes
         side = draw.randint(low, high)
         corner = draw.randint(0, side - self.resolution), draw.randint(0, side - self.resolution)
-        flip = draw.random() < self.flip and (self.flip_sided or not _is_sided(pair))
+        return View(side, corner, draw.random() < self.flip and self.flips(pair))
+
+    def flips(self, pair: EditPair) -> bool:
+        """Whether the pair may be flipped at all."""
+        return self.flip > 0 and (self.flip_sided or not _is_sided(pair))
+
+    @property
+    def crops(self) -> bool:
+        """Whether crops are random."""
+        return self._sizes != (self.resolution, self.resolution)
+
+    def apply(self, pair: EditPair, view: View) -> EditPair:
+        """The pair as seen in `view`; shapes and errors as for a call."""
+        original, edited, mask = pair.original_image, pair.edited_image, pair.mask
+        if isinstance(original, Tensor) or isinstance(edited, Tensor) or isinstance(mask, Tensor):
+            raise ValueError(f"pair {pair.id!r} holds tensors already; transform it once")
+        side, corner = view.side, view.corner
 
         def change(image: Image.Image, resample: Image.Resampling) -> Image.Image:
             if self.fit == "centre_crop":
@@ -84,7 +116,7 @@ class PairTransform:
             if side != self.resolution:
                 x, y = corner
                 image = image.crop((x, y, x + self.resolution, y + self.resolution))
-            return image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if flip else image
+            return image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if view.flip else image
 
         # of a mask, an output pixel may change if any source pixel under it may
         area = None if mask is None else to_tensor(change(mask.convert("L"), Image.Resampling.BOX)).gt(-1).float()

@@ -7,10 +7,11 @@ factor; its author calls this an oversight, yet every released checkpoint needs 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from diffusers import AutoencoderKL
+from diffusers.utils.torch_utils import randn_tensor
 from torch import Tensor, nn
 
 from ip2p_lightning.models.pretrained import remember
@@ -24,6 +25,18 @@ STABLE_DIFFUSION_15: dict[str, Any] = {
     "sample_size": 512,
     "scaling_factor": 0.18215,
 }
+
+
+class Posterior(NamedTuple):
+    """What an encoder says of pictures, unscaled.
+
+    Args:
+        mean: [B, C, h, w], also the mode.
+        std: [B, C, h, w]; None where the encoder names one latent and no noise.
+    """
+
+    mean: Tensor
+    std: Tensor | None = None
 
 
 class Autoencoder(nn.Module):
@@ -59,8 +72,7 @@ class Autoencoder(nn.Module):
         Raises:
             ValueError: sides that are no multiples of the factor.
         """
-        output = self._encode(images)
-        return self._scaled(output.latent_dist.sample(generator) if hasattr(output, "latent_dist") else output.latents)
+        return self.sample(self.posterior(images), generator)
 
     def encode_original(self, images: Tensor) -> Tensor:
         """Pictures [B, 3, H, W] in [-1, 1] to modes of the posterior, scaled only if `scale_original`.
@@ -68,9 +80,25 @@ class Autoencoder(nn.Module):
         Raises:
             ValueError: sides that are no multiples of the factor.
         """
+        return self.mode(self.posterior(images))
+
+    def posterior(self, images: Tensor) -> Posterior:
+        """Pictures [B, 3, H, W] in [-1, 1] to what the encoder says of them; errors as `encode_original`."""
         output = self._encode(images)
-        latents = output.latent_dist.mode() if hasattr(output, "latent_dist") else output.latents
-        return self._scaled(latents) if self.scale_original else latents
+        if not hasattr(output, "latent_dist"):
+            return Posterior(output.latents)
+        return Posterior(output.latent_dist.mode(), getattr(output.latent_dist, "std", None))
+
+    def sample(self, posterior: Posterior, generator: torch.Generator | None = None) -> Tensor:
+        """Scaled samples [B, C, h, w] of a posterior."""
+        mean, std = posterior
+        if std is None:
+            return self._scaled(mean)
+        return self._scaled(mean + std * randn_tensor(mean.shape, generator, mean.device, mean.dtype))
+
+    def mode(self, posterior: Posterior) -> Tensor:
+        """The mode [B, C, h, w] of a posterior, scaled only if `scale_original`."""
+        return self._scaled(posterior.mean) if self.scale_original else posterior.mean
 
     def decode(self, latents: Tensor) -> Tensor:
         """Scaled latents [B, C, h, w] to pictures in [-1, 1]."""
