@@ -19,6 +19,7 @@ from ip2p_lightning.config import build, plain
 from ip2p_lightning.methods.checkpoint import initialise, read_checkpoint
 from ip2p_lightning.methods.editing import EditingModule
 from ip2p_lightning.methods.stage import Stage
+from ip2p_lightning.strategies.ranks import ranks
 
 log = logging.getLogger(__name__)
 
@@ -81,9 +82,10 @@ def train(config: DictConfig) -> Trained:
     _record(config, loggers)
     checkpoint = find_checkpoint(config.ckpt, Path(config.output_dir))
     begun = _check_resumable(checkpoint, module) if checkpoint else None
-    fit(trainer, module, data, checkpoint, begun)
-    metrics = dict(trainer.callback_metrics)
-    trainer.validate(module, data, verbose=False)
+    with ranks(trainer, config, checkpoint):
+        fit(trainer, module, data, checkpoint, begun)
+        metrics = dict(trainer.callback_metrics)
+        trainer.validate(module, data, verbose=False)
     metrics |= trainer.callback_metrics
     for logger in loggers:
         if isinstance(logger, WandbLogger):

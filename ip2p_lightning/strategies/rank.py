@@ -1,0 +1,33 @@
+"""A rank that another one started: `python -m ip2p_lightning.strategies.rank` trains what it reads from its input."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import threading
+import time
+
+from omegaconf import DictConfig, OmegaConf
+
+
+def main() -> None:
+    """Train the configuration on the standard input (YAML, resolved), as the rank that the environment names."""
+    threading.Thread(target=_end_with, args=[os.getppid()], daemon=True, name="parent").start()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", stream=sys.stdout)
+    from ip2p_lightning.jobs.train import train  # seconds: after the thread that watches
+
+    config = OmegaConf.create(sys.stdin.read())
+    assert isinstance(config, DictConfig)
+    train(config)
+
+
+def _end_with(parent: int) -> None:
+    """End this process when the one that started it is gone, rather than wait for it in a collective."""
+    while os.getppid() == parent:
+        time.sleep(1.0)
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    main()
