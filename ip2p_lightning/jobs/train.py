@@ -17,13 +17,11 @@ from omegaconf import DictConfig, OmegaConf
 
 from ip2p_lightning.config import build, plain
 from ip2p_lightning.methods.checkpoint import initialise, read_checkpoint
-from ip2p_lightning.methods.editing import EditingModule
 from ip2p_lightning.methods.stage import Stage
+from ip2p_lightning.methods.staged import StagedModule
 from ip2p_lightning.strategies.ranks import ranks
 
 log = logging.getLogger(__name__)
-
-_PARTS = ("conditioner", "denoiser", "autoencoder")  # what a checkpoint's weights belong to
 
 
 def run(config: DictConfig) -> float | None:
@@ -52,7 +50,7 @@ class Trained:
         checkpoint: the last checkpoint, if a callback writes any.
     """
 
-    module: EditingModule
+    module: StagedModule
     trainer: L.Trainer
     metrics: dict[str, float]
     checkpoint: Path | None
@@ -71,11 +69,11 @@ def train(config: DictConfig) -> Trained:
     if config.threads:
         torch.set_num_threads(config.threads)
     data = build(config.data)
-    module: EditingModule = build(config.method)
+    module: StagedModule = build(config.method)
     module.config = plain(config.method)
     initialise(module, plain(config.init))
     if config.compile:
-        module.denoiser.compile()
+        module.get_submodule(module.learners[-1]).compile()
     loggers = list(build(config.logger).values()) if config.logger else []
     callbacks = list(build(config.callbacks).values()) if config.callbacks else []
     trainer: L.Trainer = build(config.trainer, callbacks=callbacks, logger=loggers)
@@ -100,7 +98,7 @@ def train(config: DictConfig) -> Trained:
 
 def fit(
     trainer: L.Trainer,
-    module: EditingModule,
+    module: StagedModule,
     data: L.LightningDataModule,
     checkpoint: Path | None = None,
     begun: str | None = None,
@@ -178,11 +176,11 @@ def _timed(trainer: L.Trainer) -> bool:
     return any(isinstance(callback, L.callbacks.Timer) for callback in trainer.callbacks)  # type: ignore[attr-defined]
 
 
-def _check_resumable(path: Path, module: EditingModule) -> str | None:
+def _check_resumable(path: Path, module: StagedModule) -> str | None:
     """The stage in which a checkpoint was written; raises ValueError if it is of another architecture."""
     stored = read_checkpoint(path)
     before, now = stored.get("config") or {}, module.config or {}
-    for part in _PARTS:
+    for part in module.parts:
         if before.get(part) != now.get(part):
             keys = ", ".join(_differences(before.get(part), now.get(part), part))
             raise ValueError(

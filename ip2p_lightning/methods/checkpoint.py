@@ -6,7 +6,7 @@ import pickle
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import torch
 from diffusers import DiffusionPipeline
@@ -15,11 +15,13 @@ from torch import Tensor, nn
 
 from ip2p_lightning.config import instantiate_trusted
 from ip2p_lightning.methods.editing import EditingModule
+from ip2p_lightning.methods.staged import StagedModule
 from ip2p_lightning.models.autoencoder import Autoencoder
 from ip2p_lightning.models.denoiser import Denoiser, UNetDenoiser, widen
 from ip2p_lightning.models.pretrained import Mark, with_pretrained
 
 Weights = Literal["ema", "raw"]
+Method = TypeVar("Method", bound=StagedModule)
 
 _TRAINING_ONLY = ("sources", "alignment_teacher")
 """Arguments of parts that are left out when a checkpoint is reopened: data to fit on, and teachers."""
@@ -30,6 +32,13 @@ class CheckpointError(ValueError):
 
 
 def load_module(path: str | Path, device: str | torch.device = "cpu", weights: Weights = "ema") -> EditingModule:
+    """Rebuild the editing module that a checkpoint of `ip2p train` holds; see `load_method`."""
+    return load_method(path, EditingModule, device, weights)
+
+
+def load_method(
+    path: str | Path, method: type[Method], device: str | torch.device = "cpu", weights: Weights = "ema"
+) -> Method:
     """Rebuild the module that a checkpoint of `ip2p train` holds, in evaluation mode.
 
     The file is untrusted: its configuration may build this package's parts and classes of diffusers, transformers and
@@ -37,6 +46,7 @@ def load_module(path: str | Path, device: str | torch.device = "cpu", weights: W
 
     Args:
         path: the `.ckpt` file.
+        method: the class that it must be of.
         device: where to put the module.
         weights: "ema" for the moving average where the run kept one, "raw" for what training went on from.
 
@@ -57,9 +67,10 @@ def load_module(path: str | Path, device: str | torch.device = "cpu", weights: W
             module = instantiate_trusted(_for_inference(config))
     except InstantiationException as error:
         raise CheckpointError(f"{path}: cannot build what it describes: {error.__cause__ or error}") from error
-    if not isinstance(module, EditingModule):
+    if not isinstance(module, method):
         raise CheckpointError(
-            f"{path}: holds a {type(module).__name__}, not an EditingModule; open it with its own code"
+            f"{path}: holds a {type(module).__name__}, not the {method.__name__} that is asked for here; "
+            "`config.yaml` in its run folder says which experiment made it"
         )
     state = with_pretrained(_state(checkpoint, weights), _left_out(checkpoint), module.state_dict())
     load_strictly(module, state, origin=str(path))
@@ -107,7 +118,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     return checkpoint
 
 
-def initialise(module: EditingModule, sources: Sequence[Mapping[str, str]]) -> EditingModule:
+def initialise(module: Method, sources: Sequence[Mapping[str, str]]) -> Method:
     """Fill parts of a module from elsewhere, in order; nothing else of those runs is taken over.
 
     Args:
@@ -181,7 +192,7 @@ def _for_inference(node: Any) -> Any:
 
 
 def _from_checkpoint(
-    module: EditingModule, checkpoint: str, from_: str = "", to: str | None = None, weights: Weights = "ema"
+    module: nn.Module, checkpoint: str, from_: str = "", to: str | None = None, weights: Weights = "ema"
 ) -> None:
     to = from_ if to is None else to
     origin = f"{checkpoint} (from {from_ or 'the whole'!r} to {to or 'the whole'!r})"
@@ -207,7 +218,7 @@ def _part(module: nn.Module, name: str) -> nn.Module:
         raise ValueError(f"init: the module has no part {name!r}; choose one of {', '.join(known)}") from error
 
 
-def _from_pretrained(module: EditingModule, folder: str, to: str) -> None:
+def _from_pretrained(module: nn.Module, folder: str, to: str) -> None:
     """Load the component of the folder that has the class of the part it goes to."""
     part = _part(module, to)
     target = part.network if isinstance(part, Denoiser) else part.vae if isinstance(part, Autoencoder) else part

@@ -7,29 +7,25 @@ it end to end with instruction loss + 0.5 x editing loss.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import lightning.pytorch as L
 import torch
-from torch import Tensor, nn
-from torch.optim import Optimizer
+from torch import Tensor
 
 from ip2p_lightning.conditioners.base import Conditioner, Conditioning
 from ip2p_lightning.data.pair import PairBatch
-from ip2p_lightning.data.randomness import hashed_integer
 from ip2p_lightning.diffusion.dropout import ConditioningDropout
 from ip2p_lightning.diffusion.objective import Objective
 from ip2p_lightning.diffusion.sampling import Sampler
 from ip2p_lightning.methods.stage import Stage
+from ip2p_lightning.methods.staged import OptimizerFactory, StagedModule
 from ip2p_lightning.models.autoencoder import Autoencoder
 from ip2p_lightning.models.denoiser import Denoiser
-from ip2p_lightning.models.pretrained import Mark, marks, with_pretrained, without_pretrained
-
-OptimizerFactory = Callable[[list[dict[str, Any]]], Optimizer]
+from ip2p_lightning.models.pretrained import marks
 
 
-class EditingModule(L.LightningModule):
+class EditingModule(StagedModule):
     """Conditioner, denoiser and autoencoder as siblings, and the step that trains them.
 
     Args:
@@ -48,6 +44,9 @@ class EditingModule(L.LightningModule):
             the denoiser to predict.
     """
 
+    parts = ("conditioner", "denoiser", "autoencoder")
+    learners = ("conditioner", "denoiser")
+
     def __init__(
         self,
         conditioner: Conditioner,
@@ -60,7 +59,7 @@ class EditingModule(L.LightningModule):
         stages: Sequence[Stage] = (Stage(),),
         config: Mapping[str, Any] | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(optimizer, stages, config)
         _check_agreement(objective, sampler, denoiser)
         _check_widths(conditioner, denoiser, autoencoder)
         self.conditioner = conditioner
@@ -69,10 +68,6 @@ class EditingModule(L.LightningModule):
         self.objective = objective
         self.sampler = sampler
         self.dropout = dropout or ConditioningDropout(0, 0, 0)
-        self.optimizer_factory = optimizer
-        self.stages = tuple(stages)
-        self.stage = self.stages[0]
-        self.config = dict(config) if config else None
         self._marks = marks(self)
 
     def forward(self, batch: PairBatch, generator: torch.Generator | None = None) -> dict[str, Tensor]:
@@ -85,23 +80,6 @@ class EditingModule(L.LightningModule):
         embeddings, seen = self.dropout(condition.embeddings, condition.null_embeddings, original, generator)
         prediction = self.denoiser(noised.sample, seen, noised.timesteps, embeddings)
         return {**condition.losses, "editing_loss": self.objective.loss(prediction, noised, edited, original)}
-
-    def training_step(self, batch: PairBatch, batch_idx: int) -> dict[str, Tensor]:
-        """Weighted sum of the losses (MGIE eq. 6: instruction loss + 0.5 x editing loss)."""
-        losses = self(batch, self.draws(torch.initial_seed(), self.current_epoch, batch_idx))
-        total = self.stage.total(losses)
-        self.log_dict({f"train/{name}": loss.detach() for name, loss in losses.items()}, batch_size=len(batch))
-        self.log("train/loss", total.detach(), prog_bar=True, batch_size=len(batch))
-        return {"loss": total, **{name: loss.detach() for name, loss in losses.items()}}
-
-    def validation_step(self, batch: PairBatch, batch_idx: int) -> None:
-        """The same losses on held-out pairs, with noise and times that are the same at every validation."""
-        losses = self(batch, self.draws("validation", batch_idx))
-        self.log_dict({f"val/{name}": loss for name, loss in losses.items()}, batch_size=len(batch), sync_dist=True)
-
-    def draws(self, *address: object) -> torch.Generator:
-        """Source of a step's noise, times and dropout: another on every rank, the same again after resuming."""
-        return torch.Generator(self.device).manual_seed(hashed_integer(*address, self.global_rank))
 
     @torch.no_grad()
     def encode(self, batch: PairBatch, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
@@ -137,37 +115,6 @@ class EditingModule(L.LightningModule):
             **sampling,
         )
         return self.autoencoder.decode(latents), condition
-
-    def setup(self, stage: str) -> None:
-        """Freeze what the stage does not train; DDP takes note of it before it asks for optimizers."""
-        if stage == "fit":
-            self.parameter_groups()
-
-    def parameter_groups(self) -> list[dict[str, Any]]:
-        """The stage's optimizer groups over conditioner and denoiser; everything else is frozen."""
-        return self.stage.parameter_groups(nn.ModuleDict({"conditioner": self.conditioner, "denoiser": self.denoiser}))
-
-    def configure_optimizers(self) -> Any:
-        """An optimizer over the stage's parameter groups, and its schedule."""
-        stage = self.stage
-        optimizer = self.optimizer_factory(self.parameter_groups())
-        if stage.decay == "constant" and not stage.warmup:
-            return optimizer
-        steps = stage.max_steps if stage.max_steps > 0 else int(self.trainer.estimated_stepping_batches)
-        schedule = stage.schedule(optimizer, steps)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep configuration and stage, so that the file alone reopens; leave out what pretrained folders hold."""
-        checkpoint["config"] = self.config
-        checkpoint["stage"] = self.stage.name
-        checkpoint["state_dict"], kept = without_pretrained(checkpoint["state_dict"], self._marks)
-        checkpoint["pretrained"] = {name: tuple(mark) for name, mark in kept.items()}
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Put back the pretrained weights that were left out."""
-        left_out = {name: Mark(*mark) for name, mark in checkpoint.get("pretrained", {}).items()}
-        checkpoint["state_dict"] = with_pretrained(checkpoint["state_dict"], left_out, self.state_dict())
 
 
 def _check_widths(conditioner: Conditioner, denoiser: Denoiser, autoencoder: Autoencoder) -> None:

@@ -1,0 +1,98 @@
+"""What every method trains alike: losses weighted by stage, the stage's optimizer, and checkpoints that reopen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
+
+import lightning.pytorch as L
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from ip2p_lightning.data.pair import PairBatch
+from ip2p_lightning.data.randomness import hashed_integer
+from ip2p_lightning.methods.stage import Stage
+from ip2p_lightning.models.pretrained import Mark, with_pretrained, without_pretrained
+
+OptimizerFactory = Callable[[list[dict[str, Any]]], Optimizer]
+
+
+class StagedModule(L.LightningModule):
+    """Base of the methods: subclasses hold their networks and give the losses of a batch by name.
+
+    Args:
+        optimizer: makes the optimizer from parameter groups.
+        stages: the stages of training, in order; `stage` is the current one.
+        config: the resolved configuration that built this object, kept in checkpoints so that they can be reopened.
+    """
+
+    parts: ClassVar[tuple[str, ...]]
+    """Submodules that are configured under the same names; a run resumes only where they are the same."""
+    learners: ClassVar[tuple[str, ...]]
+    """Those of them that stages may train, the one with most of the work last; all others are frozen."""
+
+    def __init__(
+        self,
+        optimizer: OptimizerFactory = torch.optim.AdamW,
+        stages: Sequence[Stage] = (Stage(),),
+        config: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        self.optimizer_factory = optimizer
+        self.stages = tuple(stages)
+        self.stage = self.stages[0]
+        self.config = dict(config) if config else None
+        self._marks: dict[str, Mark] = {}
+
+    def forward(self, batch: PairBatch, generator: torch.Generator | None = None) -> dict[str, Tensor]:
+        """The losses of a batch, by name."""
+        raise NotImplementedError
+
+    def training_step(self, batch: PairBatch, batch_idx: int) -> dict[str, Tensor]:
+        """Weighted sum of the losses (MGIE eq. 6: instruction loss + 0.5 x editing loss)."""
+        losses = self(batch, self.draws(torch.initial_seed(), self.current_epoch, batch_idx))
+        total = self.stage.total(losses)
+        self.log_dict({f"train/{name}": loss.detach() for name, loss in losses.items()}, batch_size=len(batch))
+        self.log("train/loss", total.detach(), prog_bar=True, batch_size=len(batch))
+        return {"loss": total, **{name: loss.detach() for name, loss in losses.items()}}
+
+    def validation_step(self, batch: PairBatch, batch_idx: int) -> None:
+        """The same losses on held-out pairs, with noise and times that are the same at every validation."""
+        losses = self(batch, self.draws("validation", batch_idx))
+        self.log_dict({f"val/{name}": loss for name, loss in losses.items()}, batch_size=len(batch), sync_dist=True)
+
+    def draws(self, *address: object) -> torch.Generator:
+        """Source of a step's noise, times and dropout: another on every rank, the same again after resuming."""
+        return torch.Generator(self.device).manual_seed(hashed_integer(*address, self.global_rank))
+
+    def setup(self, stage: str) -> None:
+        """Freeze what the stage does not train; DDP takes note of it before it asks for optimizers."""
+        if stage == "fit":
+            self.parameter_groups()
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """The stage's optimizer groups over the learners; everything else is frozen."""
+        return self.stage.parameter_groups(nn.ModuleDict({name: getattr(self, name) for name in self.learners}))
+
+    def configure_optimizers(self) -> Any:
+        """An optimizer over the stage's parameter groups, and its schedule."""
+        stage = self.stage
+        optimizer = self.optimizer_factory(self.parameter_groups())
+        if stage.decay == "constant" and not stage.warmup:
+            return optimizer
+        steps = stage.max_steps if stage.max_steps > 0 else int(self.trainer.estimated_stepping_batches)
+        schedule = stage.schedule(optimizer, steps)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep configuration and stage, so that the file alone reopens; leave out what pretrained folders hold."""
+        checkpoint["config"] = self.config
+        checkpoint["stage"] = self.stage.name
+        checkpoint["state_dict"], kept = without_pretrained(checkpoint["state_dict"], self._marks)
+        checkpoint["pretrained"] = {name: tuple(mark) for name, mark in kept.items()}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Put back the pretrained weights that were left out."""
+        left_out = {name: Mark(*mark) for name, mark in checkpoint.get("pretrained", {}).items()}
+        checkpoint["state_dict"] = with_pretrained(checkpoint["state_dict"], left_out, self.state_dict())
