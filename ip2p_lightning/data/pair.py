@@ -76,6 +76,7 @@ class PairBatch:
         mask: float32 [B, 1, H, W] in {0, 1}, or None where any pair of the batch has none.
         cached: [B, ...] each, by name: what frozen networks say of the pairs, where a cache knows it. The pictures are
             then [B, 3, 0, 0] unless something else looks at them.
+        metadata: B mappings of plain values, or an empty list.
 
     Raises:
         ValueError: shapes or lengths that do not agree.
@@ -91,6 +92,7 @@ class PairBatch:
     kind: list[str]
     mask: Tensor | None = None
     cached: dict[str, Tensor] = field(default_factory=dict)
+    metadata: list[dict[str, Any]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         shape = self.original_image.shape
@@ -101,6 +103,8 @@ class PairBatch:
         for name in ("id", *TEXT_FIELDS):
             if len(getattr(self, name)) != shape[0]:
                 raise ValueError(f"{name} has {len(getattr(self, name))} entries for {shape[0]} pictures")
+        if self.metadata and len(self.metadata) != shape[0]:
+            raise ValueError(f"metadata has {len(self.metadata)} entries for {shape[0]} pictures")
         if self.mask is not None and self.mask.shape != (shape[0], 1, *shape[2:]):
             raise ValueError(f"mask must be {(shape[0], 1, *shape[2:])}, got {tuple(self.mask.shape)}")
 
@@ -120,6 +124,7 @@ class PairBatch:
             edited_image=torch.stack([_tensor(pair.edited_image, pair.id) for pair in pairs]),
             mask=None if any(mask is None for mask in masks) else torch.stack(masks),  # type: ignore[arg-type]
             cached={name: torch.stack([pair.cached[name] for pair in pairs]) for name in pairs[0].cached},
+            metadata=[pair.metadata for pair in pairs],
             **{name: [getattr(pair, name) for pair in pairs] for name in TEXT_FIELDS},
         )
 

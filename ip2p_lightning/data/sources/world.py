@@ -8,6 +8,7 @@ from random import Random
 from zlib import crc32
 
 from ip2p_lightning.data.pair import EditPair
+from ip2p_lightning.world.attributes import describe
 from ip2p_lightning.world.edits import EDITS, Change, is_visible, render
 from ip2p_lightning.world.levels import LEVELS, SPLITS, belongs
 
@@ -21,7 +22,8 @@ class WorldSource:
     Pair ``index`` depends on (level, split, seed, index) alone: a longer source starts with the pairs of a shorter
     one, and another ``size`` shows the same scenes and texts. Kinds of edit take turns by chance with equal shares.
     ``split="test"`` shows combinations of `levels.HELD_OUT` before or after the edit, which no other split shows;
-    ``split="validation"`` edits scenes that training never shows, made of combinations that it does show.
+    ``split="validation"`` edits scenes that training never shows, made of combinations that it does show. A pair's
+    metadata holds the attributes of both pictures (`world.attributes.describe`).
 
     Args:
         count: number of pairs, at least 1.
@@ -80,6 +82,7 @@ class WorldSource:
             kind=kind,
             group=f"scene-{change.before.signature():08x}",
             mask=pictures.mask,
+            metadata={"attributes": dict(zip(("original", "edited"), describe(change), strict=True))},
         )
 
     def change(self, index: int) -> tuple[str, Change]:
