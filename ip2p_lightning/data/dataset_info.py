@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ip2p_lightning.data.storage import LocalFolder, RemoteAccess, open_storage
+
 SCHEMA_VERSION = 1
 INFO_NAME = "dataset.json"
 INDEX_NAME = "index.parquet"
@@ -19,6 +21,8 @@ MEMBERS = ("original", "edited", "mask", "json")
 """Members of a pair in a shard; the index has ``<member>_offset``, ``_length`` and ``_crc32`` for each."""
 
 _SHARD_NAME = re.compile(r"shard-\d{6}\.tar")
+_MAX_INFO_BYTES = 2**28
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 class DatasetError(ValueError):
@@ -66,19 +70,41 @@ class DatasetInfo:
         (folder / INFO_NAME).write_text(json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
     @classmethod
-    def load(cls, folder: str | Path) -> DatasetInfo:
+    def load(cls, path: str | Path, access: RemoteAccess | None = None) -> DatasetInfo:
         """Read `dataset.json` of a dataset folder.
+
+        Args:
+            path: the folder, or its URL (``s3://bucket/name``).
+            access: how to read it if it is remote.
 
         Raises:
             FileNotFoundError: no dataset there.
+            DatasetError: a damaged file, another schema version, or a storage that does not answer.
+        """
+        storage = open_storage(path, access)
+        try:
+            content = storage.read(INFO_NAME, _MAX_INFO_BYTES)
+        except (FileNotFoundError, NotADirectoryError) as error:
+            local = isinstance(storage, LocalFolder)
+            what = "no such folder" if local and not storage.folder.exists() else f"the folder has no {INFO_NAME}"
+            raise FileNotFoundError(f"no dataset at {path} ({what}); make one with `ip2p data render`") from error
+        except OSError as error:
+            raise DatasetError(f"{storage.place(INFO_NAME)} cannot be read ({error}); check the path") from error
+        return cls.parse(content, storage.place(INFO_NAME))
+
+    @classmethod
+    def parse(cls, content: bytes, place: str) -> DatasetInfo:
+        """Read the content of a `dataset.json`.
+
+        Args:
+            content: of the file.
+            place: what errors call the file.
+
+        Raises:
             DatasetError: a damaged file or another schema version.
         """
-        path = Path(folder) / INFO_NAME
-        if not path.is_file():
-            what = "no such folder" if not Path(folder).exists() else f"the folder has no {INFO_NAME}"
-            raise FileNotFoundError(f"no dataset at {folder} ({what}); make one with `ip2p data render`")
         try:
-            values = json.loads(path.read_text(encoding="utf-8"))
+            values = json.loads(content)
             version = values["schema_version"]
             if version == SCHEMA_VERSION:
                 values["index"] = FileInfo(**values["index"])
@@ -87,10 +113,14 @@ class DatasetInfo:
                 bad = [shard.name for shard in info.shards if not _SHARD_NAME.fullmatch(shard.name)]
                 if bad or info.index.name != INDEX_NAME:
                     raise ValueError(f"unexpected file names {[*bad, info.index.name]}")
+                if unsafe := [file.name for file in (info.index, *info.shards) if not _SHA256.fullmatch(file.sha256)]:
+                    raise ValueError(f"no SHA-256 of {unsafe}")
                 return info
         except (ValueError, KeyError, TypeError) as error:
-            raise DatasetError(f"{path} is damaged ({error}); restore it from a copy or render again") from error
-        raise DatasetError(f"{path} has schema version {version}, this package reads {SCHEMA_VERSION}; render it again")
+            raise DatasetError(f"{place} is damaged ({error}); restore it from a copy or render again") from error
+        raise DatasetError(
+            f"{place} has schema version {version}, this package reads {SCHEMA_VERSION}; render it again"
+        )
 
 
 def file_sha256(path: Path) -> str:

@@ -1,40 +1,47 @@
-"""Reading a dataset folder: a map-style dataset over tar shards that checks every byte it hands out."""
+"""Reading a dataset: a map-style dataset over tar shards, near or far, that checks every byte it hands out."""
 
 from __future__ import annotations
 
 import hashlib
-import json
-import os
-import zlib
-from collections import OrderedDict
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from torch.utils.data import Dataset
 
-from ip2p_lightning.data.dataset_info import SCORE_PREFIX, DatasetError, DatasetInfo
+from ip2p_lightning.data.dataset_info import SCORE_PREFIX, DatasetError, DatasetInfo, FileInfo
 from ip2p_lightning.data.encoded import EncodedPair, decode_pair
-from ip2p_lightning.data.images import MAX_PIXELS
-from ip2p_lightning.data.pair import TEXT_FIELDS, EditPair
+from ip2p_lightning.data.images import MAX_PIXELS, ImageError
+from ip2p_lightning.data.index import DatasetIndex
+from ip2p_lightning.data.pair import EditPair
+from ip2p_lightning.data.pair_reader import REMEDY, PairReader
+from ip2p_lightning.data.randomness import addressed_random
 from ip2p_lightning.data.selection import Selection
+from ip2p_lightning.data.shard_files import open_shards
+from ip2p_lightning.data.skipped import SkipLog, SkippedPair
+from ip2p_lightning.data.storage import RemoteAccess, Storage, open_storage
 
-_REMEDY = "find all damage with `ip2p data verify`, then restore the shard from a copy or render the dataset again"
+REPLACEMENTS = 8
+"""So many other pairs are tried in place of a damaged one before reading stops all the same."""
 
 
 class ShardDataset(Dataset[EditPair]):
     """The pairs of a dataset folder, or a selection of them; also a `PairSource`.
 
-    Lengths and CRC-32 of each member are checked when it is read; that all shards are there with their full size is
-    checked at construction. Picklable; each process opens its own files.
+    Lengths and CRC-32 of each member are checked when it is read; that the index belongs to the shards, and that all
+    shards are there with their full size, is checked at construction (not the latter on web servers, which do not
+    list). Memory does not grow with the pictures, and by 4 bytes a pair with the pairs. Picklable and safe to fork.
 
     Args:
-        path: the dataset folder.
+        path: the dataset folder, or its URL on object storage (``s3://bucket/name``).
         selection: which rows of the index; all of them by default.
         max_pixels: refuse larger pictures without decoding them.
+        access: how to read it if it is remote.
+        on_error: "raise" stops at damage; "skip" takes another pair instead, the same one each time, and notes it for
+            `take_skipped`. The length stays, so that all processes of a run take as many steps as without damage.
 
     Raises:
         FileNotFoundError: no dataset at ``path``.
@@ -42,18 +49,34 @@ class ShardDataset(Dataset[EditPair]):
         ValueError: the selection leaves no pair, or fewer than it asks for.
     """
 
-    def __init__(self, path: str | Path, selection: Selection | None = None, *, max_pixels: int = MAX_PIXELS) -> None:
-        self.path, self.selection, self.max_pixels = Path(path), selection or Selection(), max_pixels
-        self.info = DatasetInfo.load(self.path)
+    def __init__(
+        self,
+        path: str | Path,
+        selection: Selection | None = None,
+        *,
+        max_pixels: int = MAX_PIXELS,
+        access: RemoteAccess | None = None,
+        on_error: Literal["raise", "skip"] = "raise",
+    ) -> None:
+        if on_error not in ("raise", "skip"):
+            raise ValueError(f"on_error={on_error!r} must be 'raise' or 'skip'")
+        self.path, self.selection, self.max_pixels = path, selection or Selection(), max_pixels
+        access = access or RemoteAccess()
+        self.info = DatasetInfo.load(path, access)
         self.name, self.licence = self.info.name, self.info.licence
-        index = load_index(self.path, self.info)
-        rows = self.selection.rows(index, str(self.path))
-        self.index: pa.Table = index.take(pa.array(rows)).combine_chunks()
-        self._check_shards()
-        self._files = ShardFiles(self.path)
+        storage = open_storage(path, access)
+        self._index = DatasetIndex(storage, self.info, access)
+        columns = self.selection.columns(self._index.column_names)
+        rows = self.selection.rows(self._index.table(columns), str(storage))
+        self._rows = rows.astype(np.uint32)
+        self._skips = SkipLog() if on_error == "skip" else None
+        used = [self.info.shards[number] for number in np.unique(self.shards)]
+        self._report_damage(_damaged(storage, used))
+        shards = open_shards(storage, self.info, access, sum(shard.size for shard in used))
+        self._reader = PairReader(storage, self._index, shards)
 
     def __len__(self) -> int:
-        return self.index.num_rows
+        return len(self._rows)
 
     def __getitem__(self, index: int) -> EditPair:
         """Pair ``index`` with PIL pictures.
@@ -63,17 +86,21 @@ class ShardDataset(Dataset[EditPair]):
             ImageError: sound bytes that are no picture or too large a one, naming shard and id.
         """
         row = self._row(index)
-        return decode_pair(
-            self._files.read_pair(row), place=f"{self.path / row['shard']}: ", max_pixels=self.max_pixels
-        )
+        if self._skips is None:
+            return self._pair(row)
+        try:
+            return self._pair(row)
+        except (DatasetError, ImageError) as error:
+            return self._replacement(row, error, self._skips)
 
     def encoded(self, index: int) -> EncodedPair:
-        """Pair ``index`` as the bytes in its shard, checked but not decoded."""
-        return self._files.read_pair(self._row(index))
+        """Pair ``index`` as the bytes in its shard, checked but not decoded; damage is an error."""
+        return self._reader.read(self._row(index))
 
     def column(self, name: str) -> list[Any]:
         """A column of the index for the selected pairs ("kind", "group", "score_clip_image", ...)."""
-        return self.index.column(name).to_pylist()
+        values = self._index.table([name]).column(name)
+        return (values if len(values) == len(self) else values.take(pa.array(self._rows))).to_pylist()
 
     @property
     def groups(self) -> Sequence[str]:
@@ -83,119 +110,66 @@ class ShardDataset(Dataset[EditPair]):
     @property
     def shards(self) -> np.ndarray:
         """The number of each pair's shard, int32 [pairs]: pairs of equal numbers lie in one file."""
-        number = {shard.name: position for position, shard in enumerate(self.info.shards)}
-        return np.array([number[name] for name in self.column("shard")], dtype=np.int32)
+        return self._index.positions.shards(self._rows)
 
     @property
     def score_names(self) -> list[str]:
         """Names of the scores that the index has."""
-        return [name.removeprefix(SCORE_PREFIX) for name in self.index.column_names if name.startswith(SCORE_PREFIX)]
+        return [name.removeprefix(SCORE_PREFIX) for name in self._index.column_names if name.startswith(SCORE_PREFIX)]
 
     def fingerprint(self) -> str:
-        """Digest of the dataset and of the ids selected from it."""
+        """Digest of the dataset and of the rows selected from it."""
         digest = hashlib.sha256(self.info.fingerprint.encode())
-        digest.update(json.dumps(self.column("id")).encode())
+        digest.update(self._rows.astype("<u4").tobytes())
         return digest.hexdigest()
 
-    def _row(self, index: int) -> dict[str, Any]:
+    def take_skipped(self) -> list[SkippedPair]:
+        """The pairs that this process and its workers left out since the last call; none with on_error="raise"."""
+        return [] if self._skips is None else self._skips.take()
+
+    def _pair(self, row: int) -> EditPair:
+        place = f"{self._reader.place(row)}: "
+        return decode_pair(self._reader.read(row), place=place, max_pixels=self.max_pixels)
+
+    def _replacement(self, row: int, error: ValueError, skips: SkipLog) -> EditPair:
+        """Another pair, the same for the same row whoever asks."""
+        draw = addressed_random("replacement", self.info.fingerprint, row)
+        for _ in range(REPLACEMENTS):
+            other = int(self._rows[draw.randrange(len(self))])
+            try:
+                pair = self._pair(other)
+            except (DatasetError, ImageError):
+                continue
+            skips.add(str(error), pair.id)
+            return pair
+        raise DatasetError(f"{error} (and {REPLACEMENTS} other pairs in its place could not be read either)") from error
+
+    def _row(self, index: int) -> int:
         if not -len(self) <= index < len(self):
             raise IndexError(f"pair {index} of {len(self)} in {self.path}")
-        return self.index.slice(index % len(self), 1).to_pylist()[0]
+        return int(self._rows[index])
 
-    def _check_shards(self) -> None:
-        used = set(self.index.column("shard").unique().to_pylist())
-        for shard in self.info.shards:
-            if shard.name in used:
-                file = self.path / shard.name
-                if not file.is_file():
-                    raise DatasetError(f"{file} is missing ({shard.pairs} pairs); {_REMEDY}")
-                if (size := file.stat().st_size) != shard.size:
-                    raise DatasetError(f"{file} has {size:,} bytes instead of {shard.size:,}; {_REMEDY}")
+    def _report_damage(self, damaged: list[str]) -> None:
+        if damaged and self._skips is None:
+            raise DatasetError(f"{damaged[0]}; {REMEDY}")
+        if damaged:
+            more = f" and {len(damaged) - 3} more" if len(damaged) > 3 else ""
+            warnings.warn(f"their pairs will be replaced: {'; '.join(damaged[:3])}{more}", stacklevel=3)
 
 
-def load_index(path: str | Path, info: DatasetInfo) -> pa.Table:
-    """The whole index of a dataset folder, one row a pair.
-
-    Raises:
-        DatasetError: missing or damaged index.
-    """
-    file = Path(path) / info.index.name
+def _damaged(storage: Storage, shards: list[FileInfo]) -> list[str]:
+    """The shards that are missing or have another size, as far as can be told without reading them."""
     try:
-        table = pq.read_table(file)
-    except (OSError, pa.ArrowException) as error:
-        raise DatasetError(f"{file} cannot be read ({error}); restore it from a copy or render again") from error
-    if table.num_rows != info.pairs:
-        raise DatasetError(f"{file} has {table.num_rows} rows but dataset.json says {info.pairs}; render again")
-    unknown = set(table.column("shard").unique().to_pylist()) - {shard.name for shard in info.shards}
-    if unknown:
-        raise DatasetError(f"{file} names shards that dataset.json does not list ({sorted(unknown)}); render again")
-    return table
-
-
-class ShardFiles:
-    """Open shards of this process, opened on demand and never shared through fork or pickle.
-
-    Args:
-        folder: the dataset folder.
-        limit: how many shards stay open at once.
-    """
-
-    def __init__(self, folder: Path, limit: int = 32) -> None:
-        self.folder, self.limit = folder, limit
-        self._open: OrderedDict[str, IO[bytes]] = OrderedDict()
-        self._process = os.getpid()
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {"folder": self.folder, "limit": self.limit}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(**state)
-
-    def read_pair(self, row: dict[str, Any]) -> EncodedPair:
-        """Texts of an index row with the checked bytes of its pictures.
-
-        Raises:
-            DatasetError: missing or damaged bytes, naming shard, id and member.
-        """
-        mask = None if row["mask_length"] is None else self.read_member(row, "mask")
-        return EncodedPair(
-            id=row["id"],
-            original_image=self.read_member(row, "original"),
-            edited_image=self.read_member(row, "edited"),
-            mask=mask,
-            group=row["group"],
-            split=row["split"],
-            metadata=json.loads(row["metadata"]),
-            **{name: row[name] for name in TEXT_FIELDS},
-        )
-
-    def __del__(self) -> None:
-        for file in self.__dict__.get("_open", {}).values():
-            file.close()
-
-    def read_member(self, row: dict[str, Any], member: str) -> bytes:
-        """Bytes of one member ("original", "edited", "mask", "json"); errors as `read_pair`."""
-        offset, length = row[f"{member}_offset"], row[f"{member}_length"]
-        file = self._file(row["shard"])
-        file.seek(offset)
-        data = file.read(min(length, os.fstat(file.fileno()).st_size))
-        if len(data) != length:
-            wrong = f"ends after {len(data):,} of {length:,} bytes"
-        elif zlib.crc32(data) != row[f"{member}_crc32"]:
-            wrong = "does not have the checksum of the index"
-        else:
-            return data
-        raise DatasetError(f"{self.folder / row['shard']}: pair {row['id']!r}: {member} {wrong}; {_REMEDY}")
-
-    def _file(self, shard: str) -> IO[bytes]:
-        if self._process != os.getpid():  # after a fork the handles share one position with the parent's
-            self._open, self._process = OrderedDict(), os.getpid()
-        if shard not in self._open:
-            if len(self._open) >= self.limit:
-                self._open.popitem(last=False)[1].close()
-            try:
-                self._open[shard] = (self.folder / shard).open("rb")
-            except OSError as error:
-                raise DatasetError(f"{self.folder / shard} cannot be opened ({error}); {_REMEDY}") from error
-        self._open.move_to_end(shard)
-        return self._open[shard]
+        sizes = storage.sizes()
+    except OSError as error:
+        raise DatasetError(f"{storage} cannot be listed ({error}); check the path and the network") from error
+    if sizes is None:
+        return []
+    damaged = []
+    for shard in shards:
+        place = storage.place(shard.name)
+        if shard.name not in sizes:
+            damaged.append(f"{place} is missing ({shard.pairs} pairs)")
+        elif sizes[shard.name] != shard.size:
+            damaged.append(f"{place} has {sizes[shard.name]:,} bytes instead of {shard.size:,}")
+    return damaged

@@ -7,9 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from ip2p_lightning.data.dataset_info import SCORE_PREFIX
 from ip2p_lightning.data.randomness import hashed_integer
+
+_BATCH = 65_536
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,16 @@ class Selection:
         if self.splits is not None:
             check_fractions(self.splits)
 
+    def columns(self, known: Sequence[str]) -> list[str]:
+        """The columns that `rows` looks at, of those that an index has."""
+        wanted = {"split" if self.splits is None else "group"}  # one at least, as it gives the number of rows
+        if self.size is not None:
+            wanted.add("id")
+        if self.kinds is not None:
+            wanted.add("kind")
+        scores = bool(self.min_scores or self.max_scores)
+        return [name for name in known if name in wanted or (scores and name.startswith(SCORE_PREFIX))]
+
     def rows(self, index: pa.Table, name: str = "the dataset") -> np.ndarray:
         """Row numbers of the selected pairs, ascending.
 
@@ -70,9 +83,8 @@ class Selection:
                 f"{self.option_prefix}size={self.size} but only {len(rows)} pairs survive in {name} ({funnel}); "
                 f"lower {self.option_prefix}size to {len(rows)} or relax the conditions"
             )
-        ids = index.column("id").take(pa.array(rows)).to_pylist()
-        order = np.argsort(np.array([hashed_integer(self.seed, id) for id in ids], dtype=np.uint64), kind="stable")
-        return np.sort(rows[order[: self.size]])
+        hashes = _hashes(index.column("id").take(pa.array(rows)), self.seed)
+        return np.sort(rows[np.argsort(hashes, kind="stable")[: self.size]])
 
     def _conditions(self, index: pa.Table, name: str) -> list[tuple[str, np.ndarray]]:
         conditions = []
@@ -80,21 +92,22 @@ class Selection:
             conditions.append((f"split={self.split}", self._in_split(index, name)))
         if self.kinds is not None:
             self._check_known("kinds", self.kinds, index.column("kind").unique().to_pylist(), name)
-            conditions.append((f"kinds={list(self.kinds)}", np.isin(_values(index, "kind"), list(self.kinds))))
+            conditions.append((f"kinds={list(self.kinds)}", _among(index, "kind", self.kinds)))
         for option, compare, sign in (("min_scores", np.greater_equal, ">="), ("max_scores", np.less_equal, "<=")):
             for score, bound in (getattr(self, option) or {}).items():
                 known = [c.removeprefix(SCORE_PREFIX) for c in index.column_names if c.startswith(SCORE_PREFIX)]
                 self._check_known(option, [score], known, name)
-                scores = _values(index, SCORE_PREFIX + score).astype(np.float64)  # missing ones are NaN: never kept
+                scores = index.column(SCORE_PREFIX + score).to_numpy().astype(np.float64)  # missing ones are NaN
                 conditions.append((f"{score} {sign} {bound}", compare(scores, bound)))
         return conditions
 
     def _in_split(self, index: pa.Table, name: str) -> np.ndarray:
         if self.splits is None:
             self._check_known("split", [self.split], index.column("split").unique().to_pylist(), name)
-            return _values(index, "split") == self.split
+            return _among(index, "split", [self.split])
         self._check_known("split", [self.split], list(self.splits), name)
-        return np.array([group_split(g, self.splits, self.seed) == self.split for g in index["group"].to_pylist()])
+        groups = index.column("group").unique().to_pylist()
+        return _among(index, "group", [g for g in groups if group_split(g, self.splits, self.seed) == self.split])
 
     def _check_known(self, option: str, wanted: Sequence[str | None], known: Sequence[str], name: str) -> None:
         if unknown := [value for value in wanted if value not in known]:
@@ -126,5 +139,16 @@ def check_fractions(fractions: Mapping[str, float]) -> None:
         raise ValueError(f"split fractions must be non-negative and sum to 1, got {dict(fractions)}")
 
 
-def _values(index: pa.Table, column: str) -> np.ndarray:
-    return index.column(column).to_numpy()
+def _among(index: pa.Table, column: str, values: Sequence[str | None]) -> np.ndarray:
+    """Which rows have one of these values."""
+    wanted = pa.array(values, pa.string())
+    return pc.is_in(index.column(column).cast(pa.string()), value_set=wanted).to_numpy()
+
+
+def _hashes(ids: pa.ChunkedArray, seed: int) -> np.ndarray:
+    """The hash of each id, uint64; some thousand ids at a time, as Python's strings take much room."""
+    hashes = np.empty(len(ids), dtype=np.uint64)
+    for start in range(0, len(ids), _BATCH):
+        batch = ids.slice(start, _BATCH).to_pylist()
+        hashes[start : start + len(batch)] = [hashed_integer(seed, id) for id in batch]
+    return hashes

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
 
 import numpy as np
+import pyarrow.compute as pc
 
-from ip2p_lightning.data.dataset_info import (
-    INDEX_NAME,
-    INFO_NAME,
-    MEMBERS,
-    DatasetError,
-    DatasetInfo,
-    FileInfo,
-    file_sha256,
-)
+from ip2p_lightning.data.dataset_info import INDEX_NAME, INFO_NAME, DatasetError, DatasetInfo, FileInfo, file_sha256
 from ip2p_lightning.data.encoded import decode_pair
-from ip2p_lightning.data.reader import ShardFiles, load_index
+from ip2p_lightning.data.index import DatasetIndex
+from ip2p_lightning.data.pair_reader import PairReader
+from ip2p_lightning.data.shard_files import LocalShards
+from ip2p_lightning.data.storage import LocalFolder, RemoteAccess, RemoteFolder, StorageError, open_storage
+
+_CHUNK = 16 * 2**20  # bytes of a remote shard asked for at once
 
 
 @dataclass(frozen=True)
@@ -46,14 +44,14 @@ class VerifyReport:
     """What `verify` found.
 
     Args:
-        path: the dataset folder.
+        path: the dataset folder, or its URL.
         shards: number of shards that there should be.
         pairs: number of pairs that there should be.
         sound_pairs: pairs whose members are all as they were written.
         problems: in the order of the shards; empty if the dataset is whole.
     """
 
-    path: Path
+    path: str | Path
     shards: int = 0
     pairs: int = 0
     sound_pairs: int = 0
@@ -65,86 +63,142 @@ class VerifyReport:
         return not self.problems
 
 
-def verify(path: str | Path, *, decode: bool = False, advance: Callable[[int], None] | None = None) -> VerifyReport:
-    """Check a dataset folder: missing, truncated, changed, exchanged or unknown shards, and damaged pairs by id.
+def verify(
+    path: str | Path,
+    *,
+    decode: bool = False,
+    advance: Callable[[int], None] | None = None,
+    access: RemoteAccess | None = None,
+) -> VerifyReport:
+    """Check a dataset: missing, truncated, changed, exchanged or unknown shards, and damaged pairs by id.
+
+    Shards of a remote dataset are downloaded one at a time, to a temporary folder.
 
     Args:
-        path: the dataset folder.
+        path: the dataset folder, or its URL.
         decode: decode every picture too; finds pictures that were broken already when they were imported.
         advance: called with the number of pairs after each shard, for a progress bar.
+        access: how to read a remote dataset.
 
     Raises:
         FileNotFoundError: no dataset at ``path``.
     """
-    path = Path(path)
-    report = VerifyReport(path)
+    access, report = access or RemoteAccess(), VerifyReport(path)
+    storage = open_storage(path, access)
     try:
-        info = DatasetInfo.load(path)
-        report.shards, report.pairs = len(info.shards), info.pairs
-        index = load_index(path, info)
+        info = DatasetInfo.load(path, access)
     except DatasetError as error:
-        report.problems.append(Problem(INDEX_NAME if report.pairs else INFO_NAME, "", str(error)))
+        report.problems.append(Problem(INFO_NAME, "", str(error)))
         return report
-    index_sound = file_sha256(path / INDEX_NAME) == info.index.sha256
-    if not index_sound:
-        report.problems.append(Problem(INDEX_NAME, "", "does not have the checksum in dataset.json"))
-    repeated = [id for id, count in Counter(index.column("id").to_pylist()).items() if count > 1]
-    report.problems += [Problem(INDEX_NAME, id, "is listed more than once") for id in repeated]
-    by_digest = {shard.sha256: shard.name for shard in info.shards}
-    report.problems += _unlisted_shards(path, by_digest)
-    files, shard_names = ShardFiles(path), index.column("shard").to_numpy()
-    for shard in info.shards:
-        whole = _check_shard(path, shard, by_digest, report)
-        if whole is not None:
-            rows = index.take(np.flatnonzero(shard_names == shard.name)).to_pylist()
-            _check_pairs(files, shard, rows, whole and index_sound, decode, report)
+    report.shards, report.pairs = len(info.shards), info.pairs
+    index = _open_index(storage, info, access, report)
+    checker = _Checker(storage, info, index, decode, report)
+    checker.check_unlisted()
+    shards = np.empty(0) if index is None else index.positions.shards(np.arange(info.pairs))
+    for number, shard in enumerate(info.shards):
+        checker.check(shard, np.flatnonzero(shards == number))
         if advance is not None:
             advance(shard.pairs)
     return report
 
 
-def _unlisted_shards(path: Path, by_digest: dict[str, str]) -> list[Problem]:
-    """Tar files in the folder that do not belong there."""
-    problems = []
-    for file in sorted(set(path.glob("*.tar")) - {path / name for name in by_digest.values()}):
-        twin = by_digest.get(file_sha256(file))
-        what = f"is a duplicate of {twin}" if twin else "is not listed in dataset.json"
-        problems.append(Problem(file.name, "", f"{what}; move it away"))
-    return problems
-
-
-def _check_shard(path: Path, shard: FileInfo, by_digest: dict[str, str], report: VerifyReport) -> bool | None:
-    """True if the shard is as it was written, False if its pairs need a look one by one, None if that is pointless."""
-    file = path / shard.name
-    if not file.is_file():
-        report.problems.append(Problem(shard.name, "", f"is missing, and {shard.pairs} pairs with it"))
+def _open_index(
+    storage: LocalFolder | RemoteFolder, info: DatasetInfo, access: RemoteAccess, report: VerifyReport
+) -> DatasetIndex | None:
+    try:
+        index = DatasetIndex(storage, info, access)
+    except DatasetError as error:
+        report.problems.append(Problem(INDEX_NAME, "", str(error)))
         return None
-    digest = file_sha256(file)
-    if digest == shard.sha256:
-        return True
-    if twin := by_digest.get(digest):
-        text = f"holds the content of {twin}: the shards were exchanged or one was copied over the other"
-        report.problems.append(Problem(shard.name, "", text))
-        return None
-    size = file.stat().st_size
-    change = "was changed" if size == shard.size else f"has {size:,} bytes instead of {shard.size:,}"
-    report.problems.append(Problem(shard.name, "", change))
-    return False
+    counts = pc.value_counts(index.table(["id"]).column("id"))
+    repeated = counts.filter(pc.greater(counts.field("counts"), 1)).field("values").to_pylist()
+    report.problems += [Problem(INDEX_NAME, id, "is listed more than once") for id in repeated]
+    return index
 
 
-def _check_pairs(
-    files: ShardFiles, shard: FileInfo, rows: list[dict[str, Any]], whole: bool, decode: bool, report: VerifyReport
-) -> None:
-    for row in rows:
+class _Checker:
+    """Checks the files of one dataset and adds what it finds to a report."""
+
+    def __init__(
+        self,
+        storage: LocalFolder | RemoteFolder,
+        info: DatasetInfo,
+        index: DatasetIndex | None,
+        decode: bool,
+        report: VerifyReport,
+    ) -> None:
+        self.storage, self.info, self.index, self.decode, self.report = storage, info, index, decode, report
+        self.by_digest = {shard.sha256: shard.name for shard in info.shards}
+
+    def check_unlisted(self) -> None:
+        """Tar files that do not belong there."""
+        names = (name for name in self.storage.sizes() or () if name.endswith(".tar"))
+        for name in sorted(set(names) - set(self.by_digest.values())):
+            with self._local(name) as file:
+                twin = self.by_digest.get(file_sha256(file))
+            what = f"is a duplicate of {twin}" if twin else "is not listed in dataset.json"
+            self._add(name, "", f"{what}; move it away")
+
+    def check(self, shard: FileInfo, rows: np.ndarray) -> None:
+        """A shard, and its pairs one by one unless it is as it was written."""
         try:
-            if not whole:
-                for member in MEMBERS:
-                    if row[f"{member}_length"] is not None:
-                        files.read_member(row, member)
-            if decode:
-                decode_pair(files.read_pair(row))
-        except ValueError as error:
-            text = str(error).removeprefix(f"{files.folder / shard.name}: ").removeprefix(f"pair {row['id']!r}: ")
-            report.problems.append(Problem(shard.name, row["id"], text))
-        else:
-            report.sound_pairs += 1
+            with self._local(shard.name) as file:
+                whole = self._check_file(shard, file)
+                if whole is not None:
+                    self._check_pairs(shard, rows, file, whole)
+        except FileNotFoundError:
+            self._add(shard.name, "", f"is missing, and {shard.pairs} pairs with it")
+        except StorageError as error:
+            self._add(shard.name, "", f"cannot be read, nor its {shard.pairs} pairs ({error})")
+
+    def _check_file(self, shard: FileInfo, file: Path) -> bool | None:
+        """True if the shard is as it was written, False if its pairs need a look, None if that is pointless."""
+        digest, size = file_sha256(file), file.stat().st_size
+        if digest == shard.sha256:
+            return True
+        if twin := self.by_digest.get(digest):
+            text = f"holds the content of {twin}: the shards were exchanged or one was copied over the other"
+            self._add(shard.name, "", text)
+            return None
+        change = "was changed" if size == shard.size else f"has {size:,} bytes instead of {shard.size:,}"
+        self._add(shard.name, "", change)
+        return False
+
+    def _check_pairs(self, shard: FileInfo, rows: np.ndarray, file: Path, whole: bool) -> None:
+        if self.index is None:  # its pairs cannot be found
+            return
+        if whole and not self.decode:
+            self.report.sound_pairs += len(rows)
+            return
+        reader = PairReader(self.storage, self.index, LocalShards(file.parent))
+        for row in map(int, rows):
+            try:
+                encoded = reader.read(row)
+                if self.decode:
+                    decode_pair(encoded)
+            except ValueError as error:
+                id = self.index.id(row)
+                text = str(error).removeprefix(f"{self.storage.place(shard.name)}: ").removeprefix(f"pair {id!r}: ")
+                self._add(shard.name, id, text)
+            else:
+                self.report.sound_pairs += 1
+
+    @contextmanager
+    def _local(self, name: str) -> Iterator[Path]:
+        """A file of the dataset on the local disk, under its own name."""
+        if isinstance(self.storage, LocalFolder):
+            file = self.storage.folder / name
+            if not file.is_file():
+                raise FileNotFoundError(f"{file} is missing")
+            yield file
+            return
+        size = self.storage.size(name)
+        with TemporaryDirectory(prefix="ip2p-verify-") as folder:
+            copy = Path(folder) / name
+            with copy.open("wb") as output:
+                for start in range(0, size, _CHUNK):
+                    output.write(self.storage.read_range(name, start, min(_CHUNK, size - start)))
+            yield copy
+
+    def _add(self, file: str, id: str, text: str) -> None:
+        self.report.problems.append(Problem(file, id, text))

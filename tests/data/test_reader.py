@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import pickle
 from pathlib import Path
@@ -10,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from torch.utils.data import DataLoader
 
-from ip2p_lightning.data.dataset_info import DatasetError
+from ip2p_lightning.data.dataset_info import DatasetError, file_sha256
 from ip2p_lightning.data.images import ImageError
 from ip2p_lightning.data.reader import ShardDataset
 from ip2p_lightning.data.selection import Selection
@@ -87,7 +88,7 @@ def _ids(pairs: list) -> list[str]:
 
 def test_more_shards_than_open_files(dataset: Path) -> None:
     read = ShardDataset(dataset)
-    read._files.limit = 1
+    read._reader._shards._files.limit = 1
     assert [read[number].id for number in (0, 99, 1, 98)] == ["pair/0", "pair/99", "pair/1", "pair/98"]
 
 
@@ -123,17 +124,50 @@ def test_truncated_and_missing_shards_are_found_at_once(dataset: Path) -> None:
 def test_a_shard_truncated_while_open_is_an_error(dataset: Path) -> None:
     read, row = ShardDataset(dataset), row_of(dataset, 99)
     (dataset / row["shard"]).write_bytes(b"")
-    with pytest.raises(DatasetError, match=rf"{row['shard']}: pair 'pair/99': mask ends after 0"):
+    with pytest.raises(DatasetError, match=rf"{row['shard']}: pair 'pair/99': original ends after 0"):
         read[99]
+
+
+def describe_again(dataset: Path) -> None:
+    """Let `dataset.json` describe the index that is there now, as a careless tool would."""
+    values = json.loads((dataset / "dataset.json").read_text())
+    index = dataset / "index.parquet"
+    values["index"] |= {"size": index.stat().st_size, "sha256": file_sha256(index)}
+    (dataset / "dataset.json").write_text(json.dumps(values))
 
 
 def test_a_damaged_index_is_an_error(dataset: Path) -> None:
     table = pq.read_table(dataset / "index.parquet")
     pq.write_table(table.slice(0, 50), dataset / "index.parquet")
-    with pytest.raises(DatasetError, match=r"index\.parquet has 50 rows but dataset\.json says 100"):
+    with pytest.raises(DatasetError, match=r"index\.parquet is not the index that dataset\.json describes"):
+        ShardDataset(dataset)
+    describe_again(dataset)
+    with pytest.raises(DatasetError, match=r"index\.parquet has \d+ pairs of shard-.*\.tar but dataset\.json says"):
         ShardDataset(dataset)
     (dataset / "index.parquet").write_bytes(b"no")
+    describe_again(dataset)
     with pytest.raises(DatasetError, match=r"index\.parquet cannot be read"):
+        ShardDataset(dataset)
+    (dataset / "index.parquet").unlink()
+    with pytest.raises(DatasetError, match=r"index\.parquet cannot be read"):
+        ShardDataset(dataset)
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "message"),
+    [
+        ("edited_length", 10**7, r"shard-.*: pair 'pair/7' lies beyond the shard's end .* different versions"),
+        ("json_length", None, r"shard-.*: pair 'pair/7' lacks a picture or its texts .* different versions"),
+        ("shard", "shard-000099.tar", r"names shards that dataset\.json lacks \(\['shard-000099\.tar'\]\)"),
+    ],
+)
+def test_an_index_of_other_shards_is_an_error(column: str, value: object, message: str, dataset: Path) -> None:
+    table = pq.read_table(dataset / "index.parquet")
+    rows = table.to_pylist()
+    rows[7][column] = value
+    pq.write_table(table.from_pylist(rows, table.schema), dataset / "index.parquet")
+    describe_again(dataset)
+    with pytest.raises(DatasetError, match=message):
         ShardDataset(dataset)
 
 

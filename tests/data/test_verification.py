@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from ip2p_lightning.data.dataset_info import DatasetInfo
+from ip2p_lightning.data.dataset_info import DatasetInfo, file_sha256
 from ip2p_lightning.data.encoded import EncodedPair, encode_pair
 from ip2p_lightning.data.shards import ShardWriter
 from ip2p_lightning.data.verification import VerifyReport, verify
@@ -116,14 +116,27 @@ def test_exchanged_shards_are_named(dataset: Path) -> None:
     ]
 
 
-def test_a_changed_index_is_found(dataset: Path) -> None:
-    table = pq.read_table(dataset / "index.parquet")
-    repeated = table.slice(0, 99).to_pylist() + table.slice(0, 1).to_pylist()
-    pq.write_table(table.from_pylist(repeated, table.schema), dataset / "index.parquet")
-    report = verify(dataset)
-    assert found(report) == [("index.parquet", ""), ("index.parquet", "pair/0")]
+def test_a_changed_index_is_found_and_the_shards_are_checked_all_the_same(dataset: Path) -> None:
     (dataset / "index.parquet").write_bytes(b"no")
+    overwrite(dataset / "shard-000001.tar", 0, b"9")
+    report = verify(dataset)
+    assert found(report) == [("index.parquet", ""), ("shard-000001.tar", "")]
+    assert report.sound_pairs == 0
+
+
+def test_an_id_listed_twice_is_found(dataset: Path) -> None:
+    table = pq.read_table(dataset / "index.parquet")
+    repeated = table.to_pylist()
+    repeated[99]["id"] = "pair/0"
+    pq.write_table(table.from_pylist(repeated, table.schema), dataset / "index.parquet")
     assert found(verify(dataset)) == [("index.parquet", "")]
+    values = json.loads((dataset / "dataset.json").read_text())
+    values["index"] |= {
+        "size": (dataset / "index.parquet").stat().st_size,
+        "sha256": file_sha256(dataset / "index.parquet"),
+    }
+    (dataset / "dataset.json").write_text(json.dumps(values))
+    assert found(verify(dataset)) == [("index.parquet", "pair/0")]
 
 
 def test_a_damaged_description_is_found_and_a_missing_dataset_is_an_error(dataset: Path, tmp_path: Path) -> None:
