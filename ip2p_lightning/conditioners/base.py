@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 
+from ip2p_lightning.cache.encoding import Encoding
 from ip2p_lightning.data.pair import PairBatch
 
 
@@ -33,6 +34,16 @@ class Conditioner(nn.Module, ABC):
 
     embedding_dim: int
     """D, the denoiser's cross-attention width."""
+    sees_pictures = False
+    """Whether `forward` looks at the pictures of a batch for which no encoding is cached."""
+
+    def encodings(self, losses: Collection[str]) -> list[Encoding]:
+        """What frozen networks inside say of a pair: enough for `forward` where a batch's `cached` holds it.
+
+        Args:
+            losses: names of those that are trained on; what they need must not be left out.
+        """
+        return []
 
     @abstractmethod
     def forward(self, batch: PairBatch) -> Conditioning:

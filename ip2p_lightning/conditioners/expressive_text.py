@@ -7,14 +7,15 @@ texts. Which of them a run is, its stages say.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import torch
 from torch import Tensor
 
+from ip2p_lightning.cache.encoding import Encoding
 from ip2p_lightning.conditioners.base import Conditioner, Conditioning
 from ip2p_lightning.conditioners.language_model import LanguageModelConditioner
-from ip2p_lightning.conditioners.text import TextConditioner
+from ip2p_lightning.conditioners.text import EXPRESSIVE, TextConditioner, filled
 from ip2p_lightning.data.pair import PairBatch
 
 
@@ -36,19 +37,25 @@ class ExpressiveTextConditioner(Conditioner):
 
     def forward(self, batch: PairBatch) -> Conditioning:
         """States of the batch's own expressive instructions; the writer learns beside, by its loss."""
-        condition = self.text.encode(_filled(batch.expressive_instruction, batch.instruction))
-        if any(parameter.requires_grad for parameter in self.writer.parameters()):
+        known = batch.cached.get(EXPRESSIVE)
+        condition = self.text.encode(filled(batch)) if known is None else self.text.recalled(known)
+        if self.sees_pictures:
             condition.losses["instruction_loss"] = self.writer(batch).losses["instruction_loss"]
         return condition
+
+    @property
+    def sees_pictures(self) -> bool:  # type: ignore[override]
+        """The writer does, while it learns."""
+        return any(parameter.requires_grad for parameter in self.writer.parameters())
+
+    def encodings(self, losses: Collection[str]) -> list[Encoding]:
+        """States of the expressive instructions, unless the text encoder learns."""
+        return [] if self.text.learns else [self.text.encoding(EXPRESSIVE)]
 
     @torch.no_grad()
     def condition(self, instructions: Sequence[str], original_images: Tensor) -> Conditioning:
         """States of the expressive instructions that the writer derives."""
         written = self.writer.write(instructions, original_images)
-        condition = self.text.encode(_filled(written, instructions))
+        condition = self.text.encode([long or short for long, short in zip(written, instructions, strict=True)])
         condition.expressive_instructions = written
         return condition
-
-
-def _filled(expressive: Sequence[str], brief: Sequence[str]) -> list[str]:
-    return [long or short for long, short in zip(expressive, brief, strict=True)]

@@ -6,7 +6,7 @@ predict these go through the edit head. `MultimodalConditioner` adds the picture
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, cast
 
 import torch
@@ -14,11 +14,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import GenerationConfig, LlamaForCausalLM, LlavaForConditionalGeneration, PreTrainedTokenizerBase
 
+from ip2p_lightning.cache.encoding import Encoding, tokenizer_digest
 from ip2p_lightning.conditioners.base import Conditioner, Conditioning
 from ip2p_lightning.conditioners.prompt import IGNORED, Prompt, Sequences
 from ip2p_lightning.conditioners.text import TextConditioner
-from ip2p_lightning.data.pair import PairBatch
+from ip2p_lightning.data.pair import EditPair, PairBatch
 from ip2p_lightning.models.edit_head import EditHead
+
+VISUAL = "visual_states"
+"""Name of cached states: those that predict the visual tokens."""
 
 
 class LanguageModelConditioner(Conditioner):
@@ -113,15 +117,36 @@ class LanguageModelConditioner(Conditioner):
         return self._teacher[0]
 
     def forward(self, batch: PairBatch) -> Conditioning:
-        """Condition a batch by teacher forcing on its expressive instructions (which may be empty)."""
-        texts = batch.expressive_instruction if self.expressive else [""] * len(batch)
-        sequences = self.prompt.sequences(batch.instruction, texts)
-        states = self._states(sequences, batch.original_image)
-        condition = self._embed(states, sequences)
-        condition.losses["instruction_loss"] = self._instruction_loss(states, sequences.labels)
+        """Condition a batch by teacher forcing on its expressive instructions (which may be empty).
+
+        Where the states of visual tokens are cached, the language model is not run and there is no instruction loss.
+        """
+        if VISUAL in batch.cached:
+            condition = self._embed(batch.cached[VISUAL])
+        else:
+            states, sequences = self._read(batch)
+            condition = self._embed(self._visual(states, sequences))
+            condition.losses["instruction_loss"] = self._instruction_loss(states, sequences.labels)
         if self.alignment_teacher:
             condition.losses["alignment_loss"] = self._alignment_loss(condition, batch, self.alignment_teacher)
         return condition
+
+    def encodings(self, losses: Collection[str]) -> list[Encoding]:
+        """States of the visual tokens, where the language model is frozen and its loss is not asked for."""
+        if "instruction_loss" in losses or any(parameter.requires_grad for parameter in self.model.parameters()):
+            return []
+
+        def encode(batch: PairBatch) -> dict[str, Tensor]:
+            states, sequences = self._read(batch)
+            return {VISUAL: self._visual(states, sequences)}
+
+        settings = {
+            "tokenizer": tokenizer_digest(self.tokenizer),
+            "template": self.prompt.template,
+            "length": self.prompt.max_text_length,
+            "expressive": self.expressive,
+        }
+        return [Encoding(VISUAL, self.model, encode, None if self.sees_pictures else _texts, settings)]
 
     @torch.no_grad()
     def condition(
@@ -136,7 +161,7 @@ class LanguageModelConditioner(Conditioner):
         """
         texts = list(expressive_instructions or self.write(instructions, original_images))
         sequences = self.prompt.sequences(instructions, texts)
-        condition = self._embed(self._states(sequences, original_images), sequences)
+        condition = self._embed(self._visual(self._states(sequences, original_images), sequences))
         condition.expressive_instructions = texts
         return condition
 
@@ -175,22 +200,34 @@ class LanguageModelConditioner(Conditioner):
             **self._picture_inputs(images),
         ).last_hidden_state
 
-    def _embed(self, states: Tensor, sequences: Sequences) -> Conditioning:
-        """Edit head of the visual tokens and, in the same pass, of zeros."""
+    def _read(self, batch: PairBatch) -> tuple[Tensor, Sequences]:
+        """States of a batch's prompts and answers, and the sequences that they are of."""
+        texts = batch.expressive_instruction if self.expressive else [""] * len(batch)
+        sequences = self.prompt.sequences(batch.instruction, texts)
+        return self._states(sequences, batch.original_image), sequences
+
+    def _visual(self, states: Tensor, sequences: Sequences) -> Tensor:
+        """The states [B, N, D_llm] that predict the visual tokens."""
         rows = torch.arange(len(states), device=self._device)[:, None]
-        visual = states[rows, sequences.visual_positions.to(self._device, non_blocking=True)]
+        return states[rows, sequences.visual_positions.to(self._device, non_blocking=True)]
+
+    def _embed(self, visual: Tensor) -> Conditioning:
+        """Edit head of the visual tokens and, in the same pass, of zeros."""
+        count = len(visual)
         visual = torch.cat([visual, torch.zeros_like(visual[:1])])
-        tokens = self.model.get_input_embeddings()(torch.tensor(self.prompt.visual_ids, device=self._device))
+        ids = torch.tensor(self.prompt.visual_ids).to(self._device, non_blocking=True)
+        tokens = self.model.get_input_embeddings()(ids)
         dtype = self.edit_head.query.dtype
         embeddings = self.edit_head(visual.to(dtype), tokens.to(dtype))
-        return Conditioning(embeddings[:-1], embeddings[-1:].expand(len(states), -1, -1))
+        return Conditioning(embeddings[:-1], embeddings[-1:].expand(count, -1, -1))
 
     def _instruction_loss(self, states: Tensor, labels: Tensor) -> Tensor:
         # Logits of answers alone: most of a sequence is prompt, and a vocabulary is wide.
         labels = labels[:, 1:]
         rows, columns = (labels != IGNORED).nonzero(as_tuple=True)
         targets = labels[rows, columns].to(self._device, non_blocking=True)
-        logits = self.model.get_output_embeddings()(states[rows.to(self._device), columns.to(self._device)])
+        rows, columns = (index.to(self._device, non_blocking=True) for index in (rows, columns))
+        logits = self.model.get_output_embeddings()(states[rows, columns])
         return F.cross_entropy(logits.float(), targets)
 
     def _alignment_loss(self, condition: Conditioning, batch: PairBatch, teacher: TextConditioner) -> Tensor:
@@ -198,3 +235,7 @@ class LanguageModelConditioner(Conditioner):
         target = teacher.to(self._device).encode([expressive or brief for expressive, brief in texts])
         distance = F.mse_loss(condition.embeddings.float(), target.embeddings)
         return distance + F.mse_loss(condition.null_embeddings[:1].float(), target.null_embeddings[:1])
+
+
+def _texts(pair: EditPair) -> str:
+    return f"{pair.instruction}\0{pair.expressive_instruction}"

@@ -30,6 +30,8 @@ class MultimodalConditioner(LanguageModelConditioner):
     Arguments as for `LanguageModelConditioner`, but the template holds "{picture}" too.
     """
 
+    sees_pictures = True
+
     def __init__(self, model: LlavaForConditionalGeneration, *args: Any, **kwargs: Any) -> None:
         super().__init__(model, *args, **kwargs)
         retire_unused_vision(model)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from ip2p_lightning.cache.encoding import Encoding, tokenizer_digest
 from ip2p_lightning.conditioners.base import Conditioner, Conditioning
-from ip2p_lightning.data.pair import PairBatch
+from ip2p_lightning.data.pair import EditPair, PairBatch
+
+BRIEF, EXPRESSIVE = "brief_states", "expressive_states"
+"""Names of cached states: of the instruction, and of the expressive instruction or, where there is none, the brief."""
 
 
 class TextConditioner(Conditioner):
@@ -51,10 +56,46 @@ class TextConditioner(Conditioner):
         self.text_encoder = text_encoder
         self.expressive_probability = expressive_probability
         self.embedding_dim = text_encoder.config.hidden_size
+        self._null: tuple[Any, Tensor] | None = None
+
+    @property
+    def learns(self) -> bool:
+        """Whether any parameter of the text encoder requires gradients."""
+        return any(parameter.requires_grad for parameter in self.text_encoder.parameters())
 
     def forward(self, batch: PairBatch) -> Conditioning:
-        """States of the batch's texts; this conditioner has no losses of its own."""
-        return self.encode(self._texts(batch))
+        """States of the batch's texts, cached or encoded; this conditioner has no losses of its own."""
+        known = [batch.cached[name] for name in (BRIEF, EXPRESSIVE) if name in batch.cached]
+        if not known:
+            return self.encode(self._texts(batch))
+        if len(known) == 1:
+            return self.recalled(known[0])
+        chosen = self._chosen(len(batch)).to(known[0].device, non_blocking=True)
+        return self.recalled(torch.where(chosen[:, None, None], known[1], known[0]))
+
+    def encodings(self, losses: Collection[str]) -> list[Encoding]:
+        """States of the texts that training may show; none while the text encoder learns."""
+        p = self.expressive_probability
+        if self.learns:
+            return []
+        return [self.encoding(BRIEF)] * (p < 1) + [self.encoding(EXPRESSIVE)] * (p > 0)
+
+    def encoding(self, name: str) -> Encoding:
+        """States of the brief (`BRIEF`) or of the expressive instructions (`EXPRESSIVE`) of pairs."""
+        brief = name == BRIEF
+        texts: Callable[[PairBatch], list[str]] = (lambda batch: batch.instruction) if brief else filled
+        key: Callable[[EditPair], str] = lambda pair: "" if brief else pair.expressive_instruction  # noqa: E731
+        return Encoding(
+            name,
+            self.text_encoder,
+            lambda batch: {name: self.encode(texts(batch)).embeddings},
+            lambda pair: key(pair) or pair.instruction,
+            {"tokenizer": tokenizer_digest(self.tokenizer), "length": self.max_length},
+        )
+
+    def recalled(self, states: Tensor) -> Conditioning:
+        """Conditioning of cached states [B, K, D]."""
+        return Conditioning(states, self.null().expand(len(states), -1, -1))
 
     @torch.no_grad()
     def condition(self, instructions: Sequence[str], original_images: Tensor) -> Conditioning:
@@ -62,21 +103,48 @@ class TextConditioner(Conditioner):
         return self.encode(instructions)
 
     def encode(self, texts: Sequence[str]) -> Conditioning:
-        """States [B, K, D] of B texts and, from the same pass, of ""."""
+        """States [B, K, D] of B texts, and those of "": from the same pass while the encoder learns, else kept."""
+        if self.learns and torch.is_grad_enabled():
+            states = self._states([*texts, ""])
+            return Conditioning(states[:-1], states[-1:].expand(len(texts), -1, -1))
+        return self.recalled(self._states(texts))
+
+    def null(self) -> Tensor:
+        """States [1, K, D] of "", computed once for the same weights, device and precision.
+
+        Changed weights are known by the version that torch counts of each tensor.
+        """
+        weights = list(self.text_encoder.parameters())
+        kind = weights[0].device.type
+        arithmetic = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None
+        mark = arithmetic, self.training, *((weight.data_ptr(), weight._version) for weight in weights)
+        if self._null is None or self._null[0] != mark:
+            with torch.no_grad():
+                self._null = mark, self._states([""])
+        return self._null[1]
+
+    def _states(self, texts: Sequence[str]) -> Tensor:
         ids = self.tokenizer(
-            [*texts, ""], padding="max_length", truncation=True, max_length=self.max_length, return_tensors="pt"
+            list(texts), padding="max_length", truncation=True, max_length=self.max_length, return_tensors="pt"
         ).input_ids
-        learns = any(parameter.requires_grad for parameter in self.text_encoder.parameters())
+        learns = self.learns
         if self.text_encoder.training != (self.training and learns):
             self.text_encoder.train(self.training and learns)
         with torch.set_grad_enabled(learns and torch.is_grad_enabled()):
             device = next(self.text_encoder.parameters()).device
-            states = self.text_encoder(ids.to(device, non_blocking=True)).last_hidden_state
-        return Conditioning(states[:-1], states[-1:].expand(len(texts), -1, -1))
+            return self.text_encoder(ids.to(device, non_blocking=True)).last_hidden_state
 
     def _texts(self, batch: PairBatch) -> list[str]:
         if not self.expressive_probability:
             return batch.instruction
-        chosen = (torch.rand(len(batch)) < self.expressive_probability).tolist()
-        texts = zip(chosen, batch.expressive_instruction, batch.instruction, strict=True)
-        return [expressive if take and expressive else brief for take, expressive, brief in texts]
+        texts = zip(self._chosen(len(batch)).tolist(), filled(batch), batch.instruction, strict=True)
+        return [expressive if take else brief for take, expressive, brief in texts]
+
+    def _chosen(self, count: int) -> Tensor:
+        """Which samples show the expressive instruction: bool [B], drawn on the CPU."""
+        return torch.rand(count) < self.expressive_probability
+
+
+def filled(batch: PairBatch) -> list[str]:
+    """The expressive instructions of a batch, the brief one in the place of one that is empty."""
+    return [long or short for long, short in zip(batch.expressive_instruction, batch.instruction, strict=True)]

@@ -72,10 +72,13 @@ def train(config: DictConfig) -> Trained:
     module: StagedModule = build(config.method)
     module.config = plain(config.method)
     initialise(module, plain(config.init))
+    if config.channels_last:
+        module.to(memory_format=torch.channels_last)
     if config.compile:
         module.get_submodule(module.learners[-1]).compile()
     loggers = list(build(config.logger).values()) if config.logger else []
     callbacks = list(build(config.callbacks).values()) if config.callbacks else []
+    callbacks += [build(config.cache)] if config.get("cache") else []
     trainer: L.Trainer = build(config.trainer, callbacks=callbacks, logger=loggers)
     _record(config, loggers)
     checkpoint = find_checkpoint(config.ckpt, Path(config.output_dir))
