@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ip2p_lightning.cache.encoding import Encoding
+from ip2p_lightning.cache.latents import latents, posteriors
 from ip2p_lightning.conditioners.base import Conditioner, Conditioning
 from ip2p_lightning.data.pair import PairBatch
 from ip2p_lightning.diffusion.dropout import ConditioningDropout
@@ -84,8 +86,13 @@ class EditingModule(StagedModule):
     @torch.no_grad()
     def encode(self, batch: PairBatch, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
         """Latents [B, C, h, w] of the edited (a posterior sample) and the original pictures (the posterior mode)."""
-        edited = self.autoencoder.encode_edited(batch.edited_image, generator)
-        return edited, self.autoencoder.encode_original(batch.original_image)
+        edited, original = posteriors(batch, self.autoencoder)
+        return self.autoencoder.sample(edited, generator), self.autoencoder.mode(original)
+
+    def encodings(self) -> list[Encoding]:
+        """What the frozen parts of the step say of a pair, for a cache; nothing where no denoiser is run."""
+        losses = {name for name, weight in self.stage.loss_weights.items() if weight}
+        return [latents(self.autoencoder), *self.conditioner.encodings(losses)] if "editing_loss" in losses else []
 
     @torch.no_grad()
     def edit(
