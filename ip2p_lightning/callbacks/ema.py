@@ -42,6 +42,9 @@ class EMA(L.Callback):
             self._average = {name: parameter.detach().float().clone() for name, parameter in trained.items()}
             self.updates = 0
         self._average = {name: average.to(trained[name].device) for name, average in self._average.items()}
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Count steps from here: when a fit starts, Lightning has not restored them yet."""
         self._step = trainer.global_step
 
     def on_train_batch_end(

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader
 
 from ip2p_lightning.data.dataset_info import DatasetInfo
-from ip2p_lightning.data.loading import EpochSampler, TransformedPairs
+from ip2p_lightning.data.loader import ResumableLoader
+from ip2p_lightning.data.loading import TransformedPairs
+from ip2p_lightning.data.order import Order
 from ip2p_lightning.data.pair import PairBatch
 from ip2p_lightning.data.reader import ShardDataset
+from ip2p_lightning.data.sampler import ElasticSampler, Tail
 from ip2p_lightning.data.selection import Selection
 from ip2p_lightning.data.sources import PairSource
 from ip2p_lightning.data.sources.joined import JoinedSource
@@ -25,7 +28,8 @@ Sources = PairSource | Sequence[PairSource]
 class EditDataModule(LightningDataModule):
     """Batches of edit pairs. Order, crops and flips depend on (seed, epoch, pair) alone.
 
-    Training batches are shuffled each epoch and all full; each process of a distributed run reads its own share.
+    Training batches are shuffled each epoch and all full; each process of a distributed run reads its own share. The
+    place in the epoch is in checkpoints, and a run that goes on from one sees each pair as if it had never stopped.
     Validation and test pairs keep their order and are neither cropped at random nor flipped.
 
     Args:
@@ -37,6 +41,9 @@ class EditDataModule(LightningDataModule):
         eval_batch_size: the same for validation and test; defaults to ``batch_size``.
         workers: loader processes of each training process; 0 loads in the training process itself.
         seed: of the order of training pairs.
+        order: of the training pairs; shuffled by default.
+        tail: what becomes of training pairs that do not fill an epoch's last step: "drop" or "strict", see
+            `ElasticSampler`.
         one_per_group: an epoch visits each group once and draws one of its pairs (InstructPix2Pix's candidates).
     """
 
@@ -51,12 +58,17 @@ class EditDataModule(LightningDataModule):
         eval_batch_size: int | None = None,
         workers: int = 0,
         seed: int = 0,
+        order: Order | None = None,
+        tail: Tail = "drop",
         one_per_group: bool = False,
     ) -> None:
         super().__init__()
         self.train, self.validation, self.test = _joined(train), _joined(validation), _joined(test)
         self.transform, self.workers, self.seed, self.one_per_group = transform, workers, seed, one_per_group
+        self.order, self.tail = order, tail
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size or batch_size
+        self._loader: ResumableLoader | None = None
+        self._place: dict[str, Any] | None = None
         if not self.sources():
             raise ValueError("the data module has no pairs at all; set data.path or give it a source")
 
@@ -77,6 +89,8 @@ class EditDataModule(LightningDataModule):
         eval_batch_size: int | None = None,
         workers: int = 0,
         seed: int = 0,
+        order: Order | None = None,
+        tail: Tail = "drop",
         one_per_group: bool = False,
     ) -> EditDataModule:
         """A data module over dataset folders, with their splits "train", "validation" and "test" where they have them.
@@ -95,6 +109,8 @@ class EditDataModule(LightningDataModule):
             eval_batch_size: the same for validation and test; defaults to ``batch_size``.
             workers: loader processes of each training process.
             seed: of the order of training pairs.
+            order: of the training pairs; shuffled by default.
+            tail: what becomes of training pairs that do not fill an epoch's last step: "drop" or "strict".
             one_per_group: an epoch visits each group once and draws one of its pairs.
 
         Raises:
@@ -118,6 +134,8 @@ class EditDataModule(LightningDataModule):
             eval_batch_size=eval_batch_size,
             workers=workers,
             seed=seed,
+            order=order,
+            tail=tail,
             one_per_group=one_per_group,
         )
 
@@ -130,19 +148,40 @@ class EditDataModule(LightningDataModule):
         """Shuffled full batches of this process's share of the pairs.
 
         Raises:
-            ValueError: no training pairs, or fewer than one batch for each process.
+            ValueError: no training pairs, fewer than one step takes, or a checkpoint of other pairs.
         """
         pairs = TransformedPairs(self._source("train"), self.transform, self.one_per_group)
         trainer = self.trainer
-        sampler = EpochSampler(
-            len(pairs),
+        if trainer and trainer.overfit_batches:  # Lightning takes the first pairs in order, again and again
+            return self._loader_in_order(pairs, self.batch_size)
+        sampler = ElasticSampler(
+            pairs,
             seed=self.seed,
             batch_size=self.batch_size,
             replicas=trainer.world_size if trainer else 1,
             rank=trainer.global_rank if trainer else 0,
+            accumulate=trainer.accumulate_grad_batches if trainer else 1,
             epoch=trainer.current_epoch if trainer else 0,
+            order=self.order,
+            tail=self.tail,
         )
-        return self._loader(pairs, self.batch_size, sampler)
+        self._loader = ResumableLoader(pairs, sampler, self.workers)
+        if self._place is not None:
+            self._loader.load_state_dict(self._place)
+            self._place = None
+        return self._loader
+
+    def state_dict(self) -> dict[str, Any]:
+        """The place in the epoch."""
+        return {"train": self._loader.state_dict()} if self._loader else {}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Let the next training loader begin at a place.
+
+        Lightning restores loaders, too, but not if something has asked for the number of steps before (a schedule that
+        needs `estimated_stepping_batches`; Lightning's issue 20550).
+        """
+        self._place = state_dict.get("train")
 
     def val_dataloader(self) -> DataLoader | list[DataLoader]:
         """Batches of the validation pairs in order; an empty list if there are none."""
@@ -154,7 +193,7 @@ class EditDataModule(LightningDataModule):
 
     def _evaluation_loader(self, split: Literal["validation", "test"]) -> DataLoader:
         pairs = TransformedPairs(self._source(split), self.transform.evaluation())
-        return self._loader(pairs, self.eval_batch_size, None)
+        return self._loader_in_order(pairs, self.eval_batch_size)
 
     def _source(self, split: str) -> PairSource:
         sources = self.sources()
@@ -164,15 +203,13 @@ class EditDataModule(LightningDataModule):
             )
         return sources[split]
 
-    def _loader(self, pairs: TransformedPairs, batch_size: int, sampler: EpochSampler | None) -> DataLoader:
+    def _loader_in_order(self, pairs: TransformedPairs, batch_size: int) -> DataLoader:
         return DataLoader(
             pairs,
             batch_size=batch_size,
-            sampler=sampler,
             num_workers=self.workers,
             collate_fn=PairBatch.collate,
             pin_memory=torch.cuda.is_available(),
-            drop_last=sampler is not None,
             persistent_workers=self.workers > 0,
         )
 

@@ -16,7 +16,8 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
 from ip2p_lightning.config import build, plain
-from ip2p_lightning.methods.checkpoint import initialise, read_checkpoint
+from ip2p_lightning.jobs.resuming import check_resumable, find_checkpoint
+from ip2p_lightning.methods.checkpoint import initialise
 from ip2p_lightning.methods.stage import Stage
 from ip2p_lightning.methods.staged import StagedModule
 from ip2p_lightning.strategies.ranks import ranks
@@ -82,12 +83,20 @@ def train(config: DictConfig) -> Trained:
     trainer: L.Trainer = build(config.trainer, callbacks=callbacks, logger=loggers)
     _record(config, loggers)
     checkpoint = find_checkpoint(config.ckpt, Path(config.output_dir))
-    begun = _check_resumable(checkpoint, module) if checkpoint else None
+    origin = check_resumable(checkpoint, module) if checkpoint else None
     with ranks(trainer, config, checkpoint):
-        fit(trainer, module, data, checkpoint, begun)
+        fit(trainer, module, data, checkpoint, origin.stage if origin else None)
         metrics = dict(trainer.callback_metrics)
         trainer.validate(module, data, verbose=False)
     metrics |= trainer.callback_metrics
+    if origin and trainer.global_step == origin.step:
+        log.warning(
+            "nothing was left to do: %s had come to its end at step %s; to go on, give it more steps: "
+            "stages.%s.max_steps=..., or trainer.max_steps, trainer.max_epochs where those end the run",
+            origin.path,
+            origin.step,
+            len(module.stages) - 1,
+        )
     for logger in loggers:
         if isinstance(logger, WandbLogger):
             logger.experiment.finish()
@@ -131,29 +140,10 @@ def fit(
         trainer.fit_loop.epoch_loop.max_steps = end
         trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
         checkpoint = None
+        if trainer.fit_loop.restarting:
+            _forget_restart(trainer)
         if 0 < limit <= trainer.global_step:
             break
-
-
-def find_checkpoint(ckpt: str | None, output_dir: Path) -> Path | None:
-    """The file to resume from.
-
-    Args:
-        ckpt: a path; "auto" for the newest `last.ckpt` of this run folder and those beside it; None for none.
-        output_dir: the run folder.
-
-    Raises:
-        FileNotFoundError: a path that is no file.
-    """
-    if ckpt is None:
-        return None
-    if ckpt != "auto":
-        if not Path(ckpt).is_file():
-            raise FileNotFoundError(f"ckpt={ckpt} is no file; give a checkpoint's path, or ckpt=auto for the newest")
-        return Path(ckpt)
-    found = sorted(output_dir.parent.glob("*/checkpoints/last.ckpt"), key=lambda path: path.stat().st_mtime)
-    log.info("resuming from %s", found[-1]) if found else log.info("no run to resume in %s", output_dir.parent)
-    return found[-1] if found else None
 
 
 def _ends(stages: Sequence[Stage], limit: int, endless: bool) -> list[int]:
@@ -179,27 +169,11 @@ def _timed(trainer: L.Trainer) -> bool:
     return any(isinstance(callback, L.callbacks.Timer) for callback in trainer.callbacks)  # type: ignore[attr-defined]
 
 
-def _check_resumable(path: Path, module: StagedModule) -> str | None:
-    """The stage in which a checkpoint was written; raises ValueError if it is of another architecture."""
-    stored = read_checkpoint(path)
-    before, now = stored.get("config") or {}, module.config or {}
-    for part in module.parts:
-        if before.get(part) != now.get(part):
-            keys = ", ".join(_differences(before.get(part), now.get(part), part))
-            raise ValueError(
-                f"{path} was trained with another {part}; these differ: {keys}. Resume with the configuration of that "
-                f"run (config.yaml in its folder), or start anew with ckpt=null"
-            )
-    return stored.get("stage")
-
-
-def _differences(before: Any, now: Any, key: str) -> list[str]:
-    if isinstance(before, dict) and isinstance(now, dict):
-        if before.get("_target_") != now.get("_target_"):  # arguments of another class say nothing
-            return _differences(before.get("_target_"), now.get("_target_"), f"{key}._target_")
-        names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
-        return [line for name in names for line in _differences(before.get(name), now.get(name), f"{key}.{name}")]
-    return [f"{key} ({before!r} there, {now!r} here)"]
+def _forget_restart(trainer: L.Trainer) -> None:
+    """A stage without a step left was loaded, but not run: the next one must not take its place for its own."""
+    steps = trainer.fit_loop.epoch_loop
+    for loop in (trainer.fit_loop, steps, steps.val_loop, steps.automatic_optimization):
+        loop.on_iteration_done()
 
 
 @rank_zero_only

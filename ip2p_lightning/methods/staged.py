@@ -44,6 +44,7 @@ class StagedModule(L.LightningModule):
         self.stage = self.stages[0]
         self.config = dict(config) if config else None
         self._marks: dict[str, Mark] = {}
+        self._seed = torch.initial_seed()
 
     def forward(self, batch: PairBatch, generator: torch.Generator | None = None) -> dict[str, Tensor]:
         """The losses of a batch, by name."""
@@ -51,7 +52,7 @@ class StagedModule(L.LightningModule):
 
     def training_step(self, batch: PairBatch, batch_idx: int) -> dict[str, Tensor]:
         """Weighted sum of the losses (MGIE eq. 6: instruction loss + 0.5 x editing loss)."""
-        losses = self(batch, self.draws(torch.initial_seed(), self.current_epoch, batch_idx))
+        losses = self(batch, self.draws(self._seed, self.current_epoch, batch_idx))
         total = self.stage.total(losses)
         self.log_dict({f"train/{name}": loss.detach() for name, loss in losses.items()}, batch_size=len(batch))
         self.log("train/loss", total.detach(), prog_bar=True, batch_size=len(batch))
@@ -69,6 +70,7 @@ class StagedModule(L.LightningModule):
     def setup(self, stage: str) -> None:
         """Freeze what the stage does not train; DDP takes note of it before it asks for optimizers."""
         if stage == "fit":
+            self._seed = torch.initial_seed()  # now: during the fit, a callback may seed at each step
             self.parameter_groups()
 
     def parameter_groups(self) -> list[dict[str, Any]]:

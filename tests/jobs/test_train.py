@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -14,7 +13,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from ip2p_lightning.config import compose
-from ip2p_lightning.jobs.train import Trained, find_checkpoint, run, train
+from ip2p_lightning.jobs.train import Trained, run, train
 
 QUICK = ["~callbacks.pictures", "~callbacks.summary", "callbacks.progress.line_interval=1000"]
 STAGE = (
@@ -105,54 +104,11 @@ def test_a_limit_bounds_all_stages_together(composed, tmp_path):
     assert torch.load(trained.checkpoint, weights_only=True)["stage"] == "language"
 
 
-def test_a_run_resumes_in_the_stage_where_it_stopped(composed, tmp_path):
-    whole = train(composed(TWO_STAGES, experiment="mgie/tiny", name="whole"))
-    part = train(composed(TWO_STAGES, "trainer.max_steps=4", experiment="mgie/tiny", name="part"))
-    at_four = weights(part, "conditioner")
-    os.utime(tmp_path / "part/checkpoints/last.ckpt", (2e9, 2e9))
-    resumed = train(composed(TWO_STAGES, "ckpt=auto", experiment="mgie/tiny", name="resumed"))
-    assert resumed.trainer.global_step == whole.trainer.global_step == 5
-    assert same(weights(resumed, "conditioner"), at_four)  # frozen in the second stage
-    assert same(weights(resumed, "conditioner"), weights(whole, "conditioner"))
-    stored = torch.load(tmp_path / "resumed/checkpoints/last.ckpt", weights_only=True)
-    assert (stored["stage"], stored["global_step"]) == ("joint", 5)
-
-
-def test_a_finished_run_resumes_to_nothing(composed, tmp_path):
-    done = train(composed("trainer.max_steps=2"))
-    again = train(composed("trainer.max_steps=2", f"ckpt={tmp_path}/run/checkpoints/last.ckpt", name="again"))
-    assert again.trainer.global_step == 2
-    assert same(weights(done, "denoiser"), weights(again, "denoiser"))
-
-
 def test_training_begins_with_weights_of_another_run(composed, tmp_path):
     first = train(composed("seed=3", name="first"))
     source = f"{{checkpoint: {tmp_path}/first/checkpoints/last.ckpt, from: denoiser}}"
     second = train(composed(f"init=[{source}]", "stages.0.trainable={denoiser.*:{lr:0.0}}"))
     assert same(weights(first, "denoiser"), weights(second, "denoiser"))
-
-
-def test_auto_finds_the_newest_run_beside_this_one(tmp_path):
-    assert find_checkpoint("auto", tmp_path / "now") is None
-    for name, age in [("old", 100), ("new", 200)]:
-        path = tmp_path / name / "checkpoints" / "last.ckpt"
-        path.parent.mkdir(parents=True)
-        path.touch()
-        os.utime(path, (age, age))
-    assert find_checkpoint("auto", tmp_path / "now") == tmp_path / "new/checkpoints/last.ckpt"
-    assert find_checkpoint(None, tmp_path) is None
-
-
-def test_a_checkpoint_that_is_not_there(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"ckpt=nowhere\.ckpt is no file"):
-        find_checkpoint("nowhere.ckpt", tmp_path)
-
-
-def test_a_checkpoint_of_another_architecture(composed, tmp_path):
-    train(composed("trainer.max_steps=1"))
-    wider = composed("denoiser.network.widths=[16,64]", f"ckpt={tmp_path}/run/checkpoints/last.ckpt", name="b")
-    with pytest.raises(ValueError, match=r"another denoiser; these differ: denoiser\.network\.widths"):
-        train(wider)
 
 
 def test_a_run_without_an_end(composed):

@@ -1,0 +1,108 @@
+"""Which checkpoint a run goes on from, and whether it may."""
+
+from __future__ import annotations
+
+import logging
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ip2p_lightning.methods.checkpoint import CheckpointError, read_checkpoint
+from ip2p_lightning.methods.staged import StagedModule
+
+log = logging.getLogger(__name__)
+
+_ABSENT = object()
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a run goes on.
+
+    Args:
+        path: the checkpoint.
+        stage: the stage in which it was written; None if it does not say.
+        step: optimizer steps taken by then.
+    """
+
+    path: Path
+    stage: str | None
+    step: int
+
+
+def find_checkpoint(ckpt: str | None, output_dir: Path) -> Path | None:
+    """The file to resume from.
+
+    Args:
+        ckpt: a path; "auto" for the newest whole checkpoint of this run folder, or else of those beside it; None for
+            none.
+        output_dir: the run folder.
+
+    Raises:
+        FileNotFoundError: a path that is no file.
+    """
+    if ckpt is None:
+        return None
+    if ckpt != "auto":
+        if not Path(ckpt).is_file():
+            raise FileNotFoundError(f"ckpt={ckpt} is no file; give a checkpoint's path, or ckpt=auto for the newest")
+        return Path(ckpt)
+    for pattern in (f"{output_dir.name}/checkpoints/*.ckpt", "*/checkpoints/*.ckpt"):
+        for path in sorted(output_dir.parent.glob(pattern), key=_age):
+            if (damage := _damage(path)) is None:
+                log.info("resuming from %s", path)
+                return path
+            log.warning("%s is left out, it is damaged (%s); looking for an older one", path, damage)
+    log.info("no run to resume in %s", output_dir.parent)
+    return None
+
+
+def check_resumable(path: Path, module: StagedModule) -> Origin:
+    """What a checkpoint says of itself.
+
+    Raises:
+        CheckpointError: no checkpoint, or a damaged one.
+        ValueError: one of another architecture; names the keys that differ.
+    """
+    stored = read_checkpoint(path)
+    before, now = stored.get("config") or {}, module.config or {}
+    for part in module.parts:
+        if before.get(part) != now.get(part):
+            keys = ", ".join(_differences(before.get(part, _ABSENT), now.get(part, _ABSENT), part))
+            raise ValueError(
+                f"{path} was trained with another {part}; these differ: {keys}. Resume with the configuration of that "
+                f"run (config.yaml in its folder), or start anew with ckpt=null"
+            )
+    return Origin(path, stored.get("stage"), stored.get("global_step", 0))
+
+
+def _age(path: Path) -> tuple[float, bool]:
+    """Newest first; of two that were written at the same time the last one."""
+    return -path.stat().st_mtime, path.stem != "last"
+
+
+def _damage(path: Path) -> str | None:
+    """What is wrong with a checkpoint; None for a whole one. Reads every byte: a torn file may open nevertheless."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if member := archive.testzip():
+                return f"{member} does not have its checksum"
+        read_checkpoint(path)
+    except (OSError, zipfile.BadZipFile, CheckpointError) as error:
+        return str(error)
+    return None
+
+
+def _differences(before: Any, now: Any, key: str) -> list[str]:
+    if isinstance(before, Mapping) and isinstance(now, Mapping):
+        if before.get("_target_") != now.get("_target_"):  # arguments of another class say nothing
+            return _differences(before.get("_target_"), now.get("_target_"), f"{key}._target_")
+        pairs = {name: (before.get(name, _ABSENT), now.get(name, _ABSENT)) for name in {**before, **now}}
+        return [line for name, (a, b) in pairs.items() if a != b for line in _differences(a, b, f"{key}.{name}")]
+    return [f"{key} ({_shown(before)} there, {_shown(now)} here)"]
+
+
+def _shown(value: Any) -> str:
+    return "absent" if value is _ABSENT else "null" if value is None else repr(value)
