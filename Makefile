@@ -47,7 +47,7 @@ format: $(STAMP)  ## mend what ruff can mend
 	$(BIN)/ruff format .
 
 lock: $(STAMP)  ## resolve requirements.lock anew from pyproject.toml
-	$(BIN)/uv pip compile pyproject.toml --extra lora --group dev --universal --python-version 3.11 \
+	$(BIN)/uv pip compile pyproject.toml --all-extras --group dev --universal --python-version 3.11 \
 		--generate-hashes --no-annotate --no-header --no-emit-index-url --quiet --upgrade --output-file requirements.lock
 
 docs-pictures: quickstart  ## make the pictures of the README anew

@@ -18,6 +18,11 @@ from omegaconf.errors import OmegaConfBaseException
 from ip2p_lightning.config import compose, walk
 from ip2p_lightning.jobs.guide import options
 
+_PLUGINS = {
+    "hydra/launcher/joblib": "joblib",
+    "hydra/launcher/submitit_local": "submitit",
+    "hydra/launcher/submitit_slurm": "submitit",
+}
 _MENDABLE = (ValueError, FloatingPointError, OSError, ImportError, HydraException, OmegaConfBaseException)
 
 
@@ -56,6 +61,8 @@ def _composition(error: ConfigCompositionException, job: str, overrides: Sequenc
             return f"{key} has no {inner.group(1)!r}; keys can be changed there, not added: give {whole}=[...] anew"
         return f"there is no key {key!r} in the configuration{near(key, job, overrides)}"
     if found := re.search(r"Could not find '([^']+)'", text):
+        if extra := _PLUGINS.get(found.group(1)):
+            return f"{found.group(1)} needs a plugin: pip install 'ip2p-lightning[{extra}]'"
         group, _, option = found.group(1).partition("/")
         available = options(group)
         close = difflib.get_close_matches(option, available, n=3)

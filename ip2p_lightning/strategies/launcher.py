@@ -27,7 +27,7 @@ READY = "IP2P_RANK_READY"
 """Environment variable of a started rank: the file descriptor on which it says that it is about to join the others."""
 
 _POLL = 0.5  # seconds between two looks at the ranks
-_NOTICE = 10.0  # seconds in which a rank whose connection broke is expected to have ended
+_NOTICE = 10.0  # seconds in which a rank whose connection broke is expected to end
 _GRACE = 60.0  # seconds after which a process that waits for a dead rank is ended
 _END = 120.0  # seconds that the others may take to end after rank 0
 
@@ -46,6 +46,8 @@ class RankLauncher(_SubprocessScriptLauncher):
         super().__init__(launcher.cluster_environment, launcher.num_processes, launcher.num_nodes)
         self.config = config
         self._over = threading.Event()
+        self._died = threading.Event()
+        self._dead = 0
 
     def launch(self, function: Callable[..., Any], *args: Any, trainer: Any = None, **kwargs: Any) -> Any:
         """Start the other ranks unless they are there, and call `function` in this one.
@@ -54,22 +56,15 @@ class RankLauncher(_SubprocessScriptLauncher):
             ChildProcessError: a rank ended before it was ready; names the rank, its last words and its log.
         """
         self.cluster_environment.validate_settings(num_devices=self.num_processes, num_nodes=self.num_nodes)
-        if self.cluster_environment.creates_processes_externally:
-            say_ready()
-        else:
+        if not self.cluster_environment.creates_processes_externally:
             self._start()
         if not self.config.threads:
             _set_num_threads_if_needed(num_processes=self.num_processes)
         return function(*args, **kwargs)
 
-    def failure(self, wait: float = _NOTICE) -> str | None:
-        """What ended a rank, if one ended badly within `wait` seconds."""
-        for process in self.procs:
-            try:
-                process.wait(wait)
-            except subprocess.TimeoutExpired:
-                wait = 0.0
-        return next((self._words(rank) for rank, process in self._ranks() if process.returncode), None)
+    def failure(self) -> str | None:
+        """What ended the rank that died first, if one dies within the next seconds."""
+        return self._words(self._dead) if self._died.wait(_NOTICE) else None
 
     def end(self, succeeded: bool) -> None:
         """See the other ranks out: wait for them after a success, kill them otherwise."""
@@ -126,14 +121,16 @@ class RankLauncher(_SubprocessScriptLauncher):
 
     def _watch(self) -> None:
         """End this process if it goes on waiting for a rank that has died, as it may in NCCL's collectives."""
-        while not any(process.poll() for process in self.procs):
+        while not (dead := [rank for rank, process in self._ranks() if process.poll()]):
             if self._over.wait(_POLL):
                 return
+        self._dead = dead[0]
+        self._died.set()
         for process in self.procs:  # those that wait for the dead one; their connections to this process close
             process.kill()
         if not self._over.wait(_GRACE):
-            dead = next(rank for rank, process in self._ranks() if process.returncode)
-            print(f"{self._words(dead)}\nThis process still waits for it and ends, too.", file=sys.stderr, flush=True)
+            words = f"{self._words(self._dead)}\nThis process still waits for it and ends, too."
+            print(words, file=sys.stderr, flush=True)
             os._exit(1)
 
     def _ranks(self) -> list[tuple[int, subprocess.Popen]]:

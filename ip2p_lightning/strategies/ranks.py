@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,11 +15,15 @@ from hydra.types import RunMode
 from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher, _SubprocessScriptLauncher
 from omegaconf import DictConfig, OmegaConf
 
-from ip2p_lightning.strategies.launcher import RankLauncher
+from ip2p_lightning.strategies.launcher import RankLauncher, say_ready
 
 _VARIABLES = (
     "LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "RANK", "MASTER_ADDR", "MASTER_PORT", "OMP_NUM_THREADS",
 )  # fmt: skip
+_EXPECTED = (  # Lightning's advice on what is meant to be so
+    "Using `DistributedSampler` with the dataloaders",  # validation is shared out as well
+    r"It is recommended to use `self.log\('val/instruction_dependence'",  # of the first rank's pairs alone
+)
 
 
 @contextmanager
@@ -38,8 +43,11 @@ def ranks(trainer: L.Trainer, config: DictConfig, ckpt: Path | None = None) -> I
         ChildProcessError: another rank died; names it, its last words and its log.
     """
     launcher = _launcher(trainer, config, ckpt)
+    for message in _EXPECTED:
+        warnings.filterwarnings("ignore", message=message)
     before = {name: os.environ.get(name) for name in _VARIABLES}
     threads = torch.get_num_threads()
+    say_ready()
     succeeded = False
     try:
         yield
@@ -73,7 +81,7 @@ def _launcher(trainer: L.Trainer, config: DictConfig, ckpt: Path | None) -> Rank
     if environment is not None and environment.creates_processes_externally and _sweeping():
         raise ValueError(
             "every process of torchrun or srun would run the whole sweep by itself; start `ip2p train -m` once, "
-            "without them: it starts the ranks of each job, or SLURM does with hydra/launcher=submitit_slurm"
+            "without them: it starts the ranks of each job, or SLURM does with hydra/launcher=slurm"
         )
     if not isinstance(strategy.launcher, _SubprocessScriptLauncher):
         return None

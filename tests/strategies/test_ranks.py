@@ -1,0 +1,180 @@
+"""Several ranks as real processes: they train one job's configuration, say what ended them, and leave no trace."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as L
+import pytest
+import torch
+from omegaconf import DictConfig
+
+from ip2p_lightning.config import build, compose
+from ip2p_lightning.jobs.train import train
+from ip2p_lightning.methods.checkpoint import load_module
+from ip2p_lightning.strategies.launcher import READY, RankLauncher, say_ready
+from ip2p_lightning.strategies.ranks import ranks
+
+ROOT = Path(__file__).resolve().parents[2]
+WITNESS = "+callbacks.witness={_target_: strategies.witness.Witness, dies: %d, unbuilt: %d}"
+TWO_RANKS = [
+    "experiment=ip2p/tiny",
+    "trainer=ddp_cpu",
+    "trainer.max_steps=2",
+    "~callbacks.pictures",
+    "~callbacks.summary",
+]
+VARIABLES = ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "RANK", "MASTER_ADDR", "MASTER_PORT")
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Callable[..., DictConfig]:
+    """`job("seed=1", name="a", dies=1)` is two ranks' run of two steps in tmp_path/a."""
+
+    def make(*overrides: str, name: str = "run", dies: int = -1, unbuilt: int = -1) -> DictConfig:
+        words = [*TWO_RANKS, WITNESS % (dies, unbuilt), f"output_dir={tmp_path / name}", *overrides]
+        return compose("train", words)
+
+    return make
+
+
+def told(folder: Path) -> list[dict[str, Any]]:
+    """What the witnesses of a run folder left, by rank."""
+    return [json.loads(path.read_text()) for path in sorted(folder.glob("witness-*.json"))]
+
+
+def trainer_of(*overrides: str) -> tuple[L.Trainer, DictConfig]:
+    """A trainer of Lightning's with two processes, and its configuration."""
+    config = compose("train", [*TWO_RANKS, "output_dir=x", *overrides])
+    return build(config.trainer, logger=False, enable_checkpointing=False), config
+
+
+@pytest.mark.parametrize("strategy", ["ddp_spawn", "ddp_fork"])
+def test_a_strategy_that_pickles_the_module_is_refused_and_the_remedy_named(strategy: str):
+    trainer, config = trainer_of(f"trainer.strategy={strategy}")
+    with (
+        pytest.raises(ValueError, match=rf"trainer.strategy={strategy} hands.*use trainer=ddp"),
+        ranks(trainer, config),
+    ):
+        pass
+
+
+def test_any_strategy_of_processes_gets_the_launcher():
+    trainer, config = trainer_of("trainer.strategy=ddp_find_unused_parameters_true")
+    with ranks(trainer, config, Path("last.ckpt")):
+        launcher = trainer.strategy.launcher
+        assert isinstance(launcher, RankLauncher)
+        assert launcher.config.ckpt == "last.ckpt"
+        assert launcher.config.seed == config.seed
+
+
+def test_one_process_has_no_ranks():
+    config = compose("train", ["experiment=ip2p/tiny", "output_dir=x"])
+    trainer = L.Trainer(accelerator="cpu", devices=1, logger=False, enable_checkpointing=False)
+    with ranks(trainer, config):
+        assert trainer.strategy.launcher is None
+
+
+def test_the_process_is_left_as_it_was(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("MASTER_PORT", "before")
+    trainer, config = trainer_of()
+    with ranks(trainer, config):
+        os.environ |= {"MASTER_PORT": "1", "LOCAL_RANK": "0", "WORLD_SIZE": "2"}
+        torch.set_num_threads(2)
+    assert os.environ["MASTER_PORT"] == "before"
+    assert not {"LOCAL_RANK", "WORLD_SIZE"} & set(os.environ)
+    assert torch.get_num_threads() == 1
+
+
+def test_a_rank_says_once_that_it_is_ready(monkeypatch: pytest.MonkeyPatch):
+    reader, writer = os.pipe()
+    monkeypatch.setenv(READY, str(writer))
+    say_ready()
+    say_ready()
+    assert READY not in os.environ
+    assert os.read(reader, 10) == b"1"
+    assert os.read(reader, 10) == b""  # closed
+    os.close(reader)
+
+
+@pytest.mark.slow
+def test_from_python_two_ranks_train_together_and_average(job, tmp_path):
+    trained = train(job("seed=3"))
+    folder = tmp_path / "run"
+    first, second = told(folder)
+    assert first["world"] == second["world"] == 2
+    assert not set(first["ids"]) & set(second["ids"])
+    assert first["weights"] == second["weights"]  # the averages, put into the module at the end
+    assert (first["launcher"], first["folder"]) == ("RankLauncher", str(folder))
+    assert first["folder"] == second["folder"]
+    assert "val/editing_loss" in trained.metrics
+    average, raw = (load_module(trained.checkpoint, weights=kind).denoiser.state_dict() for kind in ("ema", "raw"))
+    assert all(torch.equal(average[name], tensor) for name, tensor in trained.module.denoiser.state_dict().items())
+    assert any(not torch.equal(average[name], raw[name]) for name in raw)
+    assert not torch.distributed.is_initialized()
+    assert not set(VARIABLES) & set(os.environ)
+    assert "checkpoint:" in (folder / "rank-1.log").read_text()
+
+
+@pytest.mark.slow
+def test_a_rank_that_dies_ends_the_job_with_its_last_words_and_the_next_one_starts(job, tmp_path):
+    with pytest.raises(ChildProcessError, match=r"(?s)rank 1 ended with exit code 3: the last words.*rank-1\.log"):
+        train(job(dies=1))
+    assert not torch.distributed.is_initialized()
+    assert not set(VARIABLES) & set(os.environ)
+    with pytest.raises(ChildProcessError, match=r"rank 1 ended with exit code 1: .*this rank cannot be built"):
+        train(job(name="unbuilt", unbuilt=1))
+    assert train(job("trainer.devices=1", "trainer.strategy=auto", name="alone")).trainer.global_step == 2
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
+
+
+def command(folder: Path) -> list[str]:
+    words = [*TWO_RANKS, WITNESS % (-1, -1), f"hydra.run.dir={folder}"]
+    return ["-m", "ip2p_lightning", "train", *words]
+
+
+@pytest.fixture
+def environment() -> dict[str, str]:
+    """Of a process that finds the package and the witness."""
+    return {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"}
+
+
+@pytest.mark.slow
+def test_torchrun_starts_the_ranks_and_they_start_none(tmp_path, environment):
+    run = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", f"--master-port={free_port()}"]
+    subprocess.run([*run, *command(tmp_path)], env=environment, check=True, capture_output=True)
+    first, second = told(tmp_path)
+    assert (first["world"], second["world"]) == (2, 2)
+    assert first["weights"] == second["weights"]
+    assert not (tmp_path / "rank-1.log").exists()
+
+
+@pytest.mark.slow
+def test_slurm_starts_the_ranks_and_they_start_none(tmp_path, environment):
+    slurm = {
+        "SLURM_JOB_ID": "1", "SLURM_JOB_NAME": "train", "SLURM_NTASKS": "2", "SLURM_NTASKS_PER_NODE": "2",
+        "SLURM_NODEID": "0", "SLURM_NODELIST": "127.0.0.1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()),
+    }  # fmt: skip
+    tasks = [
+        subprocess.Popen(
+            [sys.executable, *command(tmp_path)],
+            env={**environment, **slurm, "SLURM_PROCID": str(rank), "SLURM_LOCALID": str(rank)},
+            stdout=subprocess.DEVNULL,
+        )
+        for rank in range(2)
+    ]
+    assert [task.wait(240) for task in tasks] == [0, 0]
+    assert [one["world"] for one in told(tmp_path)] == [2, 2]
+    assert not (tmp_path / "rank-1.log").exists()
