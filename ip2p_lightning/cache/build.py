@@ -29,6 +29,10 @@ Looked = tuple[EditPair, list[tuple[int, EditPair]]]
 """A pair without pictures, and its distinct views as tensors."""
 
 
+def _as_it_is(batch: PairBatch) -> PairBatch:
+    return batch
+
+
 @dataclass(frozen=True)
 class Builder:
     """Fills stores.
@@ -38,7 +42,7 @@ class Builder:
         views: what is held of each pair.
         texts: store of the pairs' texts.
         stores: an encoding and where it goes, each.
-        device: where the networks are.
+        place: puts a batch where the networks are, in the type that they take.
         dtype: floating point type to store; None for what the networks give.
         batch_size: pictures or texts encoded at once.
         workers: loader processes.
@@ -49,7 +53,7 @@ class Builder:
     views: Views
     texts: Store
     stores: Sequence[tuple[Encoding, Store]]
-    device: torch.device
+    place: Callable[[PairBatch], PairBatch] = _as_it_is
     dtype: torch.dtype | None = None
     batch_size: int = 32
     workers: int = 0
@@ -129,7 +133,7 @@ class Builder:
         results = []
         for chunk in chunks:
             with self.precision():
-                encoded = encoding.encode(PairBatch.collate(chunk).to(self.device))
+                encoded = encoding.encode(self.place(PairBatch.collate(chunk)))
             results.append({name: self._narrowed(tensor).cpu() for name, tensor in encoded.items()})
         return {name: torch.cat([result[name] for result in results]) for name in results[0]}
 

@@ -9,6 +9,7 @@ from typing import Any, Literal, cast
 
 import lightning.pytorch as L
 import torch
+from lightning.pytorch.strategies import DDPStrategy, DeepSpeedStrategy, SingleDeviceStrategy
 
 from ip2p_lightning.cache.build import Builder
 from ip2p_lightning.cache.encoding import Encoding
@@ -66,13 +67,18 @@ class EncodingCache(L.Callback):
 
         Raises:
             TypeError: a method or data module that knows no encodings.
-            ValueError: random crops without a number of them, or too little room.
+            ValueError: random crops without a number of them, too little room, or a strategy that shards the networks.
         """
         data = getattr(trainer, "datamodule", None)
         if not isinstance(pl_module, EditingModule) or not isinstance(data, EditDataModule):
             raise TypeError(
                 f"the cache knows EditingModule and EditDataModule, not {type(pl_module).__name__} and "
                 f"{type(data).__name__}; train with cache=null"
+            )
+        if is_sharded(trainer):
+            raise ValueError(
+                f"the cache needs whole networks on each device, {type(trainer.strategy).__name__} keeps none; "
+                "train with trainer=ddp or with cache=null"
             )
         if data.train is None:
             return
@@ -113,7 +119,7 @@ class EncodingCache(L.Callback):
                 (each, Store(self.folder, each.name, {**looks, "network": each.fingerprint()}, *size))
                 for each in encodings
             ],
-            trainer.strategy.root_device,
+            lambda batch: trainer.precision_plugin.convert_input(batch.to(trainer.strategy.root_device)),
             self.dtype,
             self.batch_size,
             data.workers,
@@ -147,3 +153,9 @@ class EncodingCache(L.Callback):
         pairs: Any = getattr(trainer.train_dataloader, "dataset", None)
         if isinstance(pairs, TransformedPairs):
             pairs.source, pairs.transform = data.train, data.transform
+
+
+def is_sharded(trainer: L.Trainer) -> bool:
+    """Whether a strategy leaves no process with whole networks (FSDP, DeepSpeed, tensor parallelism)."""
+    whole = isinstance(trainer.strategy, SingleDeviceStrategy | DDPStrategy)
+    return not whole or isinstance(trainer.strategy, DeepSpeedStrategy)

@@ -55,7 +55,7 @@ def builder(root: Path, module, source=None, **options) -> Builder:
     address = {"source": source.fingerprint(), "views": views.address()}
     stores = [(e, Store(root, e.name, {**address, "network": e.fingerprint()}, len(source), 4)) for e in encodings]
     texts = Store(root, "texts", {"source": source.fingerprint()}, len(source), 4)
-    return Builder(source, views, texts, stores, torch.device("cpu"), batch_size=3, **options)
+    return Builder(source, views, texts, stores, batch_size=3, **options)
 
 
 def recalled(made: Builder, pictures: bool = False) -> TransformedPairs:
