@@ -62,18 +62,27 @@ class Objective(ABC):
         noise = torch.randn(edited.shape, device=edited.device, dtype=edited.dtype, generator=generator)
         return self.add_noise(edited, noise, self.draw_fractions(edited.shape[0], edited.device, generator))
 
-    def loss(self, prediction: Tensor, noised: Noised, edited: Tensor, original: Tensor) -> Tensor:
-        """Mean squared error, weighted by sample; a scalar in float32.
+    def loss(
+        self,
+        prediction: Tensor,
+        noised: Noised,
+        edited: Tensor,
+        original: Tensor,
+        importance: Tensor | None = None,
+    ) -> Tensor:
+        """Mean squared error, weighted by channel and by sample; a scalar in float32.
 
         Args:
             prediction: [B, C, h, w] the denoiser's output.
             noised: what `noise` returned.
             edited: [B, C, h, w] clean latents of the edited pictures.
             original: [B, C, h, w] latents of the original pictures (before conditioning dropout).
+            importance: [C] what a squared error in each channel counts, 1 on average; None: all the same.
         """
-        error = (prediction.float() - noised.target.float()).pow(2).flatten(1).mean(1)
+        unit = 1.0 if importance is None else importance.sqrt().view(1, -1, 1, 1)
+        error = ((prediction.float() - noised.target.float()) * unit).pow(2).flatten(1).mean(1)
         for weight in self.weights:
-            error = error * weight(noised, edited, original, self.prediction_type)
+            error = error * weight(noised, edited * unit, original * unit, self.prediction_type)
         return error.mean()
 
 

@@ -81,7 +81,8 @@ class EditingModule(StagedModule):
         noised = self.objective.noise(edited, generator)
         embeddings, seen = self.dropout(condition.embeddings, condition.null_embeddings, original, generator)
         prediction = self.denoiser(noised.sample, seen, noised.timesteps, embeddings)
-        return {**condition.losses, "editing_loss": self.objective.loss(prediction, noised, edited, original)}
+        loss = self.objective.loss(prediction, noised, edited, original, self.autoencoder.importance)
+        return {**condition.losses, "editing_loss": loss}
 
     @torch.no_grad()
     def encode(self, batch: PairBatch, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:

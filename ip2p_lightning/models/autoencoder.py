@@ -66,6 +66,11 @@ class Autoencoder(nn.Module):
         """Pixels a latent cell covers, per side."""
         return 2 ** (len(self.vae.config.block_out_channels) - 1)
 
+    @property
+    def importance(self) -> Tensor | None:
+        """[C] what a squared error in each channel counts in the editing loss, 1 on average; None: all the same."""
+        return getattr(self.vae, "importance", None)
+
     def encode_edited(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Pictures [B, 3, H, W] in [-1, 1] to scaled samples of the posterior [B, C, H / factor, W / factor].
 

@@ -24,14 +24,17 @@ from ip2p_lightning.models.point_posterior import PointPosterior
 if TYPE_CHECKING:
     from ip2p_lightning.data.sources import PairSource
 
+_LEAST_SPREAD = 1e-3
+"""Smallest standard deviation of a component that is whitened, relative to the first one's."""
+
 
 class PatchPCA(ModelMixin, ConfigMixin):
     """Each patch of p x p pixels becomes one latent cell with the patch's leading principal components.
 
-    The components are orthonormal and not whitened: one common scale gives them unit variance on average, the noise's
-    own, so that diffusion starts from noise that hides the picture without drowning the fine components for long.
-    Before `fit` the components are those of the discrete cosine transform, which the principal components of natural
-    pictures come close to.
+    The components are orthonormal and whitened: each has unit variance, the noise's own, and a network meets and
+    predicts numbers of one size, fine detail as well as the mean colour. `importance` is what turns squared errors of
+    such latents back into squared errors of pixels. Before `fit` the components are those of the discrete cosine
+    transform, which the principal components of natural pictures come close to.
 
     Args:
         patch_size: p, a power of two; also the factor between pictures and latents.
@@ -64,7 +67,13 @@ class PatchPCA(ModelMixin, ConfigMixin):
         self.patch_size = patch_size
         self.mean = nn.Buffer(torch.zeros(numbers))
         self.basis = nn.Buffer(_cosine_basis(patch_size)[:latent_channels].clone())
-        self.scale = nn.Buffer(torch.ones(()) / math.sqrt(numbers))
+        self.scale = nn.Buffer(torch.full((latent_channels,), 1 / math.sqrt(numbers)))
+
+    @property
+    def importance(self) -> Tensor:
+        """[C] squared pixel error of a squared latent error in each channel, 1 on average."""
+        variance = self.scale**-2
+        return variance / variance.mean()
 
     @torch.no_grad()
     def fit(self, images: Tensor) -> PatchPCA:
@@ -88,12 +97,13 @@ class PatchPCA(ModelMixin, ConfigMixin):
         basis = vectors.T.flip(0)[:components]
         # An eigenvector's sign is arbitrary; this choice makes every machine's codec the same.
         basis = basis * basis.gather(1, basis.abs().argmax(1, keepdim=True)).sign()
-        spread = variances[-components:].clamp(min=0).mean().sqrt()
-        if spread < 1e-6:
+        spread = variances.flip(0)[:components].clamp(min=0).sqrt()
+        if spread[0] < 1e-6:
             raise ValueError("the pictures are all of one colour, which leaves nothing to fit; pass varied pictures")
         self.mean.copy_(mean)
         self.basis.copy_(basis)
-        self.scale.copy_(1 / spread)
+        # A component that hardly occurs must not turn rounding errors into latents of unit variance.
+        self.scale.copy_(1 / spread.clamp(min=_LEAST_SPREAD * spread[0]))
         return self
 
     def encode(self, x: Tensor, return_dict: bool = True) -> AutoencoderKLOutput | tuple[PointPosterior]:
@@ -103,12 +113,14 @@ class PatchPCA(ModelMixin, ConfigMixin):
             ValueError: sides that are no multiples of the patch size.
         """
         centred = self._patches(x) - self.mean[:, None, None]
-        posterior = PointPosterior(F.conv2d(centred, (self.basis * self.scale)[:, :, None, None]))
+        posterior = PointPosterior(F.conv2d(centred, (self.basis * self.scale[:, None])[:, :, None, None]))
         return AutoencoderKLOutput(latent_dist=posterior) if return_dict else (posterior,)
 
-    def decode(self, z: Tensor, return_dict: bool = True) -> DecoderOutput | tuple[Tensor]:
-        """Latents [B, C, h, w] to pictures [B, 3, p h, p w]."""
-        patches = F.conv2d(z, (self.basis / self.scale).T[:, :, None, None], self.mean)
+    def decode(
+        self, z: Tensor, return_dict: bool = True, generator: torch.Generator | None = None
+    ) -> DecoderOutput | tuple[Tensor]:
+        """Latents [B, C, h, w] to pictures [B, 3, p h, p w]; `generator` is for pipelines that pass one, not used."""
+        patches = F.conv2d(z, (self.basis / self.scale[:, None]).T[:, :, None, None], self.mean)
         sample = F.pixel_shuffle(patches, self.patch_size)
         return DecoderOutput(sample=sample) if return_dict else (sample,)
 

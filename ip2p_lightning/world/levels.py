@@ -15,7 +15,7 @@ HELD_OUT = frozenset(
         ("castle", "purple"),
         ("house", "blue"),
         ("tent", "yellow"),
-        ("bus", "white"),
+        ("bus", "red"),
         ("windmill", "pink"),
         ("lighthouse", "orange"),
         ("car", "green"),
@@ -48,7 +48,8 @@ class Level:
         sky: kinds of things in the sky.
         edits: kinds of edit, keys of `edits.EDITS`.
         sample: draws a scene by chance.
-        single: one thing on the ground and a balloon at its fixed place; instructions need not say where.
+        single: one thing on the ground, on the left or the right, and a balloon at the other side; instructions need
+            not say where.
     """
 
     name: str
@@ -124,7 +125,7 @@ def _attributes(level: Level, rng: Random, things: tuple[Thing, ...], lights: bo
 
 
 def _sample_simple(level: Level, rng: Random) -> Scene:
-    main = Thing(rng.choice(level.main), rng.choice(level.colours), rng.choice(SLOTS))
+    main = Thing(rng.choice(level.main), rng.choice(level.colours), rng.choice(("left", "right")))
     things = (main,)
     if rng.random() < 0.4:
         (slot,) = free_slots(things, "balloon", level)
@@ -156,10 +157,10 @@ def _sample_many(level: Level, rng: Random) -> Scene:
 SIMPLE = Level(
     name="simple",
     times=("day", "sunset"),
-    seasons=SEASONS,
-    weathers=("clear", "cloudy"),
-    backgrounds=("hills", "mountains", "sea", "city"),
-    colours=("red", "blue", "yellow", "purple", "white"),
+    seasons=("summer", "autumn", "winter"),
+    weathers=("clear",),
+    backgrounds=("hills", "sea", "city"),
+    colours=("red", "blue", "yellow", "purple"),
     main=("house", "castle", "tent", "bus"),
     others=(),
     sky=("balloon",),
@@ -173,7 +174,7 @@ MEDIUM = Level(
     seasons=SEASONS,
     weathers=("clear", "cloudy", "rainy", "snowy"),
     backgrounds=BACKGROUNDS,
-    colours=(*SIMPLE.colours, "green", "orange", "pink"),
+    colours=(*SIMPLE.colours, "white", "green", "orange", "pink"),
     main=(*SIMPLE.main, "windmill", "car"),
     others=("tree", "pine", "cat", "sheep"),
     sky=("balloon", "kite"),

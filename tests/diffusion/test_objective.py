@@ -105,3 +105,12 @@ def test_refuses_an_unknown_prediction_type() -> None:
     scheduler.register_to_config(prediction_type="score")
     with pytest.raises(ValueError, match="choose epsilon, v_prediction or sample"):
         DiffusionObjective(scheduler)
+
+
+def test_importance_weighs_the_channels(latents: dict[str, torch.Tensor]) -> None:
+    objective = DiffusionObjective(DDPMScheduler())
+    noised = objective.noise(latents["edited"])
+    importance = torch.linspace(0, 2, latents["edited"].shape[1])
+    loss = objective.loss(latents["prediction"], noised, latents["edited"], latents["original"], importance)
+    by_channel = (latents["prediction"] - noised.target).square().mean((0, 2, 3))
+    torch.testing.assert_close(loss, (by_channel * importance).mean())

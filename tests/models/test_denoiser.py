@@ -159,3 +159,11 @@ def test_gate_of_minus_one_erases_the_original_and_zero_keeps_it() -> None:
     bias[..., :4], bias[..., 4:] = 0.25, -1.0
     erased = denoiser(noisy, original, torch.tensor([3, 9]), embeddings)
     torch.testing.assert_close(erased, torch.full_like(original, 0.25))
+
+
+def test_neighbouring_tokens_have_clearly_different_positions() -> None:
+    network = build_transformer(4, 16, width=48, heads=2, layers=1)
+    table = torch.nn.functional.normalize(network.pos_embed.pos_embed[0], dim=-1)
+    likeness = table @ table.T - torch.eye(len(table))
+    assert likeness.max() < 0.9
+    assert "pos_embed.pos_embed" in network.state_dict()  # reopened folders keep it

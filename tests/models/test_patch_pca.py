@@ -31,12 +31,18 @@ def test_exact_with_every_component(images, fitted):
     torch.testing.assert_close(codec.basis @ codec.basis.T, torch.eye(48), rtol=0, atol=1e-5)
 
 
-def test_components_have_unit_variance_on_average_and_later_ones_less(images):
-    latents = PatchPCA(4, 8).fit(images).encode(images).latent_dist.sample()
+def test_every_component_has_unit_variance_and_importance_gives_back_the_error_of_pixels(images):
+    codec = PatchPCA(4, 48).fit(images)
+    latents = codec.encode(images).latent_dist.sample()
     spreads = latents.movedim(1, -1).flatten(0, 2).std(0, correction=0)
-    assert spreads.square().mean() == pytest.approx(1, abs=1e-4)
-    assert (spreads.diff() <= 1e-6).all()
+    torch.testing.assert_close(spreads, torch.ones(48), rtol=0, atol=1e-2)
     assert latents.mean((0, 2, 3)).abs().max() < 1e-4
+    assert codec.importance.mean() == pytest.approx(1, abs=1e-5)
+    assert (codec.importance.diff() <= 1e-6).all()
+    wrong = latents + torch.randn_like(latents)
+    pixels = (codec.decode(wrong).sample - images).square().mean((1, 2, 3))
+    weighted = ((wrong - latents).square() * codec.importance[:, None, None]).mean((1, 2, 3))
+    torch.testing.assert_close(weighted / weighted[0], pixels / pixels[0], rtol=1e-4, atol=0)
 
 
 def test_a_cell_is_a_patch(images):

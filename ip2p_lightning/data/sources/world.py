@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from random import Random
 from zlib import crc32
 
@@ -20,7 +20,7 @@ class WorldSource:
     """A deterministic sequence of edit pairs, drawn when asked for.
 
     Pair ``index`` depends on (level, split, seed, index) alone: a longer source starts with the pairs of a shorter
-    one, and another ``size`` shows the same scenes and texts. Kinds of edit take turns by chance with equal shares.
+    one, and another ``size`` shows the same scenes and texts. Kinds of edit take turns by chance.
     ``split="test"`` shows combinations of `levels.HELD_OUT` before or after the edit, which no other split shows;
     ``split="validation"`` edits scenes that training never shows, made of combinations that it does show. A pair's
     metadata holds the attributes of both pictures (`world.attributes.describe`).
@@ -30,11 +30,11 @@ class WorldSource:
         size: side of the square pictures in pixels.
         level: "simple", "medium" or "full" (see `levels.LEVELS`).
         seed: another seed gives other pairs.
-        kinds: kinds of edit to draw, all kinds of the level if None.
+        kinds: kinds of edit to draw, with equal shares or each with its weight; all kinds of the level if None.
         split: "train", "validation" or "test".
 
     Raises:
-        ValueError: an unknown level, split or kind, or a count below 1, naming what there is.
+        ValueError: an unknown level, split or kind, a count below 1 or a weight below 0, naming what there is.
     """
 
     name = "world"
@@ -46,7 +46,7 @@ class WorldSource:
         size: int = 64,
         level: str = "simple",
         seed: int = 0,
-        kinds: Sequence[str] | None = None,
+        kinds: Sequence[str] | Mapping[str, float] | None = None,
         split: str = "train",
     ) -> None:
         if count < 1:
@@ -60,7 +60,11 @@ class WorldSource:
         unknown = sorted(set(self.kinds) - set(LEVELS[level].edits))
         if unknown or not self.kinds:
             raise ValueError(f"kinds {unknown} are not drawn at level {level!r}; choose from {LEVELS[level].edits}")
-        chosen = "" if self.kinds == LEVELS[level].edits else f"-{crc32(repr(self.kinds).encode()):08x}"
+        self.shares = tuple(kinds.values()) if isinstance(kinds, Mapping) else (1,) * len(self.kinds)
+        if min(self.shares) < 0 or not any(self.shares):
+            raise ValueError(f"shares of kinds are {self.shares}; give weights of 0 or more, at least one above 0")
+        drawn = repr(self.kinds) if len(set(self.shares)) == 1 else repr((self.kinds, self.shares))
+        chosen = "" if drawn == repr(LEVELS[level].edits) else f"-{crc32(drawn.encode()):08x}"
         self.address = f"{level}-{split}-{seed}{chosen}"
 
     def __len__(self) -> int:
@@ -89,7 +93,7 @@ class WorldSource:
         """The kind and the edit of pair ``index``, without drawing it."""
         level = LEVELS[self.level]
         rng = Random(f"{self.level}/{self.split}/{self.seed}/{index}")
-        kind = rng.choice(self.kinds)
+        kind = rng.choices(self.kinds, self.shares)[0]
         for _ in range(_TRIES):
             change = EDITS[kind](level.sample(level, rng), level, rng)
             if change and belongs(self.split, change.before, change.after) and is_visible(change):
@@ -98,7 +102,8 @@ class WorldSource:
 
     def fingerprint(self) -> str:
         """Hash of the settings and of a sample of the pairs, so that redrawn scenes or new texts show."""
-        digest = hashlib.sha256(repr((self.count, self.size, self.level, self.seed, self.kinds, self.split)).encode())
+        settings = (self.count, self.size, self.level, self.seed, self.kinds, self.shares, self.split)
+        digest = hashlib.sha256(repr(settings).encode())
         for index in range(0, self.count, max(1, self.count // _PROBES)):
             pair = self[index]
             digest.update(pair.original_image.tobytes() + pair.edited_image.tobytes())  # type: ignore[union-attr]

@@ -137,3 +137,14 @@ def test_visibility_is_about_size_and_contrast() -> None:
     pair = WorldSource(1)[0]
     assert clearly_differ(pair.original_image, pair.edited_image, pair.mask)  # type: ignore[arg-type]
     assert not clearly_differ(pair.original_image, pair.original_image)  # type: ignore[arg-type]
+
+
+def test_shares_of_kinds() -> None:
+    source = WorldSource(300, kinds={"replace": 3, "season": 1, "time": 0})
+    kinds = [source.change(index)[0] for index in range(300)]
+    assert 195 <= kinds.count("replace") <= 255
+    assert "time" not in kinds
+    equal = WorldSource(20, kinds={"replace": 2, "season": 2})
+    assert [equal[i].id for i in range(20)] == [WorldSource(20, kinds=["replace", "season"])[i].id for i in range(20)]
+    with pytest.raises(ValueError, match="0 or more"):
+        WorldSource(1, kinds={"replace": -1, "season": 1})
