@@ -96,6 +96,7 @@ def walk(
     data: dict[str, Any] | None = None,
     module: dict[str, Any] | None = None,
     watch: Sequence[L.Callback] = (),
+    saver: dict[str, Any] | None = None,
     **options: Any,
 ) -> Walk:
     """Train on this process's rank for 15 steps, keeping a checkpoint of each in `folder` ("step-3.ckpt")."""
@@ -104,10 +105,11 @@ def walk(
     source = EditDataModule(
         Pixels(pairs), Pixels(3), transform=PairTransform(4, max_size=6), batch_size=batch_size, **data or {}
     )
-    saver = Checkpoint(
-        folder, filename="step-{step}", auto_insert_metric_name=False, save_last=True, save_top_k=-1,
-        every_n_train_steps=1, enable_version_counter=False, stop_signals=[],
-    )  # fmt: skip
+    saving: dict[str, Any] = {
+        "filename": "step-{step}", "auto_insert_metric_name": False, "save_last": True, "save_top_k": -1,
+        "every_n_train_steps": 1, "enable_version_counter": False, "stop_signals": [],
+    }  # fmt: skip
+    checkpoint = Checkpoint(folder, **{**saving, **(saver or {})})
     distributed = torch.distributed.is_initialized()
     defaults: dict[str, Any] = {
         "accelerator": "cpu", "logger": False, "enable_progress_bar": False, "enable_model_summary": False,
@@ -115,7 +117,7 @@ def walk(
         "devices": torch.distributed.get_world_size() if distributed else 1,
         "strategy": DDPStrategy(process_group_backend="gloo") if distributed else "auto",
     }  # fmt: skip
-    trainer = L.Trainer(callbacks=[EMA(0.9), saver, StepRandomness(), *watch], **{**defaults, **options})
+    trainer = L.Trainer(callbacks=[EMA(0.9), checkpoint, StepRandomness(), *watch], **{**defaults, **options})
     trainer.fit(walker, source, ckpt_path=ckpt, weights_only=True)
     weights = [parameter.detach().clone() for parameter in walker.parameters()]
     return Walk(walker.seen, weights, walker.gradients, trainer.global_step, trainer.current_epoch)
@@ -149,3 +151,13 @@ def on_ranks(count: int, function: Callable[[], Any]) -> list[Any]:
         for process in children:
             process.join(5)
             process.kill()
+
+
+def in_process(function: Callable[[], Any]) -> int | None:
+    """Call a function in a process forked from here; returns its exit code, negative for the signal that killed it."""
+    process = multiprocessing.get_context("fork").Process(target=function)
+    process.start()
+    process.join(120)
+    if process.is_alive():
+        process.kill()
+    return process.exitcode

@@ -48,27 +48,26 @@ def write_whole(path: Path, write: Callable[[IO[bytes]], object], what: str) -> 
         CheckpointWriteError: nothing, or not everything, could be written; an older file is untouched.
     """
     part = path.with_name(f".{path.name}.part")
-    reason: OSError | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with part.open("wb", buffering=0) as file:
             sink = _Sink(file)
             try:
                 write(sink)  # type: ignore[arg-type]
-                os.fsync(file.fileno())
             except Exception as error:  # torch's writer hides the system's error behind one of its own
-                reason = sink.failure
-                raise reason or error from error
+                raise sink.failure or error from error
+            os.fsync(file.fileno())
         part.replace(path)
         _sync_folder(path.parent)
     except OSError as error:
-        with suppress(OSError):
-            part.unlink()
         left = f"The checkpoint that was there before is untouched: {path}" if path.exists() else "There is none before"
         raise CheckpointWriteError(
             f"{what} could not be saved to {path} ({error.strerror or error}). {left}. Make room or choose another "
             "folder (hydra.run.dir), then go on with ckpt=auto"
         ) from error
+    finally:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
 
 
 class _Sink:
