@@ -8,9 +8,10 @@ import time
 
 import pytest
 import torch
+from factories import tiny_module
 from lightning.pytorch.profilers import SimpleProfiler
 
-from ip2p_lightning.callbacks.cost import Cost
+from ip2p_lightning.callbacks.cost import Cost, whole_run
 from ip2p_lightning.callbacks.peaks import peak_flops
 from ip2p_lightning.callbacks.speed import PHASES, Speed
 from ip2p_lightning.callbacks.step_clock import StepClock
@@ -109,3 +110,15 @@ def test_cost_of_the_published_run():
     assert str(cost) == "cost: 10,000 steps of 1,024 pairs take 25.5 hours, 204 device hours, 30.8 GB of cache"
     with pytest.raises(ValueError, match="rate"):
         Cost(1, 1, 0.0)
+
+
+def test_cost_of_a_run_that_epochs_end(data, trainer):
+    module = tiny_module()
+    run = trainer(max_steps=-1, max_epochs=2, limit_train_batches=5, accumulate_grad_batches=2)
+    run.fit(module, data)
+    cost = whole_run(run, module.stages, pairs_per_second=10.0, pairs_per_batch=4.0)
+    assert cost is not None
+    assert (cost.steps, cost.pairs_per_step, cost.disk) == (6, 8, 0)
+    assert cost.hours == pytest.approx(6 * 8 / 10 / 3600)
+    run.fit_loop.max_epochs = -1
+    assert whole_run(run, module.stages, 10.0, 4.0) is None  # only time ends it
