@@ -20,6 +20,7 @@ from ip2p_lightning.data.sampler import ElasticSampler, Tail
 from ip2p_lightning.data.selection import Selection
 from ip2p_lightning.data.sources import PairSource
 from ip2p_lightning.data.sources.joined import JoinedSource
+from ip2p_lightning.data.storage import RemoteAccess
 from ip2p_lightning.data.transforms import PairTransform
 
 Sources = PairSource | Sequence[PairSource]
@@ -92,11 +93,14 @@ class EditDataModule(LightningDataModule):
         order: Order | None = None,
         tail: Tail = "drop",
         one_per_group: bool = False,
+        on_error: Literal["raise", "skip"] = "raise",
+        decode_side: int | None = None,
+        access: RemoteAccess | None = None,
     ) -> EditDataModule:
         """A data module over dataset folders, with their splits "train", "validation" and "test" where they have them.
 
         Args:
-            path: a dataset folder, or several to be joined.
+            path: a dataset folder or its URL on object storage, or several to be joined.
             transform: of the training pairs.
             size: training pairs to use of each folder, nested (100 is a subset of 200); None for all.
             eval_size: pairs to use of each folder's validation and test splits; None for all.
@@ -112,6 +116,9 @@ class EditDataModule(LightningDataModule):
             order: of the training pairs; shuffled by default.
             tail: what becomes of training pairs that do not fill an epoch's last step: "drop" or "strict".
             one_per_group: an epoch visits each group once and draws one of its pairs.
+            on_error: what to do about damaged pairs: "raise", or "skip" to take others instead and report them.
+            decode_side: decode JPEGs no larger than needed for both sides to have this many pixels; None for in full.
+            access: how to read what lies on object storage.
 
         Raises:
             FileNotFoundError: no dataset at a path.
@@ -123,7 +130,11 @@ class EditDataModule(LightningDataModule):
 
         def split(name: str, size: int | None) -> list[PairSource]:
             chosen = Selection(name, splits, kinds, min_scores, max_scores, size, selection_seed)
-            return [ShardDataset(p, chosen) for p in paths if name in (splits or DatasetInfo.load(p).splits)]
+            return [
+                ShardDataset(p, chosen, access=access, on_error=on_error, decode_side=decode_side)
+                for p in paths
+                if name in (splits or DatasetInfo.load(p, access).splits)
+            ]
 
         return cls(
             split("train", size) or None,
@@ -164,6 +175,7 @@ class EditDataModule(LightningDataModule):
             epoch=trainer.current_epoch if trainer else 0,
             order=self.order,
             tail=self.tail,
+            buckets=pairs.buckets,
         )
         self._loader = ResumableLoader(pairs, sampler, self.workers)
         if self._place is not None:

@@ -15,6 +15,8 @@ from ip2p_lightning.data.pair import EditPair
 EXTENSIONS = {"PNG": "png", "JPEG": "jpg"}
 """Picture formats that shards hold, and how their members' names end."""
 
+_JPEG = b"\xff\xd8"
+
 SCORES = "scores"
 """Key of `EditPair.metadata` under which a mapping from score name to number becomes index columns."""
 
@@ -73,26 +75,35 @@ def encode_pair(pair: EditPair, split: str = "") -> EncodedPair:
     )
 
 
-def decode_pair(encoded: EncodedPair, *, place: str = "", max_pixels: int = MAX_PIXELS) -> EditPair:
+def decode_pair(
+    encoded: EncodedPair, *, place: str = "", max_pixels: int = MAX_PIXELS, least_side: int | None = None
+) -> EditPair:
     """Decode the pictures to PIL RGB (masks to "L" of 0 and 255).
 
     Args:
         encoded: the pair.
         place: what errors put before the pair's id, such as the shard's name.
         max_pixels: refuse larger pictures without decoding them.
+        least_side: decode JPEGs at a fraction of their size, see `open_image`; pairs with a PNG come in full.
 
     Raises:
         ImageError: a picture that cannot be decoded, naming place, id and member.
         ValueError: pictures of different sizes.
     """
     label = f"{place}pair {encoded.id!r}"
-    mask = None
+    pictures, mask = encoded.pictures().values(), None
+    if not all(picture.startswith(_JPEG) for picture in pictures):
+        least_side = None  # other formats cannot be scaled while decoding, and the pictures must stay of one size
+
+    def picture(data: bytes, member: str) -> Image.Image:
+        return open_image(data, name=f"{label} {member}", max_pixels=max_pixels, least_side=least_side)
+
     if encoded.mask is not None:
         mask = open_mask(encoded.mask, name=f"{label} mask", max_pixels=max_pixels)
     return EditPair(
         id=encoded.id,
-        original_image=open_image(encoded.original_image, name=f"{label} original", max_pixels=max_pixels),
-        edited_image=open_image(encoded.edited_image, name=f"{label} edited", max_pixels=max_pixels),
+        original_image=picture(encoded.original_image, "original"),
+        edited_image=picture(encoded.edited_image, "edited"),
         instruction=encoded.instruction,
         expressive_instruction=encoded.expressive_instruction,
         original_caption=encoded.original_caption,

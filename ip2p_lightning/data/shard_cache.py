@@ -122,7 +122,7 @@ def _local(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM):
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR):
             raise DatasetError(
                 f"{path}: {os.strerror(error.errno)}; make room, lower cache_bytes, or choose another cache folder "
                 "(cache_folder, or the environment variable IP2P_CACHE)"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import multiprocessing
 import pickle
@@ -12,11 +13,13 @@ import pytest
 from torch.utils.data import DataLoader
 
 from ip2p_lightning.data.dataset_info import DatasetError, file_sha256
+from ip2p_lightning.data.encoded import EncodedPair
 from ip2p_lightning.data.images import ImageError
 from ip2p_lightning.data.reader import ShardDataset
 from ip2p_lightning.data.selection import Selection
 from ip2p_lightning.data.shards import ShardWriter
 from ip2p_lightning.data.sources import EncodedSource, PairSource
+from ip2p_lightning.data.storage import RemoteAccess
 
 
 def row_of(dataset: Path, number: int) -> dict:
@@ -174,3 +177,88 @@ def test_an_index_of_other_shards_is_an_error(column: str, value: object, messag
 def test_pictures_beyond_the_limit_name_shard_and_id(dataset: Path) -> None:
     with pytest.raises(ImageError, match=r"shard-000000\.tar: pair 'pair/0' original.*max_pixels=255"):
         ShardDataset(dataset, max_pixels=255)[0]
+
+
+def test_damaged_pairs_are_replaced_by_the_same_others_and_noted(dataset: Path) -> None:
+    row = row_of(dataset, 51)
+    damage(dataset, row)
+    read = ShardDataset(dataset, on_error="skip")
+    assert len(read) == 100, "every process takes as many steps as without damage"
+    replacement = read[51].id
+    assert replacement != "pair/51"
+    assert read[50].id == "pair/50"
+    noted = read.take_skipped()
+    assert [pair.replacement for pair in noted] == [replacement]
+    assert f"{row['shard']}: pair 'pair/51': original does not have the checksum" in noted[0].message
+    assert not read.take_skipped(), "each is reported once"
+    loader = DataLoader(read, batch_size=50, num_workers=2, collate_fn=_ids)
+    ids = [id for batch in loader for id in batch]
+    assert ids == [replacement if number == 51 else f"pair/{number}" for number in range(100)]
+    assert len(read.take_skipped()) == 1, "workers report to the process that made the dataset"
+    with pytest.raises(DatasetError, match="pair/51"):
+        read.encoded(51)
+
+
+def test_missing_and_truncated_shards_can_be_skipped(dataset: Path) -> None:
+    shard = dataset / row_of(dataset, 99)["shard"]
+    inside = ShardDataset(dataset).shards.tolist().count(ShardDataset(dataset).shards[99])
+    shard.unlink()
+    with pytest.warns(UserWarning, match=rf"{shard.name} is missing .* pairs"):
+        read = ShardDataset(dataset, on_error="skip")
+    ids = [read[number].id for number in range(100)]
+    assert len(ids) == 100
+    assert len(read.take_skipped()) == inside
+    with pytest.raises(ValueError, match="on_error='ignore' must be"):
+        ShardDataset(dataset, on_error="ignore")
+
+
+def test_nothing_but_damage_is_an_error_all_the_same(dataset: Path) -> None:
+    for shard in dataset.glob("*.tar"):
+        shard.write_bytes(bytes(shard.stat().st_size))
+    read = ShardDataset(dataset, on_error="skip")
+    with pytest.raises(
+        DatasetError, match=r"pair 'pair/3': .* \(and 8 other pairs in its place could not be read either"
+    ):
+        read[3]
+
+
+def test_jpegs_can_be_decoded_at_a_fraction_of_their_size(tmp_path: Path, pairs) -> None:
+    def jpeg(image) -> bytes:
+        buffer = io.BytesIO()
+        image.resize((70, 64)).save(buffer, "JPEG")
+        return buffer.getvalue()
+
+    pair = pairs(1)[0]
+    with ShardWriter(tmp_path / "data") as writer:
+        writer.add(EncodedPair("jpeg", jpeg(pair.original_image), jpeg(pair.edited_image), "do it"))
+        writer.add(EncodedPair("mixed", jpeg(pair.original_image), png(pair.edited_image.resize((70, 64))), "do it"))
+    sizes = {
+        side: ShardDataset(tmp_path / "data", decode_side=side)[0].edited_image.size
+        for side in (None, 64, 33, 32, 9, 8)
+    }
+    assert sizes == {None: (70, 64), 64: (70, 64), 33: (70, 64), 32: (35, 32), 9: (18, 16), 8: (9, 8)}
+    small = ShardDataset(tmp_path / "data", decode_side=8)
+    assert small.fingerprint() != ShardDataset(tmp_path / "data").fingerprint(), "the pixels differ"
+    assert small[1].edited_image.size == (70, 64), "both or neither"
+
+
+def png(image) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def test_positions_of_many_pairs_are_a_file_that_processes_share(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = ShardDataset(dataset)
+    access = RemoteAccess(cache_folder=tmp_path / "cache")
+    monkeypatch.setattr("ip2p_lightning.data.index.IN_MEMORY", 10)
+    read = ShardDataset(dataset, access=access)
+    (file,) = (tmp_path / "cache" / "index").iterdir()
+    assert file.stat().st_size == 100 * 60
+    assert len(pickle.dumps(read)) < 10_000
+    assert [read.encoded(number) for number in (0, 51, 99)] == [expected.encoded(number) for number in (0, 51, 99)]
+    assert read.shards.tolist() == expected.shards.tolist()
+    loader = DataLoader(read, batch_size=50, num_workers=2, collate_fn=_ids)
+    assert [id for batch in loader for id in batch] == expected.column("id")

@@ -13,6 +13,7 @@ import numpy as np
 from ip2p_lightning.data.encoded import EncodedPair, encode_pair
 from ip2p_lightning.data.pair import EditPair
 from ip2p_lightning.data.randomness import hashed_integer
+from ip2p_lightning.data.skipped import SkippedPair
 from ip2p_lightning.data.sources import EncodedSource, PairSource
 
 Pair = TypeVar("Pair", EditPair, EncodedPair)
@@ -69,6 +70,11 @@ class JoinedSource:
             numbers.append(source.shards + first)  # type: ignore[attr-defined]
             first = int(numbers[-1].max()) + 1
         return np.concatenate(numbers)
+
+    def take_skipped(self) -> list[SkippedPair]:
+        """The pairs that parts with on_error="skip" left out since the last call."""
+        parts = [part.take_skipped() for part in self.sources if hasattr(part, "take_skipped")]  # type: ignore[attr-defined]
+        return [pair for part in parts for pair in part]
 
     def fingerprint(self) -> str:
         return f"{hashed_integer(*[source.fingerprint() for source in self.sources], self.prefixes):016x}"

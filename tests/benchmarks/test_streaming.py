@@ -1,0 +1,34 @@
+"""The streaming benchmark runs, and says what it promises to say; how fast is measured elsewhere."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.slow
+def test_streaming_compares_layouts_and_sizes() -> None:
+    done = subprocess.run(
+        [sys.executable, ROOT / "benchmarks" / "streaming.py", "--quick"],
+        check=True,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert set(found["pairs_per_second"]) == {
+        "InstructPix2Pix's folders",
+        "shards, the same Lanczos",
+        "shards, decode_side=256",
+        "shards, cached latents",
+    }
+    assert all(rate > 0 for rates in found["pairs_per_second"].values() for rate in rates)
+    assert set(found["memory_mb"]) == {"100", "1000"}
+    assert all(used["pss"] > 0 for used in found["memory_mb"].values())
