@@ -7,6 +7,8 @@ from typing import Any, ClassVar
 
 import lightning.pytorch as L
 import torch
+from lightning.pytorch.plugins.precision import MixedPrecision, Precision
+from lightning.pytorch.utilities import GradClipAlgorithmType
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -86,6 +88,22 @@ class StagedModule(L.LightningModule):
         steps = stage.max_steps if stage.max_steps > 0 else int(self.trainer.estimated_stepping_batches)
         schedule = stage.schedule(optimizer, steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip as the trainer is told to, with fused optimizers under bfloat16 as well.
+
+        Lightning refuses these under every mixed precision, though only float16's loss scaler conflicts with them.
+        """
+        precision = self.trainer.precision_plugin
+        if isinstance(precision, MixedPrecision) and precision.scaler is None and gradient_clip_val:
+            algorithm = GradClipAlgorithmType(gradient_clip_algorithm or GradClipAlgorithmType.NORM)
+            return Precision.clip_gradients(precision, optimizer, gradient_clip_val, algorithm)
+        return super().configure_gradient_clipping(optimizer, gradient_clip_val, gradient_clip_algorithm)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep configuration and stage, so that the file alone reopens; leave out what pretrained folders hold."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import functools
+from collections.abc import Callable
 from pathlib import Path
 
 import lightning.pytorch as L
@@ -336,3 +338,20 @@ def test_condition_depends_on_the_instruction_after_alignment() -> None:
     quiet_trainer(max_steps=250).fit(module, DataLoader([batch] * 250, batch_size=None))
     module.eval()
     assert instruction_dependence(module.conditioner, batch) > 0.25 * instruction_dependence(teacher, batch)
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_a_fused_optimizer_goes_with_gradient_clipping(precision: str) -> None:
+    norms = []
+
+    class Watched(torch.optim.AdamW):
+        def step(self, closure: Callable[[], Tensor]) -> Tensor:
+            loss = super().step(closure)
+            grads = [p.grad for group in self.param_groups for p in group["params"] if p.grad is not None]
+            norms.append(torch.stack([grad.norm() for grad in grads]).norm().item())
+            return loss
+
+    module = tiny_module(IP2P)
+    module.optimizer_factory = functools.partial(Watched, fused=True)
+    quiet_trainer(max_steps=1, precision=precision, gradient_clip_val=1e-6).fit(module, tiny_loader())
+    assert norms == [pytest.approx(1e-6, rel=1e-2)]
