@@ -78,7 +78,7 @@ def test_every_example_in_the_help_composes(capsys):
                 words = [word.split(",")[0] for word in words if word != "-m"]
             if entry.commands:
                 words = [f"command={words[0]}", *words[1:]]
-            assert "_target_" in output(capsys, job, "--cfg", "job", *words) or job in {"edit", "export", "data"}
+            assert "_target_" in output(capsys, job, "--cfg", "job", *words) or job in {"edit", "export", "data", "zoo"}
 
 
 def test_the_version(capsys):

@@ -70,6 +70,21 @@ JOBS = {
             "show": "a picture of some pairs with their instructions",
         },
     ),
+    "zoo": Job(
+        "the trained models that come with the package: list them, measure them, print their cards, add one",
+        (
+            "zoo list",
+            "zoo evaluate name=judge                          # the figures of its card, taken again",
+            "zoo card name=dual_encoder",
+            "zoo add name=judge checkpoint=RUN/checkpoints/last.ckpt hours=0.3",
+        ),
+        {
+            "list": "names, sizes and how each is made",
+            "evaluate": "measure on held-out scenes, beside the card's figures",
+            "card": "print a model's card",
+            "add": "pack a trained checkpoint in half precision, measure it and write its card",
+        },
+    ),
     "export": Job(
         "turn a checkpoint into a folder that diffusers' and transformers' from_pretrained load",
         ("export checkpoint=last.ckpt output=exported",),

@@ -1,0 +1,137 @@
+"""`ip2p zoo`: the trained models that come with the package: list them, measure them, print their cards, add one."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+from rich.table import Table
+
+from ip2p_lightning.config import build, plain
+from ip2p_lightning.methods.checkpoint import read_checkpoint
+from ip2p_lightning.zoo.card import Card, held_out, plain_figures
+from ip2p_lightning.zoo.registry import WEIGHTS, entry, names, path
+
+
+def run(config: DictConfig) -> None:
+    """Carry out `config.command`.
+
+    Raises:
+        ValueError: an unknown model, a missing key, or weights larger than the model's share of the package.
+        FileNotFoundError: weights or a checkpoint that are not there.
+    """
+    {"list": _list, "evaluate": _evaluate, "card": _card, "add": _add}[config.command](config)
+
+
+def _list(config: DictConfig) -> None:
+    table = Table("model", "size", "made by", "what it is")
+    for name in names():
+        folder = _root(config) / name
+        size = f"{folder_size(folder) / 1e6:.1f} MB" if folder.is_dir() else "not here"
+        table.add_row(name, size, f"ip2p train experiment={entry(name).EXPERIMENT}", entry(name).SUMMARY)
+    Console().print(table)
+
+
+def _card(config: DictConfig) -> None:
+    for name in _chosen(config):
+        print(Card.load(path(name, _root(config))).markdown())
+
+
+def _evaluate(config: DictConfig) -> None:
+    console = Console()
+    for name in _chosen(config):
+        folder = path(name, _root(config))
+        card = Card.load(folder)
+        figures, measured_on = measure(name, folder, config)
+        table = Table("figure", "now", "card", "n", title=f"{name}: {_described(measured_on)}")
+        same = measured_on == card.measured_on
+        for figure, value in figures.items():
+            told = card.figures.get(figure) if same else None
+            table.add_row(figure, _shown(value), _shown(told) if told else "", f"{value['n']:,}")
+        console.print(table)
+
+
+def _add(config: DictConfig) -> None:
+    """Pack a run's averaged weights, measure them and write their card."""
+    if config.name is None or config.checkpoint is None:
+        raise ValueError("add needs name=... (which model) and checkpoint=RUN/checkpoints/last.ckpt (what was trained)")
+    name, checkpoint = str(config.name), Path(config.checkpoint)
+    model, folder = entry(name), _root(config) / name
+    card = _recipe(name, checkpoint, config)
+    part = folder.with_name(f"{name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    model.pack(checkpoint, part)
+    if folder_size(part) > model.LARGEST_BYTES:
+        raise ValueError(
+            f"{name} takes {folder_size(part):,} bytes in {part}, but its share of the package is "
+            f"{model.LARGEST_BYTES:,}; train a smaller network"
+        )
+    figures, measured_on = measure(name, part, config)
+    replace(card, figures=figures, measured_on=measured_on).save(part)
+    shutil.rmtree(folder, ignore_errors=True)
+    part.rename(folder)
+    print(f"{name}: {folder_size(folder) / 1e6:.2f} MB in {folder}; `ip2p zoo card name={name}` shows its card")
+
+
+def measure(name: str, folder: Path, config: DictConfig) -> tuple[dict[str, dict[str, float]], dict[str, Any]]:
+    """The figures of a model in a folder, and what they were taken on.
+
+    Args:
+        name: of the model.
+        folder: its folder.
+        config: `count`, `split` and `size` of the pairs.
+    """
+    model = entry(name)
+    measured_on = {"level": model.LEVEL, "split": config.split, "count": config.count, "size": config.size}
+    figures = model.measure(model.load(folder), held_out(**measured_on), _root(config))
+    return plain_figures(figures), measured_on
+
+
+def folder_size(folder: Path) -> int:
+    """Bytes of all files below a folder."""
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+
+
+def _recipe(name: str, checkpoint: Path, config: DictConfig) -> Card:
+    """The card without figures, from the checkpoint and the configuration in its run folder."""
+    file = checkpoint.parent.parent / "config.yaml"
+    steps = int(read_checkpoint(checkpoint)["global_step"])
+    if not file.is_file():
+        raise FileNotFoundError(f"{file} is not there; the card needs the run's configuration: give the run's own file")
+    trained = OmegaConf.load(file)
+    data = trained.data
+    return Card(
+        name=name,
+        steps=steps,
+        seed=int(trained.seed),
+        batch_size=int(data.batch_size),
+        data={key: value for key, value in plain(data.train).items() if key != "_target_" and value is not None},
+        fingerprint=build(data.train).fingerprint(),
+        hours=config.hours,
+        machine=config.machine or "",
+        measured_on={},
+    )
+
+
+def _chosen(config: DictConfig) -> list[str]:
+    """The model that is asked for, or all whose weights are there."""
+    if config.name is not None:
+        return [str(config.name)]
+    return [name for name in names() if (_root(config) / name).is_dir()]
+
+
+def _root(config: DictConfig) -> Path:
+    return Path(config.root) if config.root else WEIGHTS
+
+
+def _described(measured_on: dict[str, Any]) -> str:
+    return f"{measured_on['count']} {measured_on['split']} pairs of the level {measured_on['level']}"
+
+
+def _shown(figure: dict[str, float]) -> str:
+    return f"{figure['estimate']:.3f} ({figure['low']:.3f} to {figure['high']:.3f})"

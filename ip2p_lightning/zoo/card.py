@@ -1,0 +1,116 @@
+"""A shipped model's card: what made it, what it measures, what it cannot do; for programs and for people."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torch.utils.data import DataLoader
+
+from ip2p_lightning import __version__
+from ip2p_lightning.data.loading import TransformedPairs
+from ip2p_lightning.data.pair import PairBatch
+from ip2p_lightning.data.sources.world import WorldSource
+from ip2p_lightning.data.transforms import PairTransform
+from ip2p_lightning.metrics.bootstrap import Interval
+from ip2p_lightning.zoo.registry import CARD, entry
+
+SIZE = 64
+_BATCH = 50
+
+
+@dataclass(frozen=True)
+class Card:
+    """What is known of a shipped model.
+
+    Args:
+        name: of the model.
+        steps: optimizer steps of its training.
+        seed: of its training.
+        batch_size: training pairs in a batch.
+        data: the training pairs' settings.
+        fingerprint: of the training pairs.
+        hours: wall time of the training; None if nobody wrote it down.
+        machine: what it was trained on; "" if nobody wrote it down.
+        measured_on: what the figures were taken on: level, split, count.
+        figures: name -> estimate, low, high (95 %) and n.
+        version: of the package that packed it.
+    """
+
+    name: str
+    steps: int
+    seed: int
+    batch_size: int
+    data: dict[str, Any]
+    fingerprint: str
+    hours: float | None
+    machine: str
+    measured_on: dict[str, Any]
+    figures: dict[str, dict[str, float]] = field(default_factory=dict)
+    version: str = __version__
+
+    def save(self, folder: Path) -> None:
+        """Write card.json and README.md."""
+        (folder / CARD).write_text(json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        (folder / "README.md").write_text(self.markdown(), encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> Card:
+        """Read a folder's card.json."""
+        return cls(**json.loads((folder / CARD).read_text(encoding="utf-8")))
+
+    def markdown(self) -> str:
+        """The text of README.md."""
+        model, on = entry(self.name), self.measured_on
+        hours = "not recorded" if self.hours is None else f"{self.hours:.2f}"
+        recipe = {
+            "made by": f"`ip2p train experiment={model.EXPERIMENT} seed={self.seed}`",
+            "optimizer steps": f"{self.steps:,} of {self.batch_size} pairs",
+            "training pairs": f"embedded world, {', '.join(f'{key} {value}' for key, value in self.data.items())}",
+            "fingerprint of the pairs": f"`{self.fingerprint}`",
+            "hours": hours,
+            "machine": self.machine or "not recorded",
+            "packed by": f"ip2p-lightning {self.version}",
+        }
+        figures = [f"| {name} | {_number(f)} | {f['n']:,} |" for name, f in self.figures.items()]
+        return "\n".join(
+            [
+                "---", "license: apache-2.0", "tags: [ip2p-lightning]", "---", "",
+                f"# {self.name}", "", f"{model.SUMMARY[0].upper()}{model.SUMMARY[1:]}.", "",
+                "```python", "from ip2p_lightning.zoo import load", "", f'model = load("{self.name}")', "```", "",
+                "## Recipe", "", "| | |", "|---|---|", *(f"| {key} | {value} |" for key, value in recipe.items()), "",
+                "## Figures", "",
+                f"On {on['count']} {on['split']} pairs of the level {on['level']}, with 95 % bootstrap intervals; "
+                f"`ip2p zoo evaluate name={self.name}` prints them again.", "",
+                "| figure | value | n |", "|---|---|---|", *figures, "",
+                "## Limits", "", *(f"- {limit}" for limit in model.LIMITS), "",
+            ]
+        )  # fmt: skip
+
+
+def held_out(level: str, count: int, split: str, size: int = SIZE) -> Iterator[PairBatch]:
+    """Batches of pairs of the embedded world that training never shows.
+
+    Args:
+        level: of the world.
+        count: pairs.
+        split: "validation" (new scenes) or "test" (held-out combinations of thing and colour).
+        size: side of the pictures in pixels.
+    """
+    pairs = TransformedPairs(WorldSource(count, size=size, level=level, split=split), PairTransform(size, flip=0.0))
+    yield from DataLoader(pairs, batch_size=_BATCH, collate_fn=PairBatch.collate)
+
+
+def plain_figures(figures: Mapping[str, Interval]) -> dict[str, dict[str, float]]:
+    """Intervals as a card holds them."""
+    return {
+        name: {"estimate": interval.estimate, "low": interval.low, "high": interval.high, "n": interval.values}
+        for name, interval in figures.items()
+    }
+
+
+def _number(figure: Mapping[str, float]) -> str:
+    return f"{figure['estimate']:.3f} ({figure['low']:.3f} to {figure['high']:.3f})"

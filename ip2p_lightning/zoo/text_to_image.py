@@ -1,0 +1,79 @@
+"""The text-to-image model: packed, opened, and how much of its captions the judge finds in its pictures."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+from diffusers import StableDiffusionPipeline
+
+from ip2p_lightning.data.pair import PairBatch
+from ip2p_lightning.methods.checkpoint import load_method
+from ip2p_lightning.methods.text_to_image import TextToImageModule
+from ip2p_lightning.metrics.bootstrap import Interval
+from ip2p_lightning.models.judge import AttributeJudge
+from ip2p_lightning.zoo.figures import Tally, family
+from ip2p_lightning.zoo.registry import load as load_model
+
+SUMMARY = "a Stable Diffusion in small: 64-pixel scenes of the embedded world from their captions"
+EXPERIMENT = "zoo/text_to_image"
+LEVEL = "medium"
+LARGEST_BYTES = 12_000_000
+LIMITS = (
+    "It knows the captions of the embedded world alone, and draws 64 x 64 pixels.",
+    "Its figures are what the judge finds; put the judge's own accuracy on true pictures beside them.",
+)
+STEPS, GUIDANCE = 25, 2.0
+
+
+def pack(checkpoint: Path, folder: Path) -> None:
+    """Write the averaged weights of a run of `zoo/text_to_image` as a `StableDiffusionPipeline` in float16."""
+    pipeline = load_method(checkpoint, TextToImageModule).pipeline()
+    pipeline.unet.half()
+    pipeline.text_encoder.half()
+    pipeline.save_pretrained(str(folder))
+    config = folder / "text_encoder" / "config.json"  # transformers opens a model in the type that is written there
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"dtype": "float32"}, indent=2) + "\n")
+
+
+def load(folder: Path) -> StableDiffusionPipeline:
+    """The pipeline in float32, without progress bars."""
+    pipeline = StableDiffusionPipeline.from_pretrained(str(folder), dtype=torch.float32)
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+def measure(
+    pipeline: StableDiffusionPipeline, batches: Iterable[PairBatch], root: Path | None = None
+) -> dict[str, Interval]:
+    """What the judge reads in pictures made from the captions of the originals, and in the originals themselves.
+
+    Args:
+        pipeline: what is measured.
+        batches: pairs with captions and attributes; a different seed for each.
+        root: where the judge lies; in the package if None.
+
+    Returns:
+        "accuracy" and one figure for each family of attributes, and "ceiling", the accuracy on the true pictures.
+    """
+    judge: AttributeJudge = load_model("judge", root)
+    made, true = Tally(), Tally()
+    for number, batch in enumerate(batches):
+        side = batch.original_image.shape[-1]
+        images = pipeline(
+            batch.original_caption,
+            num_inference_steps=STEPS,
+            guidance_scale=GUIDANCE,
+            height=side,
+            width=side,
+            generator=torch.Generator().manual_seed(number),
+            output_type="pt",
+        ).images
+        truths = [entry["attributes"]["original"] for entry in batch.metadata]
+        for tally, pictures in ((made, images * 2 - 1), (true, batch.original_image)):
+            for reading, truth in zip(judge.read(pictures), truths, strict=True):
+                tally.compare(reading, truth)
+    figures = made.intervals(first=("accuracy", *dict.fromkeys(map(family, judge.attributes))))
+    return figures | {"ceiling": true.intervals()["accuracy"]}

@@ -1,0 +1,142 @@
+"""The zoo: runs become folders with cards, folders open again, and figures are what they say they are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from factories import tiny_batch
+
+from ip2p_lightning import zoo
+from ip2p_lightning.cli import main
+from ip2p_lightning.config import compose
+from ip2p_lightning.data.pair import PairBatch
+from ip2p_lightning.jobs.train import train
+from ip2p_lightning.models.dual_encoder import DualEncoder
+from ip2p_lightning.models.judge import AttributeJudge
+from ip2p_lightning.zoo import dual_encoder, judge
+from ip2p_lightning.zoo.card import Card, held_out
+from ip2p_lightning.zoo.dual_encoder import area
+from ip2p_lightning.zoo.figures import Tally, family
+
+COMMON = [
+    "data.train.size=32", "data.train.count=8", "data.validation=null", "data.batch_size=4", "data.workers=0",
+    "stages.0.max_steps=1", "trainer.precision=32-true", "~callbacks.summary", "callbacks.progress.line_interval=1000",
+]  # fmt: skip
+SMALL = {
+    "judge": ["judge.size=32", "judge.widths=[8,8,8]", "judge.hidden=16"],
+    "dual_encoder": ["encoder.width=32", "encoder.layers=1", "encoder.text_layers=1", "encoder.image_size=32"],
+    "text_to_image": [
+        "unet.widths=[8,8]", "unet.heads=2", "unet.latent_channels=12", "unet.sample_size=4",
+        "autoencoder.vae.latent_channels=12", "autoencoder.vae.sources=null",
+    ],
+}  # fmt: skip
+QUICK = ["count=6", "size=32"]
+
+
+class Perfect(AttributeJudge):
+    """Reads what the batch says."""
+
+    def answer(self, batch: PairBatch) -> PairBatch:
+        self.batch, self.calls = batch, 0
+        return batch
+
+    def read(self, images: torch.Tensor) -> list[dict[str, str]]:
+        side = ("original", "edited")[self.calls % 2]
+        self.calls += 1
+        return [dict(entry["attributes"][side]) for entry in self.batch.metadata]
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A zoo of models that were trained for one step each."""
+    folder = tmp_path_factory.mktemp("zoo")
+    for name, small in SMALL.items():
+        run = folder / "runs" / name
+        train(compose("train", [f"experiment=zoo/{name}", f"output_dir={run}", *COMMON, *small]))
+        words = [f"name={name}", f"checkpoint={run}/checkpoints/last.ckpt", f"root={folder}", "hours=0.5", *QUICK]
+        assert main(["zoo", "add", *words]) == 0
+    return folder
+
+
+def test_each_folder_opens_and_has_a_card(root: Path):
+    for name, kind in [
+        ("judge", "AttributeJudge"),
+        ("dual_encoder", "DualEncoder"),
+        ("text_to_image", "StableDiffusionPipeline"),
+    ]:
+        model, card = zoo.load(name, root), Card.load(zoo.path(name, root))
+        assert type(model).__name__ == kind
+        assert (card.steps, card.seed, card.hours, card.batch_size) == (1, 0, 0.5, 4)
+        assert card.measured_on["count"] == 6
+        assert len(card.fingerprint) == 16
+        text = (zoo.path(name, root) / "README.md").read_text()
+        assert f"ip2p train experiment=zoo/{name} seed=0" in text
+        assert all(limit in text for limit in zoo.entry(name).LIMITS)
+
+
+def test_evaluating_again_gives_the_card_s_figures(root: Path, capsys: pytest.CaptureFixture[str]):
+    assert main(["zoo", "evaluate", "name=dual_encoder", f"root={root}", *QUICK]) == 0
+    printed = capsys.readouterr().out
+    figure = Card.load(root / "dual_encoder").figures["AUC unrelated"]
+    assert printed.count(f"{figure['estimate']:.3f} ({figure['low']:.3f} to {figure['high']:.3f})") >= 2
+
+
+def test_list_and_card(root: Path, capsys: pytest.CaptureFixture[str]):
+    assert main(["zoo", "list", f"root={root}"]) == 0
+    printed = capsys.readouterr().out
+    assert all(name in printed for name in zoo.names())
+    assert main(["zoo", "card", "name=judge", f"root={root}"]) == 0
+    assert "# judge" in capsys.readouterr().out
+
+
+def test_what_is_not_there(tmp_path: Path):
+    with pytest.raises(FileNotFoundError, match=r"make them with `ip2p train experiment=zoo/judge`"):
+        zoo.path("judge", tmp_path)
+    with pytest.raises(ValueError, match="the zoo has no 'lion'; it has judge, dual_encoder"):
+        zoo.path("lion")
+
+
+def test_add_says_what_it_needs(capsys: pytest.CaptureFixture[str]):
+    assert main(["zoo", "add", "name=judge"]) == 2
+    assert "checkpoint=RUN/checkpoints/last.ckpt" in capsys.readouterr().err
+
+
+def test_a_perfect_judge_has_figures_of_one():
+    reader = Perfect(size=16, widths=(8, 8, 8), hidden=8)
+    batches = (reader.answer(batch) for batch in held_out("full", 8, "validation", size=16))
+    figures = judge.measure(reader, batches)
+    assert {interval.estimate for interval in figures.values()} == {1.0}
+    assert next(iter(figures)) == "accuracy"
+    assert {"thing that is there", "kept", "look"} <= figures.keys()
+    assert any(name.startswith("edit: ") for name in figures)
+
+
+def test_tallies_count_by_family():
+    tally = Tally()
+    tally.compare(
+        {"left thing": "house", "time": "day"}, {"left thing": "nothing", "right thing": "bus", "time": "day"}
+    )
+    shares = {name: (i.estimate, i.values) for name, i in tally.intervals().items()}
+    assert shares == {"accuracy": (1 / 3, 3), "thing": (0.0, 2), "thing that is there": (0.0, 1), "time": (1.0, 1)}
+    assert [family(name) for name in ("left sky thing", "time", "centre part")] == ["sky thing", "time", "part"]
+
+
+def test_the_area_under_the_curve():
+    low, high = torch.linspace(-1, -0.1, 20), torch.linspace(0.1, 1, 20)
+    assert area(high, low).estimate == 1
+    assert area(low, high).estimate == 0
+    assert area(low, low).estimate == pytest.approx(0.5)
+
+
+def test_an_encoder_that_knows_nothing_separates_nothing():
+    from ip2p_lightning.world.tokenizer import world_tokenizer
+
+    encoder = DualEncoder(
+        world_tokenizer(), embed_dim=8, image_size=8, patch_size=8, width=16, layers=1, head_width=8,
+        text_width=16, text_layers=1, text_heads=2, context_length=24,
+    ).eval()  # fmt: skip
+    figures = dual_encoder.measure(encoder, [tiny_batch(5, seed=seed) for seed in range(4)])
+    assert abs(figures["AUC unrelated"].estimate - 0.5) < 0.35
+    assert figures["retrieval of 100"].values == 20
