@@ -7,6 +7,7 @@ from typing import Any
 import lightning.pytorch as L
 import torch
 from torch import Tensor
+from torch.distributed.tensor import DTensor
 from torch.optim import Optimizer
 
 
@@ -41,14 +42,13 @@ class NanGuard(L.Callback):
         """
         losses, batches = self._losses, self._batches
         self._losses, self._batches = [], []
-        gradients = [] if getattr(trainer.precision_plugin, "scaler", None) else _gradients(pl_module)
-        norms = torch._foreach_norm([gradient for _, gradient in gradients])
-        if torch.stack([*(loss.float() for loss in losses), *(norm.float() for norm in norms)]).sum().isfinite():
+        norms = {} if getattr(trainer.precision_plugin, "scaler", None) else _gradient_norms(pl_module)
+        if torch.stack([value.float() for value in (*losses, *norms.values())]).sum().isfinite():
             return
         bad = [batch for batch, loss in zip(batches, losses, strict=False) if not loss.isfinite()] or batches
         rate = ", ".join(f"{group['lr']:.3g}" for group in optimizer.param_groups)
         raise FloatingPointError(
-            f"step {trainer.global_step + 1} is not finite: {_culprits(trainer, losses, gradients)}. "
+            f"step {trainer.global_step + 1} is not finite: {_culprits(trainer, losses, norms)}. "
             f"Batch: {', '.join(id for batch in bad for id in batch) or 'without ids'}. The weights are those of step "
             f"{trainer.global_step}. Lower the learning rate (now {rate}), clip gradients "
             "(trainer.gradient_clip_val=1), use trainer.precision=bf16-mixed or 32-true instead of float16, or look at "
@@ -56,14 +56,18 @@ class NanGuard(L.Callback):
         )
 
 
-def _gradients(module: torch.nn.Module) -> list[tuple[str, Tensor]]:
-    return [(name, parameter.grad) for name, parameter in module.named_parameters() if parameter.grad is not None]
+def _gradient_norms(module: torch.nn.Module) -> dict[str, Tensor]:
+    """Norm of each parameter's gradient; of sharded ones over all ranks."""
+    gradients = {name: parameter.grad for name, parameter in module.named_parameters() if parameter.grad is not None}
+    norms = torch._foreach_norm(list(gradients.values()))
+    whole = [norm.full_tensor() if isinstance(norm, DTensor) else norm for norm in norms]
+    return dict(zip(gradients, whole, strict=True))
 
 
-def _culprits(trainer: L.Trainer, losses: list[Tensor], gradients: list[tuple[str, Tensor]]) -> str:
+def _culprits(trainer: L.Trainer, losses: list[Tensor], norms: dict[str, Tensor]) -> str:
     logged = {name: value for name, value in trainer.callback_metrics.items() if name.startswith("train/")}
     parts = [f"{name} = {value.item()}" for name, value in logged.items() if not value.isfinite()]
     if not all(loss.isfinite() for loss in losses):
         return ", ".join(parts) or "the loss"
-    names = [name for name, gradient in gradients if not gradient.isfinite().all()]
+    names = [name for name, norm in norms.items() if not norm.isfinite()]
     return f"gradients of {', '.join(names[:3])}{f' and {len(names) - 3} more' if len(names) > 3 else ''}"

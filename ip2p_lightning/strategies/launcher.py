@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -21,11 +22,15 @@ from lightning.fabric.utilities.distributed import _set_num_threads_if_needed
 from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
 from omegaconf import DictConfig, OmegaConf
 
+from ip2p_lightning.callbacks.stop_request import INTERRUPTED, STOPPED
+
 log = logging.getLogger(__name__)
 
 READY = "IP2P_RANK_READY"
 """Environment variable of a started rank: the file descriptor on which it says that it is about to join the others."""
 
+_ERROR = re.compile(r"^[\w.]+(Error|Exception)\b.*$", re.MULTILINE)  # the last lines of a traceback begin so
+_ORDERLY = (0, STOPPED, INTERRUPTED)  # exit codes of ranks that were done, or were asked to stop
 _POLL = 0.5  # seconds between two looks at the ranks
 _NOTICE = 10.0  # seconds in which a rank whose connection broke is expected to end
 _GRACE = 60.0  # seconds after which a process that waits for a dead rank is ended
@@ -77,7 +82,7 @@ class RankLauncher(_SubprocessScriptLauncher):
             except subprocess.TimeoutExpired:
                 log.warning("rank %d did not end within %.0f s after the job and was killed", rank, _END)
                 process.kill()
-            if succeeded and process.returncode:
+            if succeeded and process.returncode not in _ORDERLY:
                 log.warning("the job is done, but %s", self._words(rank))
 
     def _start(self) -> None:
@@ -121,7 +126,7 @@ class RankLauncher(_SubprocessScriptLauncher):
 
     def _watch(self) -> None:
         """End this process if it goes on waiting for a rank that has died, as it may in NCCL's collectives."""
-        while not (dead := [rank for rank, process in self._ranks() if process.poll()]):
+        while not (dead := [rank for rank, process in self._ranks() if process.poll() not in (None, *_ORDERLY)]):
             if self._over.wait(_POLL):
                 return
         self._dead = dead[0]
@@ -144,13 +149,14 @@ class RankLauncher(_SubprocessScriptLauncher):
         return Path(self.config.output_dir) / f"rank-{rank}.log"
 
     def _words(self, rank: int) -> str:
-        """How a rank ended and the last line that it wrote."""
+        """How a rank ended, and the error or the last line that it wrote."""
         code = dict(self._ranks())[rank].returncode
         how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
         if code == -9:
             how += " (perhaps for lack of memory)"
-        lines = self._log(rank).read_text(encoding="utf-8", errors="replace").split("\n")
-        last = next((line.strip() for line in reversed(lines) if line.strip()), "")
+        text = self._log(rank).read_text(encoding="utf-8", errors="replace").strip()
+        errors = list(_ERROR.finditer(text))
+        last = " ".join(text[errors[-1].start() :].split()) if errors else text.rsplit("\n", 1)[-1]
         return f"rank {rank} {how}{f': {last[:500]}' if last else ''}\nWhat it wrote is in {self._log(rank)}"
 
 

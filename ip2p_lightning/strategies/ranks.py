@@ -13,8 +13,9 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher, _SubprocessScriptLauncher
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
+from ip2p_lightning.callbacks.stop_request import Stopped
 from ip2p_lightning.strategies.launcher import RankLauncher, say_ready
 
 _VARIABLES = (
@@ -53,6 +54,9 @@ def ranks(trainer: L.Trainer, config: DictConfig, ckpt: Path | None = None) -> I
         yield
         trainer.strategy.barrier()  # nobody leaves while another still needs the group
         succeeded = True
+    except Stopped:  # every rank was asked to, and ends by itself
+        succeeded = True
+        raise
     except RuntimeError as error:  # what a collective raises when its peer is gone
         failure = launcher.failure() if launcher else None
         if failure is None:
@@ -85,7 +89,8 @@ def _launcher(trainer: L.Trainer, config: DictConfig, ckpt: Path | None) -> Rank
         )
     if not isinstance(strategy.launcher, _SubprocessScriptLauncher):
         return None
-    job = OmegaConf.merge(config, {"ckpt": None if ckpt is None else str(ckpt)})
+    job = config.copy()
+    job.ckpt = None if ckpt is None else str(ckpt)
     launcher = strategy._launcher = RankLauncher(strategy.launcher, job)
     return launcher
 
