@@ -87,7 +87,8 @@ class TextToImageModule(StagedModule):
         dropped = torch.rand(len(captions), 1, 1, device=latents.device, generator=generator) < self.dropout
         states = torch.where(dropped, condition.null_embeddings, condition.embeddings)
         prediction = self.predict(noised.sample, noised.timesteps, states)
-        return {"image_loss": self.objective.loss(prediction, noised, latents, latents)}
+        loss = self.objective.loss(prediction, noised, latents, latents, self.autoencoder.importance)
+        return {"image_loss": loss}
 
     def predict(self, sample: Tensor, timesteps: Tensor, states: Tensor) -> Tensor:
         """[B, C, h, w], [B] and [B, K, D] to [B, C, h, w]."""

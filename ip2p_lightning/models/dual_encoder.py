@@ -50,11 +50,11 @@ class DualEncoder(nn.Module):
         embed_dim: int = 128,
         image_size: int = 64,
         patch_size: int = 8,
-        width: int = 160,
+        width: int = 128,
         layers: int = 4,
         head_width: int = 32,
         text_width: int = 128,
-        text_layers: int = 3,
+        text_layers: int = 2,
         text_heads: int = 4,
         context_length: int = 64,
     ) -> None:

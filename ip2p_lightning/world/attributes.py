@@ -36,7 +36,7 @@ LOOKS = tuple(dict.fromkeys((AS_DRAWN, *(look for looks in _LOOKS.values() for l
 _MIRRORING = (PICTURE_EDITS["flip"][0], PICTURE_EDITS["rotate"][2])
 """Edits after which left is right."""
 _COLOURLESS = ("sketch", "sepia", "black and white", "all but one grey")
-_OPPOSITE = dict(zip(SLOTS, reversed(SLOTS), strict=True))
+_OPPOSITE: dict[str, str] = dict(zip(SLOTS, reversed(SLOTS), strict=True))
 _GROUND = tuple(kind for kind, entry in THINGS.items() if entry.family != "sky")
 _SKY = tuple(kind for kind, entry in THINGS.items() if entry.family == "sky")
 

@@ -24,7 +24,7 @@ from ip2p_lightning.models.text_encoder import build_text_encoder
 from ip2p_lightning.world.tokenizer import world_tokenizer
 
 SCHEDULE = {"beta_schedule": "scaled_linear", "prediction_type": "v_prediction", "rescale_betas_zero_snr": True}
-STAGE = Stage("both", {"image_loss": 1.0}, {"*": {"lr": 5e-3}}, max_steps=30)
+STAGE = Stage("both", {"image_loss": 1.0}, {"*": {"lr": 5e-3}}, max_steps=12)
 TINY = [
     "conditioner.text_encoder.hidden_size=16", "unet.embedding_dim=16", "unet.widths=[8,8]", "unet.heads=2",
     "unet.latent_channels=12", "autoencoder.vae.latent_channels=12", "autoencoder.vae.sources=null",
@@ -74,9 +74,9 @@ def test_dropped_captions_do_not_matter():
 def test_it_learns():
     method, batch = module(), tiny_batch()
     one = DataLoader([batch], batch_size=None)
-    trainer = quiet_trainer(max_steps=30)
+    trainer = quiet_trainer(max_steps=12)
     (before,) = trainer.validate(method, one, verbose=False)
-    trainer.fit(method, DataLoader([batch] * 30, batch_size=None))
+    trainer.fit(method, DataLoader([batch] * 12, batch_size=None))
     (after,) = trainer.validate(method, one, verbose=False)
     assert after["val/image_loss"] < before["val/image_loss"]
 
