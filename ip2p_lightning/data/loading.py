@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from torch.utils.data import Dataset
 
+from ip2p_lightning.data.buckets import BucketTransform, picture_sizes
 from ip2p_lightning.data.pair import EditPair
 from ip2p_lightning.data.randomness import addressed_random
 from ip2p_lightning.data.sampler import Address
@@ -50,9 +51,18 @@ class TransformedPairs(Dataset[EditPair]):
         shards = getattr(self.source, "shards", None)
         return shards if shards is None or self._members is None else shards[[members[0] for members in self._members]]
 
+    @cached_property
+    def buckets(self) -> np.ndarray | None:
+        """The number of each item's shape (of a group: its first pair's), int64; None where all have one shape."""
+        if not isinstance(self.transform, BucketTransform):
+            return None
+        buckets = self.transform.buckets(picture_sizes(self.source))
+        return buckets if self._members is None else buckets[[members[0] for members in self._members]]
+
     def fingerprint(self) -> str:
-        """A string that changes with the pairs and with what an item is."""
-        return f"{self.source.fingerprint()} {'pairs' if self._members is None else 'groups'}"
+        """A string that changes with the pairs, with what an item is, and with the shapes that keep items apart."""
+        shapes = f" in {self.transform.shapes}" if isinstance(self.transform, BucketTransform) else ""
+        return f"{self.source.fingerprint()} {'pairs' if self._members is None else 'groups'}{shapes}"
 
 
 def _members_by_group(source: Any) -> list[list[int]]:

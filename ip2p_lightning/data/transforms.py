@@ -106,26 +106,28 @@ class PairTransform:
         original, edited, mask = pair.original_image, pair.edited_image, pair.mask
         if isinstance(original, Tensor) or isinstance(edited, Tensor) or isinstance(mask, Tensor):
             raise ValueError(f"pair {pair.id!r} holds tensors already; transform it once")
-        side, corner = view.side, view.corner
-
-        def change(image: Image.Image, resample: Image.Resampling) -> Image.Image:
-            if self.fit == "centre_crop":
-                image = image.crop(_centre_square(*image.size))
-            if image.size != (side, side):
-                image = image.resize((side, side), resample)
-            if side != self.resolution:
-                x, y = corner
-                image = image.crop((x, y, x + self.resolution, y + self.resolution))
-            return image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if view.flip else image
-
         # of a mask, an output pixel may change if any source pixel under it may
-        area = None if mask is None else to_tensor(change(mask.convert("L"), Image.Resampling.BOX)).gt(-1).float()
+        area = (
+            None
+            if mask is None
+            else to_tensor(self._seen(mask.convert("L"), view, Image.Resampling.BOX)).gt(-1).float()
+        )
         return replace(
             pair,
-            original_image=to_tensor(change(original, Image.Resampling.LANCZOS)),
-            edited_image=to_tensor(change(edited, Image.Resampling.LANCZOS)),
+            original_image=to_tensor(self._seen(original, view, Image.Resampling.LANCZOS)),
+            edited_image=to_tensor(self._seen(edited, view, Image.Resampling.LANCZOS)),
             mask=area,
         )
+
+    def _seen(self, image: Image.Image, view: View, resample: Image.Resampling) -> Image.Image:
+        if self.fit == "centre_crop":
+            image = image.crop(centred(*image.size, aspect=1))
+        if image.size != (view.side, view.side):
+            image = image.resize((view.side, view.side), resample)
+        if view.side != self.resolution:
+            x, y = view.corner
+            image = image.crop((x, y, x + self.resolution, y + self.resolution))
+        return image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if view.flip else image
 
     @property
     def _sizes(self) -> tuple[int, int]:
@@ -133,10 +135,11 @@ class PairTransform:
         return low, self.max_size if self.max_size is not None else low
 
 
-def _centre_square(width: int, height: int) -> tuple[int, int, int, int]:
-    side = min(width, height)
-    left, top = (width - side) // 2, (height - side) // 2
-    return left, top, left + side, top + side
+def centred(width: int, height: int, aspect: float) -> tuple[int, int, int, int]:
+    """The largest box (left, top, right, bottom) of an aspect ratio, width over height, in the middle of a picture."""
+    inner = min(width, round(height * aspect)), min(height, round(width / aspect))
+    left, top = (width - inner[0]) // 2, (height - inner[1]) // 2
+    return left, top, left + inner[0], top + inner[1]
 
 
 def _is_sided(pair: EditPair) -> bool:
