@@ -7,6 +7,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+import simplejpeg
 import torch
 from PIL import Image, ImageCms, ImageOps
 from torch import Tensor
@@ -39,6 +40,8 @@ def open_image(
         FileNotFoundError: no such file.
         ImageError: too large, truncated, or not a picture; names the file.
     """
+    if isinstance(source, bytes) and (image := _plain_jpeg(source, max_pixels, least_side)) is not None:
+        return image
     image, name = _open(source, name, max_pixels)
     if least_side is not None and min(image.size) >= 2 * least_side:
         image.draft(None, (least_side, least_side))  # the decoder's own scaling; nothing happens to other formats
@@ -118,6 +121,23 @@ def to_pil(tensor: Tensor) -> Image.Image:
         raise ValueError("the picture holds NaN or infinite values; lower the learning rate or use float32 decoding")
     array = tensor.add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8).numpy()
     return Image.fromarray(array[0] if array.shape[0] == 1 else np.ascontiguousarray(array.transpose(1, 2, 0)))
+
+
+def _plain_jpeg(data: bytes, max_pixels: int, least_side: int | None) -> Image.Image | None:
+    """A sound colour JPEG without EXIF, the same to the bit as PIL's but sooner; None for whatever needs PIL's care."""
+    if not data.startswith(b"\xff\xd8") or b"Exif\0\0" in data:
+        return None
+    try:
+        height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
+        if colours != "YCbCr" or width * height > max_pixels:
+            return None
+        room = min(width, height) // least_side if least_side else 1
+        scale = next(factor for factor in (8, 4, 2, 1) if factor <= max(1, room))  # as PIL's draft
+        return Image.fromarray(
+            simplejpeg.decode_jpeg(data, "RGB", min_height=-(-height // scale), min_width=-(-width // scale))
+        )
+    except ValueError:  # damaged: PIL says what is wrong
+        return None
 
 
 def _open(source: str | Path | bytes, name: str | None, max_pixels: int | None) -> tuple[Image.Image, str]:

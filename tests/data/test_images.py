@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 
 from ip2p_lightning.data.images import ImageError, as_rgb, open_image, open_mask, picture_size, to_pil, to_tensor
 
@@ -185,3 +185,32 @@ def test_masks_open_black_and_white(tmp_path: Path) -> None:
     mask = open_mask(save(ramp, tmp_path / "mask.png"))
     assert mask.mode == "L"
     np.testing.assert_array_equal(np.asarray(mask)[0], np.repeat([0, 255], 128))
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+@pytest.mark.parametrize(("size", "subsampling"), [((64, 48), 2), ((67, 53), 2), ((65, 131), 0), ((40, 41), 1)])
+def test_jpegs_are_pils_to_the_bit_at_every_scale(mode: str, size: tuple[int, int], subsampling: int) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (size[1] // 8 + 1, size[0] // 8 + 1, 3), dtype=np.uint8)
+    picture = Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC).convert(mode)
+    for exif in (None, Image.Exif()):
+        if exif is not None:
+            exif[0x0112] = 6
+        buffer = io.BytesIO()
+        picture.save(buffer, "JPEG", subsampling=subsampling, **({"exif": exif} if exif else {}))
+        for least_side in (None, 50, 21, 20, 10, 5, 1):
+            plain = Image.open(io.BytesIO(buffer.getvalue()))
+            if least_side and min(plain.size) >= 2 * least_side:
+                plain.draft(None, (least_side, least_side))
+            expected = ImageOps.exif_transpose(plain).convert("RGB")
+            ours = open_image(buffer.getvalue(), least_side=least_side)
+            assert ours.size == expected.size
+            assert min(ours.size) >= min(least_side or 0, min(size))
+            assert ours.tobytes() == expected.tobytes()
+
+
+def test_damaged_jpegs_are_named_whoever_decodes_them() -> None:
+    buffer = io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(buffer, "JPEG")
+    for data in (buffer.getvalue()[:1500], buffer.getvalue()[:20]):
+        with pytest.raises(ImageError, match="it: "):
+            open_image(data, name="it")
