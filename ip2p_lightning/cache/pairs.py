@@ -38,7 +38,8 @@ def unpack_texts(tensors: Mapping[str, Tensor], row: int) -> EditPair:
 def without_pictures(texts: Mapping[str, str]) -> EditPair:
     """A pair of texts with pictures of no pixels, [3, 0, 0]."""
     empty = torch.empty(3, 0, 0)
-    return EditPair(original_image=empty, edited_image=empty, **{name: texts[name] for name in FIELDS})
+    fields: dict[str, Any] = {name: texts[name] for name in FIELDS}
+    return EditPair(original_image=empty, edited_image=empty, **fields)
 
 
 class CachedSource:

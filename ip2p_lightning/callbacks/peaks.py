@@ -48,5 +48,5 @@ def peak_flops(name: str, precision: str, tensor_float: bool | None = None) -> f
     if "16" in precision:
         return half * 1e12
     if tensor_float is None:
-        tensor_float = torch.backends.cuda.matmul.allow_tf32
+        tensor_float = torch.get_float32_matmul_precision() != "highest"
     return (half / 2 if tensor_float and known not in _NO_TENSOR_FLOAT else single) * 1e12

@@ -53,9 +53,10 @@ class Speed(L.Callback):
         self._clock = StepClock(pl_module.device)
         self._window, self._whole = _Sums(), _Sums()
         self._batches, self._logged = 0, trainer.global_step
+        self._every: int = trainer.log_every_n_steps  # type: ignore[attr-defined]
         self._away, self._ended = 0.0, time.perf_counter()
-        self._fetches = _Fetches(trainer.profiler)
-        trainer.profiler = self._fetches
+        loop: Any = trainer  # Lightning does not declare the attribute
+        self._fetches = loop.profiler = _Fetches(loop.profiler)
         denoiser = getattr(pl_module, "denoiser", None)
         if denoiser is not None:
             self._hook = denoiser.register_forward_pre_hook(lambda network, inputs: self._mark_denoiser(pl_module))
@@ -94,7 +95,7 @@ class Speed(L.Callback):
         self._window.samples += len(batch)
         self._window.batches += 1
         step = trainer.global_step
-        if step != self._logged and step % max(1, trainer.log_every_n_steps) == 0:
+        if step != self._logged and step % max(1, self._every) == 0:
             self._logged = step
             self._close()
             pl_module.log_dict({f"speed/{name}": value for name, value in self._report(self._window, trainer).items()})
@@ -159,8 +160,9 @@ class Speed(L.Callback):
         if self._hook is not None:
             self._hook.remove()
             self._hook = None
-        if isinstance(trainer.profiler, _Fetches):
-            trainer.profiler = trainer.profiler.inner
+        loop: Any = trainer
+        if isinstance(loop.profiler, _Fetches):
+            loop.profiler = loop.profiler.inner
 
 
 def counted(trainer: L.Trainer, module: StagedModule, batch: PairBatch) -> float:

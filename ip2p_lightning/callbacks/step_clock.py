@@ -43,6 +43,8 @@ class StepClock:
 
 
 def _seconds(begin: torch.cuda.Event | float, end: torch.cuda.Event | float) -> float:
-    if isinstance(begin, float) or isinstance(end, float):
-        return end - begin  # type: ignore[operator]
-    return begin.elapsed_time(end) / 1e3
+    if isinstance(begin, torch.cuda.Event) and isinstance(end, torch.cuda.Event):
+        return begin.elapsed_time(end) / 1e3
+    assert isinstance(begin, float)
+    assert isinstance(end, float)
+    return end - begin

@@ -104,7 +104,7 @@ class TextConditioner(Conditioner):
 
     def encode(self, texts: Sequence[str]) -> Conditioning:
         """States [B, K, D] of B texts, and those of "": from the same pass while the encoder learns, else kept."""
-        if self.learns and torch.is_grad_enabled():
+        if self.learns:
             states = self._states([*texts, ""])
             return Conditioning(states[:-1], states[-1:].expand(len(texts), -1, -1))
         return self.recalled(self._states(texts))
@@ -112,7 +112,8 @@ class TextConditioner(Conditioner):
     def null(self) -> Tensor:
         """States [1, K, D] of "", computed once for the same weights, device and precision.
 
-        Changed weights are known by the version that torch counts of each tensor.
+        Changed weights are known by the version that torch counts of each tensor; what writes to `data` behind its
+        back, as averages do, concerns weights that learn, whose states are never kept.
         """
         weights = list(self.text_encoder.parameters())
         kind = weights[0].device.type

@@ -102,3 +102,25 @@ def test_refuses_lengths_and_probabilities_that_cannot_be(tokenizer, encoder):
         TextConditioner(tokenizer, encoder, 21)
     with pytest.raises(ValueError, match="expressive_probability"):
         TextConditioner(tokenizer, encoder, 20, 1.5)
+
+
+def test_the_null_states_of_a_frozen_encoder_are_computed_once(tokenizer, encoder):
+    conditioner = TextConditioner(tokenizer, encoder.requires_grad_(False), 20)
+    calls: list[int] = []
+    encoder.register_forward_pre_hook(lambda network, inputs: calls.append(len(inputs[0])))
+    first = conditioner.encode(["a", "b"])
+    assert torch.equal(conditioner.encode(["c"]).null_embeddings[0], first.null_embeddings[0])
+    assert calls == [2, 1, 1]  # two texts, the empty one, one text
+    with torch.no_grad():
+        encoder.get_input_embeddings().weight.mul_(2)
+    changed = conditioner.encode(["c"]).null_embeddings[0]
+    assert not torch.allclose(changed, first.null_embeddings[0])
+    torch.testing.assert_close(changed, conditioner.encode([""]).embeddings[0])
+
+
+def test_the_null_states_of_an_encoder_that_learns_are_never_kept(tokenizer, encoder):
+    conditioner = TextConditioner(tokenizer, encoder, 20)
+    with torch.no_grad():
+        before = conditioner.encode(["a"]).null_embeddings[0]
+        encoder.get_input_embeddings().weight.data.mul_(2)  # torch counts no new version
+        assert not torch.allclose(conditioner.encode(["a"]).null_embeddings[0], before)
