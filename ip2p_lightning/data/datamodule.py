@@ -66,7 +66,8 @@ class EditDataModule(LightningDataModule):
         super().__init__()
         self.train, self.validation, self.test = _joined(train), _joined(validation), _joined(test)
         self.transform, self.workers, self.seed, self.one_per_group = transform, workers, seed, one_per_group
-        self.order, self.tail = order, tail
+        self.order = order
+        self.tail: Tail = tail
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size or batch_size
         self._loader: ResumableLoader | None = None
         self._place: dict[str, Any] | None = None
