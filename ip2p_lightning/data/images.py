@@ -128,7 +128,8 @@ def _plain_jpeg(data: bytes, max_pixels: int, least_side: int | None) -> Image.I
     if not data.startswith(b"\xff\xd8") or b"Exif\0\0" in data:
         return None
     try:
-        height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
+        *sides, colours, _ = simplejpeg.decode_jpeg_header(data)
+        height, width = map(int, sides)
         if colours != "YCbCr" or width * height > max_pixels:
             return None
         room = min(width, height) // least_side if least_side else 1

@@ -110,7 +110,7 @@ def positions_of(index: Path, info: DatasetInfo) -> Iterator[bytes]:
     try:
         with pq.ParquetFile(index) as file:
             for batch in file.iter_batches(_BATCH, columns=["id", "shard", *columns]):
-                shards = pc.index_in(batch.column("shard"), names)
+                shards = pc.index_in(batch.column("shard"), names)  # pyright: ignore[reportAttributeAccessIssue]
                 if shards.null_count:
                     unknown = sorted(set(batch.column("shard").filter(shards.is_null()).to_pylist()))
                     raise DatasetError(f"{index} names shards that dataset.json lacks ({unknown}); render again")

@@ -142,7 +142,8 @@ def check_fractions(fractions: Mapping[str, float]) -> None:
 def _among(index: pa.Table, column: str, values: Sequence[str | None]) -> np.ndarray:
     """Which rows have one of these values."""
     wanted = pa.array(values, pa.string())
-    return pc.is_in(index.column(column).cast(pa.string()), value_set=wanted).to_numpy()
+    column_values = index.column(column).cast(pa.string())
+    return pc.is_in(column_values, value_set=wanted).to_numpy()  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def _hashes(ids: pa.ChunkedArray, seed: int) -> np.ndarray:

@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
-import pyarrow.compute as pc
+import pyarrow as pa
 
 from ip2p_lightning.data.dataset_info import INDEX_NAME, INFO_NAME, DatasetError, DatasetInfo, FileInfo, file_sha256
 from ip2p_lightning.data.encoded import decode_pair
@@ -110,8 +110,8 @@ def _open_index(
     except DatasetError as error:
         report.problems.append(Problem(INDEX_NAME, "", str(error)))
         return None
-    counts = pc.value_counts(index.table(["id"]).column("id"))
-    repeated = counts.filter(pc.greater(counts.field("counts"), 1)).field("values").to_pylist()
+    counts = index.table(["id"]).column("id").value_counts()
+    repeated = counts.field("values").filter(pa.array(counts.field("counts").to_numpy() > 1)).to_pylist()
     report.problems += [Problem(INDEX_NAME, id, "is listed more than once") for id in repeated]
     return index
 
