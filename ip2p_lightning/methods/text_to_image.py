@@ -127,7 +127,7 @@ def _captioned(batch: PairBatch) -> tuple[Tensor, list[str]]:
 
 def _check(
     conditioner: TextConditioner,
-    unet: UNet2DConditionModel,
+    unet: Any,
     autoencoder: Autoencoder,
     objective: Objective,
     scheduler: Any,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers import StableDiffusionPipeline
@@ -62,7 +63,7 @@ def measure(
     made, true = Tally(), Tally()
     for number, batch in enumerate(batches):
         side = batch.original_image.shape[-1]
-        images = pipeline(
+        output: Any = pipeline(
             batch.original_caption,
             num_inference_steps=STEPS,
             guidance_scale=GUIDANCE,
@@ -70,9 +71,9 @@ def measure(
             width=side,
             generator=torch.Generator().manual_seed(number),
             output_type="pt",
-        ).images
+        )
         truths = [entry["attributes"]["original"] for entry in batch.metadata]
-        for tally, pictures in ((made, images * 2 - 1), (true, batch.original_image)):
+        for tally, pictures in ((made, output.images * 2 - 1), (true, batch.original_image)):
             for reading, truth in zip(judge.read(pictures), truths, strict=True):
                 tally.compare(reading, truth)
     figures = made.intervals(first=("accuracy", *dict.fromkeys(map(family, judge.attributes))))

@@ -60,6 +60,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_each_folder_opens_and_has_a_card(root: Path):
     for name, kind in [
         ("judge", "AttributeJudge"),
@@ -76,6 +77,7 @@ def test_each_folder_opens_and_has_a_card(root: Path):
         assert all(limit in text for limit in zoo.entry(name).LIMITS)
 
 
+@pytest.mark.slow
 def test_evaluating_again_gives_the_card_s_figures(root: Path, capsys: pytest.CaptureFixture[str]):
     assert main(["zoo", "evaluate", "name=dual_encoder", f"root={root}", *QUICK]) == 0
     printed = capsys.readouterr().out
@@ -83,6 +85,7 @@ def test_evaluating_again_gives_the_card_s_figures(root: Path, capsys: pytest.Ca
     assert printed.count(f"{figure['estimate']:.3f} ({figure['low']:.3f} to {figure['high']:.3f})") >= 2
 
 
+@pytest.mark.slow
 def test_list_and_card(root: Path, capsys: pytest.CaptureFixture[str]):
     assert main(["zoo", "list", f"root={root}"]) == 0
     printed = capsys.readouterr().out
