@@ -72,6 +72,6 @@ def test_half_precision_weights_load_as_full(judge: AttributeJudge, tmp_path):
     images = torch.rand(3, 3, 16, 16)
     expected = judge(images)
     judge.half().save_pretrained(tmp_path)
-    again = AttributeJudge.from_pretrained(tmp_path, torch_dtype=torch.float32)
+    again = AttributeJudge.from_pretrained(tmp_path, dtype=torch.float32)
     assert next(again.parameters()).dtype == torch.float32
     torch.testing.assert_close(again(images), expected, atol=5e-3, rtol=1e-2)
