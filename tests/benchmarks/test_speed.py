@@ -29,6 +29,7 @@ def test_train_step_compares_three_ways():
     found = result("train_step.py")
     assert set(found["ratio"]) == {"plain loop", "ours", "ours, cache=disk"}
     assert found["ratio"]["plain loop"] == 1
+    assert 0 < found["encoder_share"] < 1
     assert found["gigaflops_encoders"] > 0
 
 
