@@ -47,6 +47,7 @@ class Speed(L.Callback):
         self.flops_per_batch: float | None = None
         self.summary: dict[str, float] = {}
         self._hook: Any = None
+        self._away = 0.0  # also where a run has nothing left to train on and is only validated
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Begin to count."""

@@ -1,0 +1,109 @@
+"""Runs that are killed at any moment, or asked to stop by a signal, end with the weights of one that was not."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from ip2p_lightning.config import compose
+from ip2p_lightning.jobs.resuming import find_checkpoint
+from ip2p_lightning.jobs.train import train
+
+# 4 pairs a step, 3 steps an epoch, dropout, averages, clipping, a schedule, and a validation each epoch
+RUN = [
+    "experiment=ip2p/tiny", "data.train.count=14", "stages.0.max_steps=60", "+stages.0.decay=linear",
+    "callbacks.checkpoint.every_n_train_steps=2", "~callbacks.summary", "~callbacks.pictures", "~callbacks.progress",
+]  # fmt: skip
+
+
+def content(path: Path) -> list[torch.Tensor]:
+    """Averaged and raw weights, and the optimizer's moments."""
+    stored = torch.load(path, weights_only=True)
+    moments = stored["optimizer_states"][0]["state"].values()
+    return [
+        *stored["state_dict"].values(),
+        *stored["raw_parameters"].values(),
+        *(value for state in moments for value in state.values()),
+    ]
+
+
+def equal(a: Path, b: Path) -> bool:
+    ours, theirs = content(a), content(b)
+    return len(ours) == len(theirs) and all(torch.equal(x, y) for x, y in zip(ours, theirs, strict=True))
+
+
+def life(folder: Path) -> multiprocessing.process.BaseProcess:
+    """A forked process that goes on from the newest checkpoint beside `folder`, or begins."""
+
+    def run() -> None:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        sys.stdout = sys.stderr = folder.with_suffix(".log").open("w")
+        train(compose("train", [*RUN, f"output_dir={folder}", "ckpt=auto"]))
+
+    process = multiprocessing.get_context("fork").Process(target=run)
+    process.start()
+    return process
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_run_that_is_killed_twenty_times(tmp_path: Path) -> None:
+    begun = time.monotonic()
+    whole = life(tmp_path / "whole/run")
+    whole.join()
+    assert whole.exitcode == 0
+    duration = time.monotonic() - begun
+    draw, kills, runs, steps = random.Random(0), 0, 0, []
+    while kills < 20:  # each run is killed until it ends; then another begins
+        runs += 1
+        for number in range(100):
+            folder = tmp_path / f"{runs}/{number}"
+            process = life(folder)
+            process.join(draw.uniform(0.1, 0.6) * duration if kills < 20 else 120)
+            if process.exitcode is not None:
+                assert process.exitcode == 0, folder.with_suffix(".log").read_text()
+                break
+            process.kill()
+            process.join()
+            kills += 1
+            if (folder / "checkpoints/last.ckpt").exists():
+                steps.append(torch.load(folder / "checkpoints/last.ckpt", weights_only=True)["global_step"])
+        last = find_checkpoint("auto", folder)  # an earlier life's if it was killed after its last step
+        assert last is not None
+        assert equal(last, tmp_path / "whole/run/checkpoints/last.ckpt")
+    assert len(set(steps)) > 2, "some lives came far enough to leave a checkpoint"
+
+
+@pytest.mark.slow
+def test_a_command_that_is_asked_to_stop_can_be_given_again(tmp_path: Path) -> None:
+    def command(*words: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "ip2p_lightning", "train", *RUN, *words],
+            cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        )  # fmt: skip
+
+    first = command("hydra.run.dir=runs/first", "ckpt=auto", "stages.0.max_steps=100000")
+    while not (tmp_path / "runs/first/checkpoints/last.ckpt").exists() and first.poll() is None:
+        time.sleep(0.1)
+    first.send_signal(signal.SIGTERM)
+    said, _ = first.communicate(timeout=120)
+    assert first.returncode == 75, said
+    step = torch.load(tmp_path / "runs/first/checkpoints/last.ckpt", weights_only=True)["global_step"]
+    assert f"stopped by SIGTERM at step {step}; " in said
+    assert "go on with ckpt=auto" in said
+    assert "Traceback" not in said
+    second = command("hydra.run.dir=runs/second", "ckpt=auto", f"stages.0.max_steps={step + 2}")
+    said, _ = second.communicate(timeout=240)
+    assert second.returncode == 0, said
+    stored = torch.load(tmp_path / "runs/second/checkpoints/last.ckpt", weights_only=True)
+    assert stored["global_step"] == step + 2
