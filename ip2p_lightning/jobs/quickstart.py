@@ -32,7 +32,7 @@ from ip2p_lightning.evaluation.wording import duration, number, percent, plural
 from ip2p_lightning.jobs.evaluate import edit_command, provenance, sentence
 from ip2p_lightning.jobs.opening import open_editor
 from ip2p_lightning.jobs.phases import Phase, Phases
-from ip2p_lightning.jobs.quickstart_training import checkpoint, composed, fit_to_machine, metrics_files, train_run
+from ip2p_lightning.jobs.quickstart_training import Way, checkpoint, composed, fit_to_machine, metrics_files, train_run
 
 _NOT_SETTINGS = ("folder", "minutes", "reserve", "workers", "threads")
 """Keys that may change between two attempts in one folder."""
@@ -81,14 +81,14 @@ def _train(config: DictConfig, name: str, phase: Phase, phases: Phases) -> None:
         ahead = list(config.runs)[list(config.runs).index(name) :]
         left = 60 * config.minutes - config.reserve - phases.seconds
         share = config.runs[name].share / sum(config.runs[run].share for run in ahead)
-        found = [other.facts["fitted"]["precision"] for other in phases.all() if "fitted" in other.facts]
-        precisions = found[:1] or plain(config.precisions)  # timed once
-        training, fitted = fit_to_machine(training, precisions, config.calibration_steps, max(left, 1) * share)
+        found = [Way.of(other.facts["fitted"]) for other in phases.all() if "fitted" in other.facts]
+        ways = found[:1] or Way.all(plain(config.precisions), config.threads)  # timed once
+        training, fitted = fit_to_machine(training, ways, config.calibration_steps, max(left, 1) * share)
         phase.facts["fitted"] = fitted | {"stages": {stage.name: stage.max_steps for stage in training.stages}}
         phases.write()
         _announce(phases.console, phase.facts["fitted"])
     else:
-        training.trainer.precision = fitted["precision"]
+        Way.of(fitted).apply(training)
         for stage in training.stages:
             stage.max_steps = fitted["stages"][stage.name]
     steps = sum(stage.max_steps for stage in training.stages)
@@ -100,7 +100,7 @@ def _announce(console: Console, fitted: dict[str, Any]) -> None:
     stages = ", ".join(f"{steps:,} steps {name}" for name, steps in fitted["stages"].items())
     less = fitted["share_of_steps"]
     shortened = f" ({percent(less)} of the recipe, to stay within minutes=...)" if less < 1 else ""
-    console.print(f"    {stages}{shortened}, {fitted['precision']}", highlight=False)
+    console.print(f"    {stages}{shortened}, {Way.of(fitted)}", highlight=False)
 
 
 def _evaluate(config: DictConfig, console: Console) -> None:
@@ -219,7 +219,7 @@ def _run_text(facts: dict[str, Any]) -> str:
     parts = ", ".join(f"{name} {count / 1e6:.2f} million" for name, count in facts["parameters"].items())
     steps, stages = f"{facts['steps']:,} steps of {facts['batch_size']} pairs", facts["stages"]
     told = f" ({'; '.join(stages)})" if len(stages) > 1 else ""
-    return f"{steps}{told} in {facts['fitted']['precision']}. Parameters: {parts}."
+    return f"{steps}{told} in {Way.of(facts['fitted'])}. Parameters: {parts}."
 
 
 def _settings(config: DictConfig, facts: dict[str, dict[str, Any]]) -> dict[str, Any]:
@@ -229,8 +229,8 @@ def _settings(config: DictConfig, facts: dict[str, dict[str, Any]]) -> dict[str,
         counts = ", ".join(f"{source.count:,} {split}" for split, source in entry.sources.items())
         settings[str(name)] = f"{counts} pairs of {config.size} x {config.size} pixels"
     for entry in config.runs.values():
-        precision = facts[f"train {entry.title}"]["fitted"]["precision"]
-        settings[entry.title] = f"experiment={entry.experiment}, {precision}"
+        way = Way.of(facts[f"train {entry.title}"]["fitted"])
+        settings[entry.title] = f"experiment={entry.experiment}, {way}"
     settings["software"] = (
         f"ip2p_lightning {__version__}, torch {torch.__version__}, Python {platform.python_version()}"
     )

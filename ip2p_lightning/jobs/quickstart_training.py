@@ -1,4 +1,4 @@
-"""The quickstart's training runs: data held in memory, precision and number of steps fitted to the machine."""
+"""The quickstart's training runs: data held in memory, precision, threads and number of steps fitted to the machine."""
 
 from __future__ import annotations
 
@@ -7,19 +7,21 @@ import logging
 import statistics
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import lightning.pytorch as L
+import torch
 from omegaconf import DictConfig, OmegaConf
 
 from ip2p_lightning.config import compose, plain
 from ip2p_lightning.data.reader import ShardDataset
 from ip2p_lightning.data.selection import Selection
 from ip2p_lightning.data.sources.memory import MemorySource
+from ip2p_lightning.evaluation.wording import plural
 from ip2p_lightning.jobs.train import train
 
 _OVERHEAD = 1.1
@@ -69,7 +71,6 @@ def composed(config: DictConfig, run: DictConfig, folder: Path) -> DictConfig:
     training = compose("train", words)
     OmegaConf.set_struct(training, False)
     training.output_dir = str(folder)
-    training.threads = config.threads
     training.data = OmegaConf.create(plain(config.training_data))
     training.callbacks.pop("summary", None)
     training.callbacks.checkpoint.every_n_train_steps = _CHECKPOINT_STEPS
@@ -78,41 +79,72 @@ def composed(config: DictConfig, run: DictConfig, folder: Path) -> DictConfig:
     return training
 
 
+class Way(NamedTuple):
+    """How a run computes.
+
+    Args:
+        precision: Lightning's name of the arithmetic.
+        threads: torch's CPU threads.
+    """
+
+    precision: str
+    threads: int
+
+    @classmethod
+    def all(cls, precisions: Sequence[str], threads: int | None) -> list[Way]:
+        """Ways to choose from; without a number of threads, one thread and as many as torch would take.
+
+        On a machine with other work, one thread can be many times as fast as two that wait for each other.
+        """
+        counts = [threads] if threads else sorted({torch.get_num_threads(), 1}, reverse=True)
+        return [cls(precision, count) for count in counts for precision in precisions]
+
+    @classmethod
+    def of(cls, facts: Mapping[str, Any]) -> Way:
+        """The way that `fit_to_machine` found."""
+        return cls(facts["precision"], facts["threads"])
+
+    def apply(self, training: DictConfig) -> None:
+        """Let a training configuration compute in this way."""
+        training.trainer.precision, training.threads = self
+
+    def __str__(self) -> str:
+        return f"{self.precision} on {plural(self.threads, 'thread')}"
+
+
 def fit_to_machine(
-    training: DictConfig, precisions: Sequence[str], steps: int, seconds: float
+    training: DictConfig, ways: Sequence[Way], steps: int, seconds: float
 ) -> tuple[DictConfig, dict[str, Any]]:
-    """Choose the fastest precision, and shorten the stages alike if they would take longer than there is time.
+    """Choose the fastest way, and shorten the stages alike if they would take longer than there is time.
 
     Args:
         training: the run's configuration; changed in place.
-        precisions: to choose from.
+        ways: to choose from.
         steps: training steps for timing each.
         seconds: what the run may take, this timing included.
 
     Returns:
-        The configuration, and what was found: precision, seconds a step by stage, the share of the steps kept.
+        The configuration, and what was found: the way, seconds a step by stage, the share of the steps kept.
     """
     started = time.monotonic()
-    timed = {precision: time_steps(training, precision, steps) for precision in precisions}
-    cost = {
-        precision: sum(stage.max_steps * times[stage.name] for stage in training.stages)
-        for precision, times in timed.items()
-    }
-    precision = min(cost, key=lambda name: cost[name])
+    timed = {way: time_steps(training, way, steps) for way in ways}
+    cost = {way: sum(stage.max_steps * times[stage.name] for stage in training.stages) for way, times in timed.items()}
+    way = min(cost, key=lambda way: cost[way])
     left = max(1.0, seconds - (time.monotonic() - started))
-    share = min(1.0, left / (_OVERHEAD * cost[precision]))
-    training.trainer.precision = precision
+    share = min(1.0, left / (_OVERHEAD * cost[way]))
+    way.apply(training)
     for stage in training.stages:
         stage.max_steps = max(1, int(stage.max_steps * share))
-    return training, {"precision": precision, "seconds_per_step": timed[precision], "share_of_steps": round(share, 3)}
+    return training, {**way._asdict(), "seconds_per_step": timed[way], "share_of_steps": round(share, 3)}
 
 
-def time_steps(training: DictConfig, precision: str, steps: int) -> dict[str, float]:
+def time_steps(training: DictConfig, way: Way, steps: int) -> dict[str, float]:
     """Seconds a training step takes in each stage, measured on a few steps whose results are thrown away."""
     trial = copy.deepcopy(training)  # not resolved: the method's stages must stay those below
     with tempfile.TemporaryDirectory(prefix="ip2p-") as folder:
         trial.output_dir = trial.trainer.default_root_dir = folder
-        trial.trainer.precision, trial.trainer.limit_val_batches = precision, 0
+        way.apply(trial)
+        trial.trainer.limit_val_batches = 0
         trial.callbacks = {"clock": {"_target_": f"{__name__}.{StepClock.__name__}"}}
         trial.trainer.update({"logger": False, "enable_checkpointing": False, "enable_progress_bar": False})
         trial.logger, trial.ckpt = None, None

@@ -12,7 +12,7 @@ from ip2p_lightning.config import build, compose
 from ip2p_lightning.data.rendering import render_dataset
 from ip2p_lightning.data.sources.world import WorldSource
 from ip2p_lightning.jobs import quickstart_training as training_jobs
-from ip2p_lightning.jobs.quickstart_training import composed, fit_to_machine, in_memory, time_steps, train_run
+from ip2p_lightning.jobs.quickstart_training import Way, composed, fit_to_machine, in_memory, time_steps, train_run
 
 TINY = [
     "size=32",
@@ -49,7 +49,7 @@ def test_steps_are_timed_by_stage_and_leave_nothing_behind(config: DictConfig, t
     first.update({"name": "language", "loss_weights": {"instruction_loss": 1.0}, "max_steps": 5})
     first.trainable = {"conditioner.*": {"lr": 1e-3}}
     training.stages = [first, training.stages[0]]
-    times = time_steps(training, "32-true", 4)
+    times = time_steps(training, Way("32-true", 1), 4)
     assert set(times) == {"language", "joint"}
     assert all(seconds > 0 for seconds in times.values())
     assert not (tmp_path / "mgie").exists()
@@ -58,16 +58,25 @@ def test_steps_are_timed_by_stage_and_leave_nothing_behind(config: DictConfig, t
 def test_stages_shrink_alike_where_time_is_short(
     config: DictConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    costs = {"32-true": 0.2, "bf16-mixed": 0.1}
-    monkeypatch.setattr(training_jobs, "time_steps", lambda training, precision, steps: {"editing": costs[precision]})
+    ways = [Way("32-true", 2), Way("bf16-mixed", 2), Way("bf16-mixed", 1)]
+    costs = dict(zip(ways, (0.2, 0.1, 0.3), strict=True))
+    monkeypatch.setattr(training_jobs, "time_steps", lambda training, way, steps: {"editing": costs[way]})
     config.longer = 100
     training = composed(config, config.runs.ip2p, tmp_path / "ip2p")
-    training, found = fit_to_machine(training, ["32-true", "bf16-mixed"], 3, 40.0)
-    assert training.trainer.precision == found["precision"] == "bf16-mixed"
+    training, found = fit_to_machine(training, ways, 3, 40.0)
+    assert (training.trainer.precision, training.threads) == Way.of(found) == ("bf16-mixed", 2)
     assert training.stages[0].max_steps == pytest.approx(800 * 40 / (1.1 * 80), abs=3)
     training = composed(config, config.runs.ip2p, tmp_path / "ip2p")
-    training, found = fit_to_machine(training, ["32-true"], 3, 1e6)
+    training, found = fit_to_machine(training, ways[:1], 3, 1e6)
     assert (training.stages[0].max_steps, found["share_of_steps"]) == (800, 1)
+
+
+def test_ways_of_computing_are_both_precisions_on_one_thread_and_on_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
+    assert Way.all(["a", "b"], None) == [("a", 4), ("b", 4), ("a", 1), ("b", 1)]
+    assert Way.all(["a"], 3) == [("a", 3)]
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+    assert Way.all(["a"], None) == [("a", 1)]
 
 
 @pytest.mark.slow
