@@ -70,7 +70,7 @@ class Objective(ABC):
         original: Tensor,
         importance: Tensor | None = None,
     ) -> Tensor:
-        """Mean squared error, weighted by channel and by sample; a scalar in float32.
+        """Mean of `error`, weighted by channel and by sample; a scalar in float32.
 
         Args:
             prediction: [B, C, h, w] the denoiser's output.
@@ -80,10 +80,14 @@ class Objective(ABC):
             importance: [C] what a squared error in each channel counts, 1 on average; None: all the same.
         """
         unit = 1.0 if importance is None else importance.sqrt().view(1, -1, 1, 1)
-        error = ((prediction.float() - noised.target.float()) * unit).pow(2).flatten(1).mean(1)
+        error = self.error(prediction.float() * unit, noised.target.float() * unit).flatten(1).mean(1)
         for weight in self.weights:
             error = error * weight(noised, edited * unit, original * unit, self.prediction_type)
         return error.mean()
+
+    def error(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """Squared error of each number; [B, C, h, w] as both arguments."""
+        return (prediction - target).pow(2)
 
 
 class DiffusionObjective(Objective):
