@@ -164,7 +164,8 @@ class EditDataModule(LightningDataModule):
         """
         pairs = TransformedPairs(self._source("train"), self.transform, self.one_per_group)
         trainer = self.trainer
-        if trainer and trainer.overfit_batches:  # Lightning takes the first pairs in order, again and again
+        # Lightning takes the first pairs in order, again and again
+        if trainer and trainer.overfit_batches:  # type: ignore[attr-defined]
             return self._loader_in_order(pairs, self.batch_size)
         sampler = ElasticSampler(
             pairs,

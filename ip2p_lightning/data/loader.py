@@ -35,7 +35,7 @@ class ResumableLoader(DataLoader[PairBatch]):
 
     def __init__(self, pairs: TransformedPairs, sampler: ElasticSampler, workers: int = 0) -> None:
         super().__init__(
-            pairs,
+            pairs,  # type: ignore[arg-type]  # of pairs, which collating makes batches
             sampler=sampler,
             batch_size=None,  # the sampler's items are batches
             num_workers=workers,

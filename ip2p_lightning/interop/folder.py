@@ -77,7 +77,10 @@ def as_pipeline(module: EditingModule) -> DiffusionPipeline:
             **parts,
             **_values(module),
         )
-    raise ValueError(f"a {type(conditioner).__name__} cannot be exported; write a pipeline for it beside MGIEPipeline")
+    raise ValueError(
+        f"no pipeline edits with {type(conditioner).__name__}; edit with the checkpoint (ip2p edit checkpoint=...), or "
+        "write a pipeline for it beside MGIEPipeline"
+    )
 
 
 def load_folder(folder: str | Path) -> EditingModule:

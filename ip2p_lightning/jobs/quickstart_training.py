@@ -24,7 +24,7 @@ from ip2p_lightning.data.sources.memory import MemorySource
 from ip2p_lightning.evaluation.wording import plural
 from ip2p_lightning.jobs.train import train
 
-_OVERHEAD = 1.1
+_OVERHEAD = 1.05
 """Training takes so many times what its steps take: averaged weights on disk, validation, pictures."""
 _WARM_UP = 2
 _CHECKPOINT_STEPS = 200

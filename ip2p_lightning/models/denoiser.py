@@ -273,7 +273,12 @@ def build_transformer(
         pos_embed_max_size=max_size or 2 * sample_size // patch_size,
         qk_norm="rms_norm",
     )
-    network.pos_embed.pos_embed.copy_(_positions(network.pos_embed.pos_embed_max_size, width))
+    tokens: Any = network.pos_embed
+    with torch.no_grad():
+        tokens.proj.weight[:, :latent_channels] = (
+            0  # noise is ignored until it says something; what is not leaves grain
+        )
+        tokens.pos_embed.copy_(_positions(tokens.pos_embed_max_size, width))
     for name, module in network.named_modules():
         # Blocks start as the identity and the output at zero, as in DiT; diffusers leaves this to the trainer.
         if name.endswith((".norm1.linear", ".norm1_context.linear", "norm_out.linear", "proj_out")):

@@ -40,7 +40,7 @@ def build_text_encoder(
         **special_ids(tokenizer),
     )
     encoder = CLIPTextModel(config)
-    nn.init.normal_(encoder.get_input_embeddings().weight)
+    nn.init.normal_(encoder.get_input_embeddings().weight)  # type: ignore[arg-type]
     return encoder
 
 

@@ -65,7 +65,7 @@ def test_stages_shrink_alike_where_time_is_short(
     training = composed(config, config.runs.ip2p, tmp_path / "ip2p")
     training, found = fit_to_machine(training, ways, 3, 40.0)
     assert (training.trainer.precision, training.threads) == Way.of(found) == ("bf16-mixed", 2)
-    assert training.stages[0].max_steps == pytest.approx(800 * 40 / (1.1 * 80), abs=3)
+    assert training.stages[0].max_steps == pytest.approx(800 * 40 / (1.05 * 80), abs=3)
     training = composed(config, config.runs.ip2p, tmp_path / "ip2p")
     training, found = fit_to_machine(training, ways[:1], 3, 1e6)
     assert (training.stages[0].max_steps, found["share_of_steps"]) == (800, 1)
