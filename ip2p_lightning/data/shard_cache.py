@@ -45,8 +45,9 @@ class FileCache:
             OSError: the storage does not give the file.
         """
         copy = self.path(file)
-        if self._touched(copy):
-            return copy
+        with _local(copy.parent):
+            if self._touched(copy):
+                return copy
         with self._lock(file.sha256[:2]):
             if self._touched(copy):
                 return copy

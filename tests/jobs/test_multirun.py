@@ -22,6 +22,7 @@ from ip2p_lightning.config import config_dir
 from ip2p_lightning.jobs.messages import explain
 
 ROOT = Path(__file__).resolve().parents[2]
+RANKS = ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "RANK", "MASTER_ADDR", "MASTER_PORT")
 QUICK = [
     "trainer=ddp_cpu",
     "trainer.max_steps=2",
@@ -71,12 +72,13 @@ def test_ranks_of_a_job_train_what_the_sweeper_proposed_for_it(ip2p, tmp_path):
     pytest.importorskip("hydra_plugins.hydra_optuna_sweeper", reason="needs hydra-optuna-sweeper")
     optuna = ["hydra/sweeper=optuna", "hydra.sweeper.n_trials=2", "hydra.sweeper.n_jobs=1"]
     space = ["dropout.text=interval(0.0,0.2)", "optimized_metric=val/editing_loss"]
+    before = {name: os.environ.get(name) for name in RANKS}  # other tests of this process may have left some
     ip2p("train", "-m", "experiment=ip2p/tiny", *QUICK, *optuna, *space, f"hydra.sweep.dir={tmp_path}/sweep")
     first, second = agree(tmp_path / "sweep", jobs=2)
     assert first["dropout"] != second["dropout"]
     assert (tmp_path / "sweep" / "optimization_results.yaml").is_file()
     assert not torch.distributed.is_initialized()
-    assert not {"LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "RANK", "MASTER_ADDR", "MASTER_PORT"} & set(os.environ)
+    assert {name: os.environ.get(name) for name in RANKS} == before
 
 
 @pytest.mark.slow

@@ -30,13 +30,9 @@ ALL = [L1, L2, PSNR, SSIM, ChangedRegionError, KeptRegionError, RelativeError, N
 
 
 def part(pairs: PairBatch, rows: slice) -> PairBatch:
-    """Some rows of a batch."""
-    return PairBatch(
-        **{
-            name: None if (value := getattr(pairs, name)) is None else value[rows]
-            for name in pairs.__dataclass_fields__
-        }
-    )
+    """Some rows of a batch that has nothing cached."""
+    given = {name: value for name, value in vars(pairs).items() if name != "cached" and value is not None}
+    return PairBatch(**{name: value[rows] for name, value in given.items()})
 
 
 def noisy(pairs: PairBatch, scale: float = 0.3) -> torch.Tensor:
