@@ -127,7 +127,7 @@ def main(quick: bool, model: str | None) -> None:
     logging.set_verbosity_error()
     warnings.filterwarnings("ignore")
     torch.set_num_threads(1)
-    divisor, size, count, steps, repeats = (32, 32, 1, 4, 2) if quick else (8, 256, 1, 100, 3)
+    divisor, size, count, steps, repeats = (32, 32, 1, 4, 2) if quick else (8, 256, 4, 50, 2)
     compared = Comparison(*opened(model, divisor), size, count, steps)
     whole = TwoScaleGuidance(7.5, 1.0)
     theirs, same, narrow = compared.theirs(), compared.ours(whole), compared.ours(INTERVAL)
