@@ -275,9 +275,7 @@ def build_transformer(
     )
     tokens: Any = network.pos_embed
     with torch.no_grad():
-        tokens.proj.weight[:, :latent_channels] = (
-            0  # noise is ignored until it says something; what is not leaves grain
-        )
+        tokens.proj.weight[:, :latent_channels] = 0  # of the noisy half: ignored until training finds a use for it
         tokens.pos_embed.copy_(_positions(tokens.pos_embed_max_size, width))
     for name, module in network.named_modules():
         # Blocks start as the identity and the output at zero, as in DiT; diffusers leaves this to the trainer.

@@ -20,8 +20,8 @@ def build_text_encoder(
 ) -> CLIPTextModel:
     """A randomly initialised encoder.
 
-    Tokens start with unit variance instead of CLIP's 0.02 squared: words then tell states apart from the first step,
-    where a short training would spend a third of its steps on learning to.
+    Tokens start with unit variance instead of CLIP's 0.02 squared: words tell states apart from the first step, which
+    a short training would otherwise have to learn first.
 
     Args:
         tokenizer: gives the vocabulary's size and the special tokens' ids.
