@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ip2p_lightning.editors.base import EditResult, Pictures, check_request
+from ip2p_lightning.editors.base import Captions, EditResult, Pictures, check_request
 
 
 class CopyInput:
@@ -19,7 +19,10 @@ class CopyInput:
         text_scale: float | None = None,
         image_scale: float | None = None,
         steps: int | None = None,
+        captions: Sequence[Captions] | None = None,
+        truth: Pictures | None = None,
+        ids: Sequence[str] | None = None,
     ) -> EditResult[Pictures]:
-        """See `Editor.edit`; the pictures keep their size and mode, and the scales mean nothing here."""
+        """See `Editor.edit`; the pictures keep their size and mode, and nothing else means anything here."""
         check_request(images, instructions, seeds)
         return EditResult(images)

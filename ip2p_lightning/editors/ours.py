@@ -11,7 +11,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from ip2p_lightning.data.images import as_rgb, to_pil, to_tensor
-from ip2p_lightning.editors.base import EditResult, Pictures, check_request
+from ip2p_lightning.editors.base import Captions, EditResult, Pictures, check_request
 from ip2p_lightning.interop import load_folder
 from ip2p_lightning.methods.checkpoint import Weights, load_module
 from ip2p_lightning.methods.editing import EditingModule
@@ -101,8 +101,11 @@ class TrainedEditor:
         text_scale: float | None = None,
         image_scale: float | None = None,
         steps: int | None = None,
+        captions: Sequence[Captions] | None = None,
+        truth: Pictures | None = None,
+        ids: Sequence[str] | None = None,
     ) -> EditResult[Pictures]:
-        """See `Editor.edit`."""
+        """See `Editor.edit`; reads the instruction alone, no captions."""
         each = check_request(images, instructions, seeds)
         tensors = list(images) if isinstance(images, Tensor) else [to_tensor(self.fit(image)) for image in images]
         edited: list[Any] = [None] * len(tensors)

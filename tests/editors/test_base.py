@@ -1,0 +1,34 @@
+"""What editors may ask for, and what they say when it is not there."""
+
+from __future__ import annotations
+
+import pytest
+from factories import tiny_batch
+
+from ip2p_lightning.editors.base import Captions, captions_of, need_captions
+from ip2p_lightning.editors.copy_input import CopyInput
+
+
+def test_captions_of_a_batch() -> None:
+    batch = tiny_batch(2)
+    assert captions_of(batch) == [Captions("a house", "a blue house"), Captions("a house", "a red house")]
+
+
+def test_needed_captions_come_back_as_they_were_given() -> None:
+    captions = [Captions("", "a red house")]
+    assert need_captions(CopyInput(), captions, 1) == captions
+
+
+@pytest.mark.parametrize(
+    ("captions", "original", "message"),
+    [
+        (None, False, r"CopyInput needs the edited picture's caption, and none were given: pass captions="),
+        (None, True, "captions of the original and the edited picture, and none"),
+        ([Captions("a", "b")], False, "1 captions for 2 pictures"),
+        ([Captions("", "b"), Captions("a", " ")], False, "the edited caption of picture 2 of 2 is empty"),
+        ([Captions("", "b"), Captions("a", "b")], True, "the original caption of picture 1 of 2 is empty"),
+    ],
+)
+def test_what_is_missing_is_named(captions: list[Captions] | None, original: bool, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        need_captions(CopyInput(), captions, 2, original=original)
