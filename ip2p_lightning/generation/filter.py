@@ -1,0 +1,135 @@
+"""Which pairs of a triple are kept (InstructPix2Pix section 3.1.2): thresholds, then the best by direction.
+
+Every score is stored, so that other thresholds are a selection of rows and nothing is made anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from ip2p_lightning.generation.base import MadePair, PairScores
+
+KEPT = ""
+"""The reason of a pair that is kept."""
+SURPLUS = "surplus"
+"""Good enough, but others are better."""
+DUPLICATE = "duplicate"
+"""Like a better pair of the same triple."""
+UNSAFE = "unsafe"
+"""One of its pictures is not fit to be shown."""
+NOT_FINITE, BLACK = "not finite", "one colour"
+"""Pictures that no model should make."""
+_FLAT = 2 / 255
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """The least that a pair must reach; the paper's values for CLIP ViT-L/14.
+
+    Args:
+        image: similarity of the two pictures.
+        direction: similarity of the changes of pictures and captions.
+        text: similarity of each picture and its caption.
+    """
+
+    image: float = 0.7
+    direction: float = 0.2
+    text: float = 0.2
+
+    def reason(self, scores: PairScores) -> str:
+        """The first score that is too low ("image", "original text", "edited text", "direction"), or "" if none is."""
+        limits = (
+            ("image", scores.image, self.image),
+            ("original text", scores.original_text, self.text),
+            ("edited text", scores.edited_text, self.text),
+            ("direction", scores.direction, self.direction),
+        )
+        return next((name for name, score, least in limits if not score >= least), KEPT)  # `not >=` catches NaN
+
+
+class SafetyFilter(Protocol):
+    """Tells which pictures are not fit to be shown."""
+
+    name: str
+    """Model and version, for the run card."""
+
+    def unsafe(self, images: Tensor) -> list[bool]:
+        """One answer for each picture [B, 3, H, W] in [-1, 1]."""
+        ...
+
+
+class DuplicateFinder(Protocol):
+    """Tells which pairs are too like an earlier one."""
+
+    def duplicates(self, pairs: Sequence[MadePair]) -> list[bool]:
+        """One answer a pair: is it like an earlier one that is not itself a duplicate?"""
+        ...
+
+
+class PairFilter:
+    """Decides about all pairs that were made of one triple.
+
+    Args:
+        thresholds: see there.
+        keep: pairs kept of a triple; 4 in the paper.
+        duplicates: leaves out pairs that are like a better one; None keeps them.
+        safety: leaves out unsafe pictures; None asks nobody.
+    """
+
+    def __init__(
+        self,
+        thresholds: Thresholds | None = None,
+        keep: int = 4,
+        duplicates: DuplicateFinder | None = None,
+        safety: SafetyFilter | None = None,
+    ) -> None:
+        if keep < 1:
+            raise ValueError(f"keep={keep}: at least one pair of a triple must be kept")
+        self.thresholds = thresholds or Thresholds()
+        self.keep = keep
+        self.duplicates = duplicates
+        self.safety = safety
+
+    def select(self, scores: Sequence[PairScores]) -> list[str]:
+        """Why each pair of one triple is left out, from its scores alone; "" for those that are kept."""
+        return self._rank(scores, [self.thresholds.reason(row) for row in scores])
+
+    def judge(self, pairs: Sequence[MadePair], scores: Sequence[PairScores]) -> list[str]:
+        """As `select`, and looks at the pictures for duplicates and safety, too."""
+        reasons = [self.thresholds.reason(row) for row in scores]
+        passed = _best_first(scores, reasons)
+        if self.safety and passed:
+            images = torch.cat([torch.stack([pairs[i].original_image, pairs[i].edited_image]) for i in passed])
+            answers = self.safety.unsafe(images)
+            for number, index in enumerate(passed):
+                if any(answers[2 * number : 2 * number + 2]):
+                    reasons[index] = UNSAFE
+        passed = _best_first(scores, reasons)
+        if self.duplicates and passed:
+            for index, duplicate in zip(passed, self.duplicates.duplicates([pairs[i] for i in passed]), strict=True):
+                if duplicate:
+                    reasons[index] = DUPLICATE
+        return self._rank(scores, reasons)
+
+    def _rank(self, scores: Sequence[PairScores], reasons: list[str]) -> list[str]:
+        for index in _best_first(scores, reasons)[self.keep :]:
+            reasons[index] = SURPLUS
+        return reasons
+
+
+def defect(images: Tensor) -> str:
+    """What is wrong with a picture [3, H, W]: "not finite", "one colour" (black, mostly), or "" if nothing is."""
+    if not bool(torch.isfinite(images).all()):
+        return NOT_FINITE
+    lowest, highest = images.amin((-2, -1)), images.amax((-2, -1))
+    return BLACK if bool((highest - lowest < _FLAT).all()) else ""
+
+
+def _best_first(scores: Sequence[PairScores], reasons: Sequence[str]) -> list[int]:
+    """Those without a reason against them, by direction; earlier ones first among equals."""
+    return sorted((i for i, reason in enumerate(reasons) if reason == KEPT), key=lambda i: -scores[i].direction)

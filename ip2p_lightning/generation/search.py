@@ -1,0 +1,144 @@
+"""How many pairs are made of a triple, and which: the paper's fixed number, or as many as it takes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from ip2p_lightning.data.randomness import addressed_random
+from ip2p_lightning.generation.base import Candidate, EditTriple, MadePair, PairMaker, PairScorer, PairScores
+from ip2p_lightning.generation.filter import KEPT, PairFilter, defect
+
+
+@dataclass(frozen=True)
+class ScoredPair:
+    """A candidate and what became of it.
+
+    Args:
+        candidate: seed, p and guidance.
+        reason: "" if it is kept, else why not: the score that is too low ("image", "direction", "original text",
+            "edited text"), "surplus", "duplicate", "unsafe", "preview" (given up half-way, its scores are of the
+            preview), "not finite" or "one colour" (no scores).
+        scores: None if the pictures could not be scored.
+        pair: the pictures; None if they were let go.
+    """
+
+    candidate: Candidate
+    reason: str
+    scores: PairScores | None = None
+    pair: MadePair | None = None
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """All candidates of a triple.
+
+    Args:
+        triple: the edit.
+        pairs: every candidate, in the order in which they were made.
+        calls: samples that went through the denoiser.
+    """
+
+    triple: EditTriple
+    pairs: list[ScoredPair]
+    calls: int
+
+    @property
+    def kept(self) -> list[ScoredPair]:
+        """Those that passed the filter, best direction first."""
+        kept = [pair for pair in self.pairs if pair.reason == KEPT]
+        return sorted(kept, key=lambda pair: -(pair.scores.direction if pair.scores else 0.0))
+
+    @property
+    def finished(self) -> list[ScoredPair]:
+        """Those with scores of finished pictures, from which other thresholds may choose."""
+        return [pair for pair in self.pairs if pair.scores is not None and pair.reason != "preview"]
+
+    @property
+    def reasons(self) -> Counter[str]:
+        """How many candidates were left out why; "" counts those that were kept."""
+        return Counter(pair.reason for pair in self.pairs)
+
+
+class Search(Protocol):
+    """Makes pairs of a triple until it has what it wants."""
+
+    filter: PairFilter
+    """Decides what is kept."""
+
+    def run(self, triple: EditTriple, maker: PairMaker, scorer: PairScorer) -> SearchResult:
+        """Depends on the search's seed and the triple alone."""
+        ...
+
+
+@dataclass(frozen=True)
+class Ranges:
+    """What candidates are drawn from, uniformly; the paper's values for Stable Diffusion 1.5.
+
+    Args:
+        share: p, share of the steps in which attention is shared.
+        guidance_scale: of classifier-free guidance.
+    """
+
+    share: tuple[float, float] = (0.1, 0.9)
+    guidance_scale: tuple[float, float] = (7.5, 15.0)
+
+    def draw(self, seed: int, triple: EditTriple, number: int) -> Candidate:
+        """The candidate of that number; the same whoever asks, whatever was asked before."""
+        random = addressed_random("candidate", seed, triple.id, number)
+        return Candidate(random.getrandbits(32), random.uniform(*self.share), random.uniform(*self.guidance_scale))
+
+
+class FixedSearch:
+    """The paper's: so many candidates, the best of those that pass (InstructPix2Pix section 3.1.2).
+
+    Args:
+        filter: decides what is kept.
+        candidates: made of every triple.
+        ranges: what they are drawn from.
+        seed: of all randomness, beside the triple's id.
+        at_once: candidates given to the maker in one call.
+    """
+
+    def __init__(
+        self,
+        filter: PairFilter | None = None,
+        candidates: int = 100,
+        ranges: Ranges | None = None,
+        seed: int = 0,
+        at_once: int = 100,
+    ) -> None:
+        if candidates < 1 or at_once < 1:
+            raise ValueError(f"candidates={candidates} and at_once={at_once} must both be at least 1")
+        self.filter = filter or PairFilter()
+        self.candidates = candidates
+        self.ranges = ranges or Ranges()
+        self.seed = seed
+        self.at_once = at_once
+
+    def run(self, triple: EditTriple, maker: PairMaker, scorer: PairScorer) -> SearchResult:
+        """See `Search.run`."""
+        before = maker.calls
+        candidates = [self.ranges.draw(self.seed, triple, number) for number in range(self.candidates)]
+        made: list[MadePair] = []
+        for start in range(0, len(candidates), self.at_once):
+            made += maker.make(triple, candidates[start : start + self.at_once])
+        return SearchResult(triple, decide(triple, made, scorer, self.filter), maker.calls - before)
+
+
+def decide(triple: EditTriple, made: Sequence[MadePair], scorer: PairScorer, filter: PairFilter) -> list[ScoredPair]:
+    """Score finished pairs and filter them; pictures that cannot be scored are told apart first."""
+    defects = [defect(pair.original_image) or defect(pair.edited_image) for pair in made]
+    sound = [pair for pair, reason in zip(made, defects, strict=True) if not reason]
+    scores = scorer.score(triple, sound) if sound else []
+    verdicts = iter(zip(scores, filter.judge(sound, scores), strict=True))
+    decided = []
+    for pair, reason in zip(made, defects, strict=True):
+        if reason:
+            decided.append(ScoredPair(pair.candidate, reason, None, pair))
+        else:
+            row, verdict = next(verdicts)
+            decided.append(ScoredPair(pair.candidate, verdict, row, pair))
+    return decided
