@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -14,6 +14,8 @@ from ip2p_lightning.metrics import EditMetric, Interval, bootstrap_interval
 
 COPYING = "copying_"
 """Prefix of the columns that hold the values of copying the input."""
+TRUTH = "truth_"
+"""Prefix of the columns that hold the values of the true pictures, for metrics that are not perfect there."""
 TEXT_EXACT = "text_exact"
 """Column that says whether the expressive instruction the model wrote is exactly the true one."""
 
@@ -30,6 +32,7 @@ class MetricInfo:
         higher_is_better: direction; None where neither is.
         statistic: how values become a figure ("mean", "median").
         against_copying: whether the values compare with copying the input already.
+        ceiling: whether the value of the true pictures stands beside, since it says how much can be reached.
     """
 
     label: str
@@ -37,11 +40,19 @@ class MetricInfo:
     higher_is_better: bool | None = None
     statistic: str = "mean"
     against_copying: bool = False
+    ceiling: bool = False
 
     @classmethod
     def of(cls, metric: EditMetric) -> MetricInfo:
         """The description of a metric."""
-        return cls(metric.label, metric.unit, metric.higher_is_better, metric.statistic, metric.against_copying)
+        return cls(
+            metric.label,
+            metric.unit,
+            metric.higher_is_better,
+            metric.statistic,
+            metric.against_copying,
+            metric.ceiling,
+        )
 
 
 TEXT_EXACT_INFO = MetricInfo("expressive instruction exactly the true one", "share", True, against_copying=True)
@@ -86,12 +97,14 @@ class Figure:
         copying: that of copying the input; None where the metric compares with it already.
         difference: ours minus copying, paired; None likewise.
         verdict: whether the interval of the difference lies wholly on the good side; None without a difference.
+        truth: that of the true pictures, the most that can be reached; None where that is perfect anyway.
     """
 
     ours: Interval
     copying: Interval | None = None
     difference: Interval | None = None
     verdict: Verdict | None = None
+    truth: Interval | None = None
 
     def plain(self) -> dict[str, Any]:
         """As JSON values (NaN becomes null)."""
@@ -107,13 +120,14 @@ def table_figures(rows: pa.Table, metrics: Mapping[str, MetricInfo], settings: I
         if np.isnan(ours).all():
             continue
         interval = settings.interval(ours, groups, info)
+        truth = settings.interval(column_values(rows, TRUTH + name), groups, info) if info.ceiling else None
         if info.against_copying:
-            figures[name] = Figure(interval)
+            figures[name] = Figure(interval, truth=truth)
             continue
         copying = column_values(rows, COPYING + name)
-        difference = settings.interval(ours - copying, groups, info)
+        difference = settings.interval(ours - copying, groups, replace(info, unit=""))  # a difference is no share
         verdict = _verdict(difference, info.higher_is_better)
-        figures[name] = Figure(interval, settings.interval(copying, groups, info), difference, verdict)
+        figures[name] = Figure(interval, settings.interval(copying, groups, info), difference, verdict, truth)
     return figures
 
 
@@ -121,9 +135,16 @@ def figures_by_kind(
     rows: pa.Table, metrics: Mapping[str, MetricInfo], settings: IntervalSettings
 ) -> dict[str, dict[str, Figure]]:
     """`table_figures` for each kind of edit, in alphabetical order."""
-    kinds = rows.column("kind").to_pylist()
-    masks = {kind: pa.array([kind == other for other in kinds]) for kind in sorted(set(kinds))}
-    return {kind: table_figures(rows.filter(mask), metrics, settings) for kind, mask in masks.items()}
+    return figures_by("kind", rows, metrics, settings)
+
+
+def figures_by(
+    column: str, rows: pa.Table, metrics: Mapping[str, MetricInfo], settings: IntervalSettings
+) -> dict[str, dict[str, Figure]]:
+    """`table_figures` for each value of a column of strings, in alphabetical order; rows with "" are left out."""
+    names = rows.column(column).to_pylist()
+    masks = {name: pa.array([name == other for other in names]) for name in sorted(set(names) - {""})}
+    return {name: table_figures(rows.filter(mask), metrics, settings) for name, mask in masks.items()}
 
 
 def column_values(rows: pa.Table, name: str) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar, cast
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor
@@ -33,6 +33,8 @@ class EditMetric(Metric, ABC):
     """How values become one figure: a name in `bootstrap.STATISTICS`."""
     against_copying: ClassVar[bool] = False
     """True where the value already compares with copying the input, which then needs no column of its own."""
+    ceiling: ClassVar[bool] = False
+    """True where the true picture itself may score less than perfectly, so that its value must stand beside."""
 
     values: list[Tensor] | Tensor
 
@@ -65,6 +67,10 @@ class EditMetric(Metric, ABC):
     def per_sample(self) -> Tensor:
         """All values [N] in the order of the updates (of this process; of all processes once synchronised)."""
         return dim_zero_cat(self.values) if len(self.values) else torch.zeros(0, device=self.device)
+
+    def provenance(self) -> dict[str, Any]:
+        """What the values depend on beside the pictures (weights, preprocessing, settings), as JSON values."""
+        return {"metric": type(self).__name__}
 
     def compute(self) -> Tensor:
         """The figure: mean (or the metric's own statistic) over all pictures, NaN if there are none."""
