@@ -77,6 +77,17 @@ class TripleWriter(Protocol):
         ...
 
 
+class Expander(Protocol):
+    """Writes expressive instructions: what a picture will show after an edit (MGIE section 3.1)."""
+
+    name: str
+    """Models and versions, for the run card."""
+
+    def write(self, images: Sequence[Tensor], instructions: Sequence[str]) -> list[str]:
+        """One text a command, "" where none was found; images are float32 [3, H, W] in [-1, 1], of any sizes."""
+        ...
+
+
 @dataclass(frozen=True)
 class Candidate:
     """How one candidate pair is sampled (InstructPix2Pix section 3.1.2).
@@ -94,11 +105,18 @@ class Candidate:
 
 @dataclass(frozen=True)
 class MadePair:
-    """A candidate and its two pictures, float32 [3, H, W] in [-1, 1]."""
+    """A candidate and its two pictures, float32 [3, H, W] in [-1, 1].
+
+    Args:
+        candidate: how it was sampled.
+        original_image, edited_image: before and after.
+        metadata: plain values kept beside the pair.
+    """
 
     candidate: Candidate
     original_image: Tensor
     edited_image: Tensor
+    metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
 class PairMaker(Protocol):
