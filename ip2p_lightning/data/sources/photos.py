@@ -14,6 +14,7 @@ from PIL import Image
 from ip2p_lightning.data.images import open_image
 from ip2p_lightning.data.pair import EditPair
 from ip2p_lightning.world.levels import SPLITS
+from ip2p_lightning.world.photo import mirror
 from ip2p_lightning.world.picture_edits import PICTURE_EDITS
 from ip2p_lightning.world.visibility import clearly_differ
 
@@ -47,6 +48,8 @@ class PhotoSource:
         seed: another seed gives other pairs.
         kinds: keys of `picture_edits.PICTURE_EDITS` to draw from, all if None.
         split: "train", "validation" (about 10 % of a folder's photographs) or "test" (about 20 %).
+        vary: mirror half of the crops, turn their hues and tint them, before anything else: few photographs then show
+            many colours. For training.
 
     Raises:
         FileNotFoundError: the folder does not exist or holds no photographs.
@@ -63,12 +66,13 @@ class PhotoSource:
         seed: int = 0,
         kinds: Sequence[str] | None = None,
         split: str = "train",
+        vary: bool = False,
     ) -> None:
         if count < 1:
             raise ValueError(f"count is {count}; a source needs at least one pair")
         if split not in SPLITS:
             raise ValueError(f"split {split!r} does not exist; choose one of {SPLITS}")
-        self.count, self.size, self.seed, self.split = count, size, seed, split
+        self.count, self.size, self.seed, self.split, self.vary = count, size, seed, split, vary
         self.kinds = tuple(kinds) if kinds is not None else tuple(PICTURE_EDITS)
         unknown = sorted(set(self.kinds) - set(PICTURE_EDITS))
         if unknown or not self.kinds:
@@ -92,7 +96,8 @@ class PhotoSource:
             edit = rng.choice(PICTURE_EDITS[kind])
             if clearly_differ(*edit.apply(_crop(path, box, 48))):
                 break
-        original, edited = edit.apply(_crop(path, box, self.size))
+        crop = _crop(path, box, self.size)
+        original, edited = edit.apply(_varied(crop, rng) if self.vary else crop)
         return EditPair(
             id=f"{path.stem}-{kind}-{self.split}-{self.seed}-{index}",
             original_image=original,
@@ -109,7 +114,7 @@ class PhotoSource:
     def fingerprint(self) -> str:
         """Hash of the settings and of the photographs' names and sizes."""
         files = [(path.name, path.stat().st_size, caption) for path, caption in self.photographs]
-        settings = (self.count, self.size, self.seed, self.kinds, self.split, files)
+        settings = (self.count, self.size, self.seed, self.kinds, self.split, files) + (("vary",) * self.vary)
         return hashlib.sha256(repr(settings).encode()).hexdigest()[:16]
 
 
@@ -152,6 +157,16 @@ def _crop(path: Path, square: tuple[float, float, float], size: int) -> Image.Im
     side = square[2] * min(photograph.size)
     left, top = square[0] * (photograph.width - side), square[1] * (photograph.height - side)
     return photograph.resize((size, size), Image.Resampling.LANCZOS, box=(left, top, left + side, top + side))
+
+
+def _varied(image: Image.Image, rng: Random) -> Image.Image:
+    """The picture mirrored or not, with all hues turned by one angle and each colour channel made stronger or weaker."""
+    image = mirror(image) if rng.random() < 0.5 else image
+    hue, saturation, value = image.convert("HSV").split()
+    turn = rng.randrange(256)
+    image = Image.merge("HSV", (hue.point([(level + turn) % 256 for level in range(256)]), saturation, value))
+    gains = [rng.uniform(0.7, 1.2) for _ in range(3)]
+    return image.convert("RGB").point([min(255, round(level * gain)) for gain in gains for level in range(256)])
 
 
 _photograph = lru_cache(maxsize=16)(open_image)

@@ -110,3 +110,15 @@ def test_fingerprint_follows_files_and_settings(folder: Path) -> None:
 def test_real_photographs(shared_data: Callable[[str], Path]) -> None:
     source = PhotoSource(5, shared_data("ml-mgie") / "_input", size=96)
     assert all(source[index].original_image.size == (96, 96) for index in range(5))
+
+
+def test_varied_crops_have_colours_and_sides_of_their_own_and_the_same_edits() -> None:
+    plain, varied = PhotoSource(8, kinds=["mosaic"]), PhotoSource(8, kinds=["mosaic"], vary=True)
+    assert plain.fingerprint() != varied.fingerprint()
+    for index in range(8):
+        one, other = plain[index], varied[index]
+        assert (one.kind, one.group) == (other.kind, other.group)
+        before, tinted = (np.asarray(pair.original_image, np.int16) for pair in (one, other))
+        assert np.abs(before - tinted).mean() > 2
+        again = np.asarray(varied[index].original_image, np.int16)
+        assert np.array_equal(again, tinted)
