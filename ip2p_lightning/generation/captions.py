@@ -1,4 +1,4 @@
-"""Where captions come from: scenes of the embedded world, text files, JSON lines, tars of captioned photographs.
+"""Captions of files: text, JSON lines, tars of captioned photographs (those of the world are in `world_triples.py`).
 
 Every source yields captions in a fixed order, and a `Rejected` for what cannot be read. Captions of files are named by
 a hash of their text, so that a file may grow or be sorted anew between two runs without work being done twice.
@@ -8,22 +8,18 @@ from __future__ import annotations
 
 import json
 import tarfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Iterable, Iterator
 from hashlib import blake2b
 from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
-from ip2p_lightning.data.sources.world import WorldSource
 from ip2p_lightning.generation.base import Caption, Rejected
-from ip2p_lightning.world.edits import Change
+from ip2p_lightning.generation.triple_checks import Duplicates
 
 LONGEST = 1000
 """Captions of more characters are refused: they are pages, not captions."""
 _MAX_LINE = 2**20
-WORLD = "world"
-"""Key of `Caption.metadata` and `EditTriple.metadata` under which the address of a pair of the world is."""
 
 
 class CaptionSource(Protocol):
@@ -32,60 +28,9 @@ class CaptionSource(Protocol):
     name: str
     licence: str
 
-    def read(self) -> Iterator[Caption | Rejected]:
+    def __iter__(self) -> Iterator[Caption | Rejected]:
         """All captions, and what could not be read."""
         ...
-
-
-class WorldCaptions:
-    """Captions of scenes of the embedded world, each with the address of the pair that shows its true edit.
-
-    Args:
-        level: "simple", "medium" or "full".
-        split: "train", "validation" or "test".
-        seed: another seed draws other scenes.
-        kinds: kinds of edit; all of the level if None.
-        first: number of the first pair.
-    """
-
-    name, licence = "world", "CC0-1.0"
-
-    def __init__(
-        self,
-        level: str = "simple",
-        split: str = "train",
-        seed: int = 0,
-        kinds: Sequence[str] | None = None,
-        first: int = 0,
-    ) -> None:
-        self.address = {"level": level, "split": split, "seed": seed, "kinds": list(kinds) if kinds else None}
-        self.first = first
-        self._source = _source(**self.address)
-
-    def read(self) -> Iterator[Caption]:
-        index = self.first
-        while True:
-            _, change = self._source.change(index)
-            world = {**self.address, "index": index}
-            yield Caption(f"{self._source.address}-{index}", change.original_caption, metadata={WORLD: world})
-            index += 1
-
-
-def world_change(metadata: Mapping[str, Any]) -> tuple[str, Change]:
-    """The kind of edit and the true edit at the address that a caption's or triple's metadata holds.
-
-    Raises:
-        ValueError: metadata of a caption that is not of the world.
-    """
-    address = metadata.get(WORLD)
-    if address is None:
-        raise ValueError(f"only captions of the world know their true edit; this one's metadata is {dict(metadata)}")
-    return _source(**{key: value for key, value in address.items() if key != "index"}).change(address["index"])
-
-
-def world_source(metadata: Mapping[str, Any]) -> WorldSource:
-    """The source in which `world_change` looks."""
-    return _source(**{key: value for key, value in metadata[WORLD].items() if key != "index"})
 
 
 class TextCaptions:
@@ -100,7 +45,7 @@ class TextCaptions:
         self.path, self.licence = _existing(path), licence
         self.name = self.path.name
 
-    def read(self) -> Iterator[Caption | Rejected]:
+    def __iter__(self) -> Iterator[Caption | Rejected]:
         for number, line in _lines(self.path):
             try:
                 text = line.decode("utf-8")
@@ -127,7 +72,7 @@ class JsonlCaptions:
         self.caption_key, self.url_key = caption_key, url_key
         self.name = self.path.name
 
-    def read(self) -> Iterator[Caption | Rejected]:
+    def __iter__(self) -> Iterator[Caption | Rejected]:
         for number, line in _lines(self.path):
             place = f"{self.name}:{number}"
             try:
@@ -151,7 +96,7 @@ class TarCaptions:
         self.path, self.licence = _existing(path), licence
         self.name = self.path.name
 
-    def read(self) -> Iterator[Caption | Rejected]:
+    def __iter__(self) -> Iterator[Caption | Rejected]:
         for tar in sorted(self.path.glob("*.tar")) if self.path.is_dir() else [self.path]:
             try:
                 yield from self._read(tar)
@@ -188,17 +133,9 @@ def take(source: CaptionSource, count: int | None) -> Iterator[Caption | Rejecte
         source: of captions.
         count: how many rows to look at; None for all.
     """
-    seen: set[bytes] = set()
-    for entry in islice(source.read(), count):
-        if isinstance(entry, Rejected):
-            yield entry
-            continue
-        keys = {_digest(" ".join(entry.text.lower().split()))} | ({_digest(entry.url)} if entry.url else set())
-        if keys & seen:
-            yield Rejected(entry.id, "duplicate", entry.text)
-        else:
-            yield entry
-        seen |= keys
+    duplicates = Duplicates()
+    for entry in islice(source, count):
+        yield entry if isinstance(entry, Rejected) else duplicates.check(entry) or entry
 
 
 def _caption(text: Any, place: str, url: str = "") -> Iterable[Caption | Rejected]:
@@ -211,7 +148,7 @@ def _caption(text: Any, place: str, url: str = "") -> Iterable[Caption | Rejecte
     if "\ufffd" in text or not any(letter.isalpha() for letter in text):
         return [Rejected(place, "corrupt", text[:200])]
     if len(text) > LONGEST:
-        return [Rejected(place, "too long", f"{text[:200]}... ({len(text):,} characters)")]
+        return [Rejected(place, "too_long", f"{text[:200]}... ({len(text):,} characters)")]
     return [Caption(f"caption-{_digest(text).hex()}", text, url)]
 
 
@@ -236,15 +173,3 @@ def _existing(path: str | Path) -> Path:
 
 def _digest(text: str) -> bytes:
     return blake2b(text.encode("utf-8", errors="surrogatepass"), digest_size=10).digest()
-
-
-@lru_cache(maxsize=8)
-def _cached(key: str) -> WorldSource:
-    address = json.loads(key)
-    return WorldSource(
-        2**31, level=address["level"], split=address["split"], seed=address["seed"], kinds=address["kinds"]
-    )
-
-
-def _source(level: str, split: str, seed: int, kinds: Sequence[str] | None) -> WorldSource:
-    return _cached(json.dumps({"level": level, "split": split, "seed": seed, "kinds": kinds}))

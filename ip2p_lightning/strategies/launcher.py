@@ -38,18 +38,19 @@ _END = 120.0  # seconds that the others may take to end after rank 0
 
 
 class RankLauncher(_SubprocessScriptLauncher):
-    """Lightning's launcher with ranks that train `config`, write to `rank-<n>.log` in the run folder, and are watched.
+    """Lightning's launcher with ranks that run a job by `config`, write `rank-<n>.log` in its folder, and are watched.
 
     Where something else has started the processes (torchrun, SLURM), it starts none.
 
     Args:
         launcher: Lightning's own, which it replaces.
         config: the job's configuration; has `output_dir` and `threads`.
+        job: "train" or "generate".
     """
 
-    def __init__(self, launcher: _SubprocessScriptLauncher, config: DictConfig) -> None:
+    def __init__(self, launcher: _SubprocessScriptLauncher, config: DictConfig, job: str = "train") -> None:
         super().__init__(launcher.cluster_environment, launcher.num_processes, launcher.num_nodes)
-        self.config = config
+        self.config, self.job = config, job
         self._over = threading.Event()
         self._died = threading.Event()
         self._dead = 0
@@ -115,7 +116,7 @@ class RankLauncher(_SubprocessScriptLauncher):
             "PYTHONPATH": os.pathsep.join(path or here for path in sys.path),  # finds what this process finds
             READY: str(writer),
         }
-        command = [sys.executable, "-P", "-m", "ip2p_lightning.strategies.rank"]
+        command = [sys.executable, "-P", "-m", "ip2p_lightning.strategies.rank", self.job]
         with tempfile.TemporaryFile() as given, self._log(self._rank(local_rank)).open("ab") as written:
             given.write(config.encode())
             given.seek(0)

@@ -1,7 +1,8 @@
-"""A rank that another one started: `python -m ip2p_lightning.strategies.rank` trains what it reads from its input."""
+"""A rank that another one started: `python -m ip2p_lightning.strategies.rank JOB` runs what it reads from its input."""
 
 from __future__ import annotations
 
+import importlib
 import logging
 import os
 import sys
@@ -12,14 +13,14 @@ from omegaconf import DictConfig, OmegaConf
 
 
 def main() -> None:
-    """Train the configuration on the standard input (YAML, resolved), as the rank that the environment names."""
+    """Train or generate by the configuration on the standard input (YAML, resolved), as the rank of the environment."""
     threading.Thread(target=_end_with, args=[os.getppid()], daemon=True, name="parent").start()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", stream=sys.stdout)
-    from ip2p_lightning.jobs.train import train  # seconds: after the thread that watches
-
+    (job,) = sys.argv[1:]
+    work = getattr(importlib.import_module(f"ip2p_lightning.jobs.{job}"), job)  # seconds: after the thread that watches
     config = OmegaConf.create(sys.stdin.read())
     assert isinstance(config, DictConfig)
-    train(config)
+    work(config)
 
 
 def _end_with(parent: int) -> None:

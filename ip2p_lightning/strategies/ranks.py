@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 import lightning.pytorch as L
 import torch
@@ -28,22 +29,25 @@ _EXPECTED = (  # Lightning's advice on what is meant to be so
 
 
 @contextmanager
-def ranks(trainer: L.Trainer, config: DictConfig, ckpt: Path | None = None) -> Iterator[None]:
-    """Run the trainer's fits and validations on all ranks of its strategy; leave the process as it was.
+def ranks(
+    trainer: L.Trainer, config: DictConfig, ckpt: Path | None = None, job: Literal["train", "generate"] = "train"
+) -> Iterator[None]:
+    """Run the trainer's fits, validations and predictions on all ranks of its strategy; leave the process as it was.
 
     Inside, the first call of the trainer starts the other ranks where nothing else (torchrun, SLURM) has. At the end
     they are gone, and so are the process group and the environment variables that they needed.
 
     Args:
         trainer: of any strategy; with one process nothing happens.
-        config: what the job trains, from conf/train.yaml; the other ranks get it resolved.
+        config: what the job does, from conf/<job>.yaml; the other ranks get it resolved.
         ckpt: what `config.ckpt` turned out to be, so that every rank resumes from the same file.
+        job: which job the other ranks run.
 
     Raises:
         ValueError: a strategy that pickles the module, or a sweep of which every process would run a copy.
         ChildProcessError: another rank died; names it, its last words and its log.
     """
-    launcher = _launcher(trainer, config, ckpt)
+    launcher = _launcher(trainer, config, ckpt, job)
     for message in _EXPECTED:
         warnings.filterwarnings("ignore", message=message)
     before = {name: os.environ.get(name) for name in _VARIABLES}
@@ -73,7 +77,7 @@ def ranks(trainer: L.Trainer, config: DictConfig, ckpt: Path | None = None) -> I
         torch.set_num_threads(threads)
 
 
-def _launcher(trainer: L.Trainer, config: DictConfig, ckpt: Path | None) -> RankLauncher | None:
+def _launcher(trainer: L.Trainer, config: DictConfig, ckpt: Path | None, job: str) -> RankLauncher | None:
     """Put our launcher into the trainer's strategy in place of Lightning's, if it has one."""
     strategy, environment = trainer.strategy, getattr(trainer.strategy, "cluster_environment", None)
     if isinstance(strategy.launcher, _MultiProcessingLauncher):
@@ -89,9 +93,10 @@ def _launcher(trainer: L.Trainer, config: DictConfig, ckpt: Path | None) -> Rank
         )
     if not isinstance(strategy.launcher, _SubprocessScriptLauncher):
         return None
-    job = config.copy()
-    job.ckpt = None if ckpt is None else str(ckpt)
-    launcher = strategy._launcher = RankLauncher(strategy.launcher, job)
+    shared = config.copy()
+    if "ckpt" in shared:
+        shared.ckpt = None if ckpt is None else str(ckpt)
+    launcher = strategy._launcher = RankLauncher(strategy.launcher, shared, job)
     return launcher
 
 

@@ -1,0 +1,245 @@
+"""What a stage has done, on disk: parts of many records, each with a manifest, there as a whole or not at all.
+
+A part is written beside its name, forced to the disk and renamed, and its manifest after it: the manifest's name is the
+moment from which the part counts. Nobody writes into another's part, so any number of processes may work in one folder,
+and a process may be killed at any moment.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import logging
+import os
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+log = logging.getLogger(__name__)
+
+SETTINGS = "settings.json"
+_MANIFEST = ".manifest.json"
+
+
+class ManifestError(ValueError):
+    """Records that are damaged, or a folder that belongs to another run; the message names file and remedy."""
+
+
+class PartWriteError(OSError):
+    """A part that could not be written; the message says what is left and how to go on."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """Where the result for one input lies.
+
+    Args:
+        part: the file.
+        offset, length: its bytes there.
+        crc32: their checksum.
+    """
+
+    part: Path
+    offset: int
+    length: int
+    crc32: int
+
+    def read(self) -> bytes:
+        """The bytes, checked.
+
+        Raises:
+            ManifestError: they are not those that were written.
+        """
+        with self.part.open("rb") as file:
+            file.seek(self.offset)
+            data = file.read(self.length)
+        if len(data) != self.length or zlib.crc32(data) != self.crc32:
+            manifest = self.part.with_suffix(_MANIFEST)
+            raise ManifestError(
+                f"{self.part} is damaged; remove it with {manifest.name}, then run the stage again: it makes that anew"
+            )
+        return data
+
+
+@dataclass
+class Facts:
+    """What the work on a part came to, to be added up.
+
+    Args:
+        inputs: how many inputs were worked on.
+        calls: samples that went through a denoiser.
+        seconds: wall time of the processes that did it.
+        errors: input -> the error that it ended in; such inputs are tried again.
+    """
+
+    inputs: int = 0
+    calls: int = 0
+    seconds: float = 0.0
+    errors: dict[str, str] = field(default_factory=dict)
+
+    def add(self, other: Facts) -> None:
+        """Add another part's."""
+        self.inputs += other.inputs
+        self.errors |= other.errors
+        self.calls += other.calls
+        self.seconds += other.seconds
+
+
+class Ledger:
+    """The parts of one stage in a folder.
+
+    Args:
+        folder: of the stage; made when something is written.
+        ending: of the parts' names, such as ".jsonl".
+    """
+
+    def __init__(self, folder: str | Path, ending: str) -> None:
+        self.folder, self.ending = Path(folder), ending
+
+    def settings(self, settings: Mapping[str, Any]) -> None:
+        """Keep what the records depend on, or compare it with what was kept.
+
+        Raises:
+            ManifestError: the folder holds records of other settings; names them.
+        """
+        wanted = json.loads(json.dumps(settings))
+        file = self.folder / SETTINGS
+        if not file.is_file():
+            write_whole(file, json.dumps(wanted, indent=2).encode() + b"\n")
+            return
+        stored = json.loads(file.read_text(encoding="utf-8"))
+        if stored != wanted:
+            keys = ", ".join(sorted(_differences(stored, wanted)))
+            raise ManifestError(
+                f"{self.folder} was made with other settings ({keys}); choose another output_dir=..., give the same "
+                "settings as before, or remove that folder to do the stage anew"
+            )
+
+    def records(self) -> dict[str, Record]:
+        """Every input that is done -> where its result is. Parts that are missing or cut short count as not done."""
+        found: dict[str, Record] = {}
+        for part, manifest in self._manifests():
+            for id, (offset, length, crc32) in manifest["records"].items():
+                found.setdefault(id, Record(part, offset, length, crc32))
+        return found
+
+    def facts(self) -> Facts:
+        """The sum over all parts; of errors those whose inputs are not done."""
+        total = Facts()
+        done: set[str] = set()
+        for _, manifest in self._manifests():
+            total.add(Facts(**manifest["facts"]))
+            done |= set(manifest["records"])
+        total.errors = {id: error for id, error in total.errors.items() if id not in done}
+        return total
+
+    def commit(self, records: Mapping[str, bytes], facts: Facts, rank: int = 0) -> Path:
+        """Write a part; when this returns it is on the disk and counts.
+
+        Args:
+            records: id of the input -> its result.
+            facts: about the work.
+            rank: of the process, for the name.
+
+        Raises:
+            PartWriteError: the disk is full, or the folder cannot be written to; nothing of the part remains.
+        """
+        positions, offset = {}, 0
+        for id, data in records.items():
+            positions[id] = (offset, len(data), zlib.crc32(data))
+            offset += len(data)
+        part = self.folder / f"part-{rank:05d}-{uuid4().hex[:12]}{self.ending}"
+        content = {"size": offset, "records": positions, "facts": asdict(facts)}
+        write_whole(part, b"".join(records.values()))
+        try:
+            write_whole(part.with_suffix(_MANIFEST), json.dumps(content).encode())
+        except PartWriteError:
+            with contextlib.suppress(OSError):
+                part.unlink()
+            raise
+        return part
+
+    def sweep(self) -> None:
+        """Remove what killed writers left; only while nobody else writes."""
+        if not self.folder.is_dir():
+            return
+        for file in self.folder.glob(".*.part"):
+            file.unlink(missing_ok=True)
+        for part in self.folder.glob(f"part-*{self.ending}"):
+            if not part.with_suffix(_MANIFEST).exists():
+                part.unlink(missing_ok=True)
+
+    def _manifests(self) -> Iterator[tuple[Path, dict[str, Any]]]:
+        for file in sorted(self.folder.glob(f"part-*{_MANIFEST}")):
+            part = file.with_name(file.name.removesuffix(_MANIFEST) + self.ending)
+            try:
+                manifest = json.loads(file.read_text(encoding="utf-8"))
+                size = manifest["size"]
+            except (ValueError, KeyError) as error:
+                raise ManifestError(f"{file} is damaged ({error}); remove it, and what it held is done anew") from error
+            if not part.is_file() or part.stat().st_size != size:
+                log.warning("%s is missing or cut short; what it held is done anew", part)
+                continue
+            yield part, manifest
+
+
+@contextlib.contextmanager
+def only_one(folder: Path) -> Iterator[None]:
+    """Hold a folder for one run.
+
+    Raises:
+        ManifestError: another run holds it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ManifestError(f"another `ip2p generate` is at work in {folder}; wait for it or stop it") from error
+        yield
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Give a file its name once all of it is on the disk.
+
+    Raises:
+        PartWriteError: it could not be written; an older file of that name is untouched.
+    """
+    hidden = path.with_name(f".{path.name}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with hidden.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        hidden.replace(path)
+        _sync(path.parent)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            hidden.unlink(missing_ok=True)
+        raise PartWriteError(
+            f"{path} could not be written ({error.strerror or error}). Everything before it is safe; make room, then "
+            "give the same command again: it goes on from there"
+        ) from error
+
+
+def _sync(folder: Path) -> None:
+    """Force the new name to the disk, where the file system can do that."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _differences(one: Any, other: Any, key: str = "") -> Iterator[str]:
+    if isinstance(one, dict) and isinstance(other, dict):
+        for name in {**one, **other}:
+            yield from _differences(one.get(name, ...), other.get(name, ...), f"{key}.{name}" if key else name)
+    elif one != other:
+        yield key
