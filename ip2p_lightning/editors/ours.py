@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor
 
-from ip2p_lightning.data.images import as_rgb, to_pil, to_tensor
 from ip2p_lightning.editors.base import Captions, EditResult, Pictures, check_request
+from ip2p_lightning.editors.batches import fitted, in_batches
 from ip2p_lightning.interop import load_folder
 from ip2p_lightning.methods.checkpoint import Weights, load_module
 from ip2p_lightning.methods.editing import EditingModule
@@ -107,41 +106,23 @@ class TrainedEditor:
     ) -> EditResult[Pictures]:
         """See `Editor.edit`; reads the instruction alone, no captions."""
         each = check_request(images, instructions, seeds)
-        tensors = list(images) if isinstance(images, Tensor) else [to_tensor(self.fit(image)) for image in images]
-        edited: list[Any] = [None] * len(tensors)
-        texts = [""] * len(tensors)
+        texts = [""] * len(images)
         options = {"guidance": self.module.sampler.guidance.with_scales(text_scale, image_scale), "steps": steps}
-        for indices in self._batches(tensors):
-            generators = [torch.Generator().manual_seed(each[index]) for index in indices]
+
+        def change(originals: Tensor, places: list[int]) -> Tensor:
             results, condition = self.module.edit(
-                torch.stack([tensors[index] for index in indices]).to(self.module.device).type(self.module.dtype),
-                [instructions[index] for index in indices],
-                generator=generators,
+                originals.to(self.module.device).type(self.module.dtype),
+                [instructions[place] for place in places],
+                generator=[torch.Generator().manual_seed(each[place]) for place in places],
                 **options,
             )
-            written = condition.expressive_instructions or [""] * len(indices)
-            for index, result, text in zip(indices, results, written, strict=True):
-                edited[index], texts[index] = result.to(tensors[index]), text
-        pictures = torch.stack(edited) if isinstance(images, Tensor) else [to_pil(result) for result in edited]
-        return EditResult(pictures, texts if any(texts) else [])  # type: ignore[arg-type]
+            for place, text in zip(places, condition.expressive_instructions, strict=False):
+                texts[place] = text
+            return results
+
+        edited = in_batches(images, self.batch_size, self.fit, change)
+        return EditResult(edited, texts if any(texts) else [])
 
     def fit(self, image: Image.Image) -> Image.Image:
-        """A picture of any mode as RGB at the size it is edited at.
-
-        The longer side becomes `resolution` and both sides are multiples of what the networks divide by; the little
-        that the ratio of the sides changes by is cropped (Lanczos).
-        """
-        image = as_rgb(image)
-        scale = self.resolution / max(image.size)
-        width, height = (max(1, round(side * scale / self._multiple)) * self._multiple for side in image.size)
-        return (
-            image if (width, height) == image.size else ImageOps.fit(image, (width, height), Image.Resampling.LANCZOS)
-        )
-
-    def _batches(self, tensors: Sequence[Tensor]) -> list[list[int]]:
-        """Indices of pictures of one size, at most `batch_size` together."""
-        sizes: dict[torch.Size, list[int]] = {}
-        for index, tensor in enumerate(tensors):
-            sizes.setdefault(tensor.shape, []).append(index)
-        step = self.batch_size
-        return [same[start : start + step] for same in sizes.values() for start in range(0, len(same), step)]
+        """A picture of any mode as RGB at the size it is edited at, see `fitted`."""
+        return fitted(image, self.resolution, self._multiple)
