@@ -3,11 +3,20 @@
 A new metric is one file with an `EditMetric`. Running editors, tables and pages belong in `evaluation`.
 """
 
+from ip2p_lightning.metrics.attributes import AttributeSuccess
 from ip2p_lightning.metrics.base import EditMetric
 from ip2p_lightning.metrics.bootstrap import Interval, bootstrap_interval
 from ip2p_lightning.metrics.copying import CopyRate, ErrorHalved, NearerThanInput, RelativeError
+from ip2p_lightning.metrics.in_region import InRegion
 from ip2p_lightning.metrics.pixels import L1, L2
 from ip2p_lightning.metrics.regions import ChangedRegionError, KeptRegionError
+from ip2p_lightning.metrics.sets import metric_set
+from ip2p_lightning.metrics.similarity import (
+    CaptionSimilarity,
+    DirectionSimilarity,
+    InputSimilarity,
+    PictureSimilarity,
+)
 from ip2p_lightning.metrics.structure import PSNR, SSIM
 
 __all__ = [
@@ -15,13 +24,20 @@ __all__ = [
     "L2",
     "PSNR",
     "SSIM",
+    "AttributeSuccess",
+    "CaptionSimilarity",
     "ChangedRegionError",
     "CopyRate",
+    "DirectionSimilarity",
     "EditMetric",
     "ErrorHalved",
+    "InRegion",
+    "InputSimilarity",
     "Interval",
     "KeptRegionError",
     "NearerThanInput",
+    "PictureSimilarity",
     "RelativeError",
     "bootstrap_interval",
+    "metric_set",
 ]
