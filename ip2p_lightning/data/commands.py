@@ -1,4 +1,4 @@
-"""What `ip2p data render | verify | stats | show` do: the work, with a progress bar and tables on the terminal."""
+"""The commands of `ip2p data`: the work, with a progress bar and tables on the terminal."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from rich.table import Table
 
 from ip2p_lightning.data.contact_sheet import contact_sheet
 from ip2p_lightning.data.dataset_info import DatasetInfo
+from ip2p_lightning.data.formats.base import ExportReport, Format, export_pairs
 from ip2p_lightning.data.randomness import addressed_random
 from ip2p_lightning.data.reader import ShardDataset
 from ip2p_lightning.data.rendering import RenderReport, render_dataset
@@ -65,7 +66,36 @@ def render(
     counts = ", ".join(f"{split} {count:,}" for split, count in report.info.splits.items())
     shards = f"{len(report.info.shards)} shard(s), {size / 1e6:,.1f} MB"
     console.print(f"{report.info.pairs:,} pairs ({counts}) in {path}: {shards}", highlight=False)
+    if report.skipped:
+        counted = ", ".join(f"{count:,} x {reason}" for reason, count in report.reasons.most_common())
+        console.print(f"left out {len(report.skipped):,}: {counted}", highlight=False, markup=False, soft_wrap=True)
     _print_list(console, "left out", report.skipped)
+    return report
+
+
+def export(
+    path: str | Path,
+    format: Format,
+    output: str | Path,
+    *,
+    selection: Selection | None = None,
+    console: Console | None = None,
+) -> ExportReport:
+    """Write a dataset, or a selection of it, in another format; see `export_pairs`.
+
+    Args:
+        path: the dataset folder.
+        format: to write.
+        output: the folder to make.
+        selection: of the dataset's pairs.
+        console: where to print.
+    """
+    console = console or Console()
+    dataset = ShardDataset(path, selection)
+    with _progress(console, f"exporting {path}", len(dataset)) as advance:
+        report = export_pairs(dataset, format, output, advance=advance)
+    console.print(f"{report.pairs:,} pairs in {output} ({format.name})", highlight=False, soft_wrap=True)
+    _print_list(console, "notes", report.notes)
     return report
 
 

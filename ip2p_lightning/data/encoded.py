@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +20,30 @@ _JPEG = b"\xff\xd8"
 
 SCORES = "scores"
 """Key of `EditPair.metadata` under which a mapping from score name to number becomes index columns."""
+
+
+class UnusablePair(ValueError):
+    """A pair that a source holds but nobody can use.
+
+    Args:
+        place: file and row.
+        reason: what is wrong, in words that other pairs with the same fault share; pairs left out are counted by it.
+        detail: the rest of the message.
+    """
+
+    def __init__(self, place: str, reason: str, detail: str = "") -> None:
+        super().__init__(f"{place}: {reason}{f' ({detail})' if detail else ''}")
+        self.reason = reason
+
+
+def fault(error: Exception) -> str:
+    """What an error about one pair has in common with those about others: its words without ids, files and numbers."""
+    if isinstance(error, UnusablePair):
+        return error.reason
+    if isinstance(error, FileNotFoundError):
+        return "a file is missing"
+    text = re.sub(r"""^.*?pair ('[^']*'|"[^"]*"):? ?""", "", str(error), count=1)
+    return re.split(r"[(;]|(?<=twice) to ", text, maxsplit=1)[0].strip()
 
 
 @dataclass(frozen=True)

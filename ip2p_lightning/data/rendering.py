@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from ip2p_lightning import __version__
 from ip2p_lightning.data.dataset_info import DatasetInfo
-from ip2p_lightning.data.encoded import EncodedPair, encode_pair
+from ip2p_lightning.data.encoded import EncodedPair, encode_pair, fault
 from ip2p_lightning.data.selection import check_fractions, group_split
 from ip2p_lightning.data.shards import MAX_SHARD_BYTES, ShardWriter
 from ip2p_lightning.data.sources import EncodedSource, PairSource
@@ -31,16 +32,19 @@ class RenderReport:
         path: the dataset folder.
         info: its `dataset.json`.
         skipped: a message for each pair that could not be had.
+        reasons: how many of them were left out for what.
     """
 
     path: Path
     info: DatasetInfo
     skipped: list[str] = field(default_factory=list)
+    reasons: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass(frozen=True)
 class _Failure:
     message: str
+    reason: str
 
 
 class _EncodedPairs(Dataset[EncodedPair | _Failure]):
@@ -58,7 +62,7 @@ class _EncodedPairs(Dataset[EncodedPair | _Failure]):
                 return self.source.encoded(index)
             return encode_pair(self.source[index], getattr(self.source, "split", None) or "")
         except (ValueError, OSError) as error:
-            return _Failure(f"pair {index} of source {self.source.name!r}: {error}")
+            return _Failure(f"pair {index} of source {self.source.name!r}: {error}", fault(error))
 
 
 def render_dataset(
@@ -99,6 +103,7 @@ def render_dataset(
     parts = dict(sources) if isinstance(sources, Mapping) else {"": sources}
     named = list(parts.values())
     skipped: list[str] = []
+    reasons: Counter[str] = Counter()
     writer = ShardWriter(
         path,
         name=_unique(source.name for source in named),
@@ -118,9 +123,10 @@ def render_dataset(
                     if not skip_failures:
                         raise
                     skipped.append(str(error))
+                    reasons[encoded.reason if isinstance(encoded, _Failure) else fault(error)] += 1
                 if advance is not None:
                     advance(1)
-    return RenderReport(writer.path, DatasetInfo.load(writer.path), skipped)
+    return RenderReport(writer.path, DatasetInfo.load(writer.path), skipped, reasons)
 
 
 def _stream(source: PairSource, workers: int) -> Any:

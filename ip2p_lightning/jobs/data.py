@@ -1,4 +1,4 @@
-"""`ip2p data`: render pairs to shards, verify, count and show them."""
+"""`ip2p data`: render or import pairs to shards, export, verify, count and show them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from omegaconf import DictConfig
 
 from ip2p_lightning.config import build, plain
 from ip2p_lightning.data import commands
+from ip2p_lightning.data.formats import Format
 from ip2p_lightning.data.selection import Selection
+from ip2p_lightning.jobs.guide import options
 
 
 def run(config: DictConfig) -> None:
@@ -15,7 +17,9 @@ def run(config: DictConfig) -> None:
     Raises:
         ValueError: a missing path or output, a damaged dataset (verify), or what the command itself raises.
     """
-    {"render": _render, "verify": _verify, "stats": _stats, "show": _show}[config.command](config)
+    commands = {"render": _render, "import": _import, "export": _export}
+    commands |= {"verify": _verify, "stats": _stats, "show": _show}
+    commands[config.command](config)
 
 
 def _render(config: DictConfig) -> None:
@@ -28,6 +32,31 @@ def _render(config: DictConfig) -> None:
         skip_failures=config.skip_failures,
         overwrite=config.overwrite,
     )
+
+
+def _import(config: DictConfig) -> None:
+    path = _needed(config, "path", "the files to import, e.g. path=MagicBrush/data")
+    output = _needed(config, "output", "the dataset folder to make, e.g. output=data/mine")
+    commands.render(
+        _format(config).open(path, config.licence),
+        output,
+        workers=config.workers,
+        splits=plain(config.splits),
+        skip_failures=config.skip_failures,
+        overwrite=config.overwrite,
+    )
+
+
+def _export(config: DictConfig) -> None:
+    path = _needed(config, "path", "the dataset folder, e.g. path=data/world")
+    output = _needed(config, "output", "the folder to make, e.g. output=exported")
+    commands.export(path, _format(config), output, selection=_selection(config))
+
+
+def _format(config: DictConfig) -> Format:
+    if config.get("format") is None:
+        raise ValueError(f"format is missing: which layout the files have, one of {', '.join(options('format'))}")
+    return build(config.format)
 
 
 def _verify(config: DictConfig) -> None:

@@ -55,16 +55,20 @@ JOBS = {
         ),
     ),
     "data": Job(
-        "render pairs to shards, check them, count them, look at them",
+        "render or import pairs to shards, export them, check them, count them, look at them",
         (
             "data render data=world output=data/world        # training, validation and test pairs",
             "data render source=photos source.folder=photos output=data/photos splits='{train:0.9,test:0.1}'",
+            "data import format=magicbrush path=MagicBrush/data output=data/magicbrush",
+            "data export format=jsonl path=data/world output=exported",
             "data verify path=data/world",
             "data stats path=data/world",
             "data show path=data/world output=pairs.png       # or source=world, without a dataset",
         ),
         {
             "render": "write pairs as WebDataset shards with an index",
+            "import": "make such a dataset of files in another format; pictures keep their bytes",
+            "export": "write a dataset in another format",
             "verify": "check every member against its checksum and decode it",
             "stats": "counts by kind and split, sizes and texts",
             "show": "a picture of some pairs with their instructions",

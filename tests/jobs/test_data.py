@@ -32,7 +32,7 @@ def test_damage_is_an_error(ip2p, tmp_path):
 
 
 def test_what_is_missing_is_named(ip2p):
-    assert "must be one of render, verify, stats, show, which is missing" in ip2p("data", fails=True)
+    assert "must be one of render, import, export, " in ip2p("data", fails=True)
     assert "not 'rendr'" in ip2p("data", "rendr", fails=True)
     assert "output is missing" in ip2p("data", "render", fails=True)
     assert "path is missing" in ip2p("data", "stats", fails=True)

@@ -1,6 +1,8 @@
 """The folder layout of InstructPix2Pix and MGIE: a folder for each prompt with its candidate pairs as JPEG files.
 
 <folder>/<name>/{seed}_0.jpg, {seed}_1.jpg, prompt.json [, metadata.jsonl]     <folder>/seeds.json (optional)
+
+Our own exports (`data/formats/ip2p_folder.py`) add {seed}_mask.png and keys that the original does not have.
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ class IP2PFolderSource:
     """Every candidate pair of such a folder; a prompt's pairs are one group. The files' bytes are never re-encoded.
 
     `prompt.json` must have ``edit``; the captions are ``caption`` or ``input``, and ``output``. Scores, threshold and
-    seed come from `metadata.jsonl`.
+    seed come from `metadata.jsonl`. What our exports add is read, too: expressive instruction, kind, group, split, mask.
 
     Args:
         folder: the folder that holds the numbered folders; `seeds.json` in it, if any, lists what to use.
@@ -78,16 +80,20 @@ class IP2PFolderSource:
         name = self._prompts[number]
         folder = self.folder / name
         prompt = _prompt(folder / "prompt.json")
+        row = _row(folder / "metadata.jsonl", seed)
         return EncodedPair(
-            id=f"{name}/{seed}",
+            id=str(row.get("id") or f"{name}/{seed}"),
             original_image=_picture(folder, f"{seed}_0"),
             edited_image=_picture(folder, f"{seed}_1"),
+            mask=next((file.read_bytes() for file in _files(folder, f"{seed}_mask")), None),
             instruction=prompt["edit"],
+            expressive_instruction=str(prompt.get("expressive_instruction") or prompt.get("expressive") or ""),
             original_caption=prompt.get("caption") or prompt.get("input") or "",
             edited_caption=prompt.get("output") or "",
-            group=name,
-            split=self._split(number),
-            metadata=_metadata(folder / "metadata.jsonl", seed),
+            kind=str(prompt.get("kind") or ""),
+            group=str(prompt.get("group") or name),
+            split=str(prompt.get("split") or self._split(number)),
+            metadata=_metadata(row, seed),
         )
 
     @property
@@ -136,10 +142,13 @@ def _found(folder: Path) -> list[tuple[str, list[str]]]:
     return rows
 
 
+def _files(folder: Path, stem: str) -> list[Path]:
+    return [path for suffix in _SUFFIXES if (path := folder / f"{stem}{suffix}").is_file()]
+
+
 def _picture_path(folder: Path, stem: str) -> Path:
-    for suffix in _SUFFIXES:
-        if (path := folder / f"{stem}{suffix}").is_file():
-            return path
+    for path in _files(folder, stem):
+        return path
     raise FileNotFoundError(f"{folder / stem}.jpg is missing; restore it, or delete the pair's other picture too")
 
 
@@ -159,21 +168,27 @@ def _prompt(path: Path) -> dict[str, str]:
     raise ValueError(f'{path} has no instruction under "edit"; add one or delete its folder')
 
 
-def _metadata(path: Path, seed: str) -> dict[str, Any]:
-    values: dict[str, Any] = {"seed": int(seed)} if seed.isdecimal() else {}
+def _row(path: Path, seed: str) -> dict[str, Any]:
+    """The line of `metadata.jsonl` about a seed; empty if there is none."""
     if not path.is_file():
-        return values
+        return {}
     try:
         rows = [json.loads(line) for line in _text(path).splitlines() if line.strip()]
-        row = next((row for row in rows if str(row["seed"]) == seed), {})
+        return next((dict(row) for row in rows if str(row["seed"]) == seed), {})
     except (ValueError, TypeError, KeyError) as error:
         raise ValueError(f"{path} is damaged ({error!r}); write it anew or delete it") from error
+
+
+def _metadata(row: dict[str, Any], seed: str) -> dict[str, Any]:
+    values: dict[str, Any] = {"seed": int(seed)} if seed.isdecimal() else {}
+    if isinstance(more := row.get("metadata"), dict):
+        values |= more
     if "p2p_threshold" in row:
         values["threshold"] = row["p2p_threshold"]
     if "cfg_scale" in row:
         values["text_scale"] = row["cfg_scale"]
     scores = {ours: row[theirs] for theirs, ours in SCORE_NAMES.items() if theirs in row}
-    return values | {SCORES: scores} if scores else values
+    return values | ({SCORES: {**values.get(SCORES, {}), **scores}} if scores else {})
 
 
 def _text(path: Path) -> str:

@@ -1,0 +1,269 @@
+"""Tables of Hugging Face datasets on the local disk: parquet or arrow files whose pictures are {bytes, path}."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ip2p_lightning.data.encoded import EncodedPair, UnusablePair, decode_pair, picture_formats
+from ip2p_lightning.data.formats.base import MAX_PICTURE_BYTES, texts_of
+from ip2p_lightning.data.formats.columns import FIELDS, PICTURES, SPLITS, Columns, Names
+from ip2p_lightning.data.pair import EditPair
+
+_ROWS = 16  # of a parquet file held at once
+_GROUP_BYTES = 64 * 2**20
+_FILE_BYTES = 512 * 2**20
+_PICTURE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+_SPLIT = re.compile(rf"(?:^|[-_/])({'|'.join((*SPLITS, 'validation'))})(?=[-_./]|$)")
+
+
+class HuggingFace:
+    """The format.
+
+    Args:
+        columns: field of a pair -> the columns that may hold it; see `Columns.of`.
+        scores, metadata, constants, numbers: see `Columns`.
+    """
+
+    name = "hugging_face"
+
+    def __init__(
+        self,
+        columns: Mapping[str, Names | None] | None = None,
+        scores: Mapping[str, str] | None = None,
+        metadata: Sequence[str] = (),
+        constants: Mapping[str, str] | None = None,
+        numbers: Mapping[str, str] | None = None,
+    ) -> None:
+        self.columns = Columns.of(columns, scores, metadata, constants, numbers)
+
+    def open(self, path: str | Path, licence: str = "unknown") -> HuggingFaceSource:
+        """See `Format.open`; ``path`` is a file, or a folder searched with its sub-folders."""
+        return HuggingFaceSource(path, self.columns, licence=licence)
+
+    def writer(self, folder: Path) -> HuggingFaceWriter:
+        """See `Format.writer`."""
+        return HuggingFaceWriter(folder, self.columns)
+
+
+class HuggingFaceSource:
+    """The rows of parquet files, or of arrow files as `save_to_disk` leaves them.
+
+    The split is that of a column, or what the file or its folder is called after (`train-00000-of-00051.parquet`,
+    `dev/data-00000-of-00001.arrow`; dev, val and valid are "validation"). Pictures are read a few rows at a time.
+
+    Args:
+        path: a file, or a folder that is searched with its sub-folders.
+        columns: which column means what.
+        licence: of the pictures.
+
+    Raises:
+        FileNotFoundError: no such file there.
+        ValueError: a damaged file, or tables that have none of the columns that a pair needs.
+    """
+
+    name = "hugging_face"
+
+    def __init__(self, path: str | Path, columns: Columns, licence: str = "unknown") -> None:
+        self.path, self.columns, self.licence = Path(path), columns, licence
+        self.files = _files(self.path)
+        self._counts = [self._check(file) for file in self.files]
+        self._ends = list(accumulate(self._counts))
+        self._reader: tuple[int, _Rows] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_reader": None}
+
+    def __len__(self) -> int:
+        return self._ends[-1]
+
+    def __getitem__(self, index: int) -> EditPair:
+        return decode_pair(self.encoded(index))
+
+    def encoded(self, index: int) -> EncodedPair:
+        """Pair ``index`` with the bytes in its row; UnusablePair names file and row."""
+        if not 0 <= index < len(self):
+            raise IndexError(f"pair {index} of {len(self)} in {self.path}")
+        number = bisect_right(self._ends, index)
+        file, row = self.files[number], index - (self._ends[number - 1] if number else 0)
+        place = f"{file} row {row}"
+        if self._reader is None or self._reader[0] != number:
+            self._reader = number, _Rows(file, self.columns.needed())
+        try:
+            values = self._reader[1].row(row)
+        except (pa.ArrowException, OSError) as error:
+            raise UnusablePair(place, "damaged file", str(error)) from error
+
+        def picture(value: Any, column: str) -> bytes:
+            data = value.get("bytes") if isinstance(value, Mapping) else value
+            if not isinstance(data, bytes):
+                where = value.get("path") if isinstance(value, Mapping) else type(value).__name__
+                raise UnusablePair(place, f"no bytes in column {column!r}", f"{where}; embed the pictures in the table")
+            if len(data) > MAX_PICTURE_BYTES:
+                raise UnusablePair(place, "a picture is too large", f"{len(data):,} of {MAX_PICTURE_BYTES:,} bytes")
+            return data
+
+        id = f"{file.relative_to(self.path).with_suffix('') if self.path.is_dir() else file.stem}/{row:08d}"
+        return self.columns.pair(values, picture, place=place, id=id, split=self._split(file))
+
+    def fingerprint(self) -> str:
+        """Hash of the files' names, sizes and numbers of rows, and of the columns' meaning."""
+        sizes = [(file.name, file.stat().st_size) for file in self.files]
+        return hashlib.sha256(repr((sizes, self._counts, self.columns)).encode()).hexdigest()[:16]
+
+    def _split(self, file: Path) -> str:
+        name = file.relative_to(self.path).as_posix() if self.path.is_dir() else file.name
+        found = _SPLIT.search(name)
+        return SPLITS.get(found[1], found[1]) if found else ""
+
+    def _check(self, file: Path) -> int:
+        """The number of rows of a file that has the columns of a pair."""
+        try:
+            if file.suffix == ".parquet":
+                with pq.ParquetFile(file) as opened:
+                    names, rows = opened.schema_arrow.names, opened.metadata.num_rows
+            else:
+                with pa.memory_map(str(file)) as mapped:
+                    table = _arrow(mapped)
+                    names, rows = table.schema.names, table.num_rows
+        except (pa.ArrowException, OSError) as error:
+            raise ValueError(f"{file} is no readable {file.suffix[1:]} file ({error}); fetch it again") from error
+        for field in ("original_image", "edited_image", "instruction"):
+            known = self.columns.names[field]
+            if not set(known) & set(names) and field not in self.columns.constants:
+                raise ValueError(
+                    f"{file} has no column for {field}: none of {', '.join(known)} is among {', '.join(names)}; give "
+                    f"its name, such as format.columns.{field}={names[0]}"
+                )
+        return rows
+
+
+class _Rows:
+    """Reads rows of one file, fastest in ascending order."""
+
+    def __init__(self, file: Path, columns: set[str]) -> None:
+        self.file, self.columns = file, columns
+        self._table: pa.Table | None = None
+        self._batches: Iterator[pa.RecordBatch] = iter(())
+        self._batch: pa.RecordBatch | None = None
+        self._start = 0
+
+    def row(self, number: int) -> dict[str, Any]:
+        if self.file.suffix != ".parquet":
+            if self._table is None:
+                table = _arrow(pa.memory_map(str(self.file)))
+                self._table = table.select([name for name in table.schema.names if name in self.columns])
+            return self._table.slice(number, 1).to_pylist()[0]
+        if self._batch is None or number < self._start:
+            opened = pq.ParquetFile(self.file)
+            names = [name for name in opened.schema_arrow.names if name in self.columns]
+            self._batches, self._batch, self._start = opened.iter_batches(_ROWS, columns=names), None, 0
+        while self._batch is None or number >= self._start + self._batch.num_rows:
+            self._start += 0 if self._batch is None else self._batch.num_rows
+            self._batch = next(self._batches)
+        return self._batch.slice(number - self._start, 1).to_pylist()[0]
+
+
+class HuggingFaceWriter:
+    """Writes `data/<split>-00000-of-00001.parquet` with the features' types, as `datasets` reads them."""
+
+    def __init__(self, folder: Path, columns: Columns) -> None:
+        self.folder, self.columns = folder / "data", columns
+        self.folder.mkdir()
+        names = [(field, columns.written(field)) for field in FIELDS]
+        types = {name: _PICTURE if field in PICTURES else pa.string() for field, name in names}
+        features = {
+            name: {"_type": "Image"} if type_ == _PICTURE else {"dtype": "string", "_type": "Value"}
+            for name, type_ in (types | {"metadata": pa.string()}).items()
+        }
+        described = json.dumps({"info": {"features": features}})
+        self._schema = pa.schema([*types.items(), ("metadata", pa.string())], {"huggingface": described})
+        self._parts: dict[str, _Part] = {}
+
+    def add(self, pair: EncodedPair) -> None:
+        """See `PairWriter.add`."""
+        _, _, endings = picture_formats(pair)
+        texts = texts_of(pair)
+        row: dict[str, Any] = {self.columns.written(field): texts.get(field, "") for field in FIELDS}
+        row["metadata"] = json.dumps(texts.get("metadata", {}), ensure_ascii=False)
+        data = {field: next((v for k, v in pair.pictures().items() if field.startswith(k)), None) for field in PICTURES}
+        for field, content in data.items():
+            member = field.removesuffix("_image")
+            path = None if content is None else f"{member}.{endings[member]}"
+            row[self.columns.written(field)] = None if content is None else {"bytes": content, "path": path}
+        split = pair.split or "train"
+        part = self._parts.setdefault(split, _Part(self.folder, split, self._schema))
+        part.add(row, sum(len(content) for content in data.values() if content is not None))
+
+    def close(self) -> list[str]:
+        """See `PairWriter.close`."""
+        for part in self._parts.values():
+            part.close()
+        return []
+
+
+class _Part:
+    """The parquet files of one split."""
+
+    def __init__(self, folder: Path, split: str, schema: pa.Schema) -> None:
+        if not re.fullmatch(r"\w+", split):
+            raise ValueError(f"split {split!r} cannot be the name of a file; use letters, digits and _")
+        self.folder, self.split, self.schema = folder, split, schema
+        self._files: list[Path] = []
+        self._writer: pq.ParquetWriter | None = None
+        self._rows: list[dict[str, Any]] = []
+        self._waiting = self._written = 0
+
+    def add(self, row: dict[str, Any], size: int) -> None:
+        self._rows.append(row)
+        self._waiting += size
+        if self._waiting >= _GROUP_BYTES or len(self._rows) >= 1000:
+            self._flush()
+
+    def close(self) -> None:
+        self._flush()
+        if self._writer is not None:
+            self._writer.close()
+        for number, file in enumerate(self._files):
+            file.rename(self.folder / f"{self.split}-{number:05d}-of-{len(self._files):05d}.parquet")
+
+    def _flush(self) -> None:
+        if not self._rows:
+            return
+        if self._writer is None or self._written >= _FILE_BYTES:
+            if self._writer is not None:
+                self._writer.close()
+            self._files.append(self.folder / f"{self.split}-{len(self._files):05d}.part")
+            self._writer, self._written = pq.ParquetWriter(self._files[-1], self.schema), 0
+        self._writer.write_table(pa.Table.from_pylist(self._rows, self.schema))
+        self._written += self._waiting
+        self._rows, self._waiting = [], 0
+
+
+def _files(path: Path) -> list[Path]:
+    if path.is_file():
+        found = [path] if path.suffix in (".parquet", ".arrow") else []
+    else:
+        found = sorted(file for kind in ("*.parquet", "*.arrow") for file in path.rglob(kind))
+        found = [file for file in found if not file.name.startswith("cache-")]  # what `map` left there
+    if not found:
+        raise FileNotFoundError(f"{path} holds no parquet or arrow file; fetch the dataset's files first")
+    return found
+
+
+def _arrow(source: Any) -> pa.Table:
+    """A table that stays in its file: of the streaming layout, which `datasets` writes, or of the file layout."""
+    try:
+        return pa.ipc.open_stream(source).read_all()
+    except pa.ArrowInvalid:
+        source.seek(0)
+        return pa.ipc.open_file(source).read_all()

@@ -1,0 +1,162 @@
+"""JSON Lines beside a folder of pictures: one object a line, in which pictures are paths relative to the file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+from ip2p_lightning.data.encoded import EncodedPair, UnusablePair, decode_pair, picture_formats
+from ip2p_lightning.data.formats.base import MAX_TEXT_BYTES, read_picture, texts_of
+from ip2p_lightning.data.formats.columns import PICTURES, Columns, Names
+from ip2p_lightning.data.pair import EditPair
+
+LISTING = "pairs.jsonl"
+
+
+class JsonLines:
+    """The format.
+
+    Args:
+        columns: field of a pair -> the keys that may hold it; see `Columns.of`.
+        scores, metadata, constants, numbers: see `Columns`.
+        images: the folder that paths are relative to; None for the folder of the JSON Lines file.
+    """
+
+    name = "jsonl"
+
+    def __init__(
+        self,
+        columns: Mapping[str, Names | None] | None = None,
+        scores: Mapping[str, str] | None = None,
+        metadata: Sequence[str] = (),
+        constants: Mapping[str, str] | None = None,
+        numbers: Mapping[str, str] | None = None,
+        images: str | Path | None = None,
+    ) -> None:
+        self.columns = Columns.of(columns, scores, metadata, constants, numbers)
+        self.images = images
+
+    def open(self, path: str | Path, licence: str = "unknown") -> JsonLinesSource:
+        """See `Format.open`; ``path`` is the file, or a folder with one or more of them."""
+        return JsonLinesSource(path, self.columns, licence=licence, images=self.images)
+
+    def writer(self, folder: Path) -> JsonLinesWriter:
+        """See `Format.writer`."""
+        return JsonLinesWriter(folder, self.columns)
+
+
+class JsonLinesSource:
+    """The pairs of one or more JSON Lines files.
+
+    Args:
+        path: the file, or a folder that holds files ending in .jsonl.
+        columns: which key means what.
+        licence: of the pictures.
+        images: the folder that paths are relative to; None for each file's own.
+
+    Raises:
+        FileNotFoundError: no such file, or none in the folder.
+        ValueError: files without a line.
+    """
+
+    name = "jsonl"
+
+    def __init__(
+        self, path: str | Path, columns: Columns, licence: str = "unknown", images: str | Path | None = None
+    ) -> None:
+        path = Path(path)
+        self.columns, self.licence = columns, licence
+        self.files = sorted(path.glob("*.jsonl")) if path.is_dir() else [path] if path.is_file() else []
+        if not self.files:
+            raise FileNotFoundError(f"{path} is no JSON Lines file and no folder with files that end in .jsonl")
+        self.root = None if images is None else Path(images)
+        self._lines = [(number, *line) for number, file in enumerate(self.files) for line in _lines(file)]
+        if not self._lines:
+            raise ValueError(f"{path} has no lines; it should hold one JSON object for each pair")
+
+    def __len__(self) -> int:
+        return len(self._lines)
+
+    def __getitem__(self, index: int) -> EditPair:
+        return decode_pair(self.encoded(index))
+
+    def encoded(self, index: int) -> EncodedPair:
+        """Pair ``index`` with the bytes of its files; UnusablePair names file and line."""
+        number, line, start, length = self._lines[index]
+        file = self.files[number]
+        place, root = f"{file} line {line}", self.root or file.parent
+
+        def picture(value: Any, column: str) -> bytes:
+            if not isinstance(value, str):
+                raise UnusablePair(place, f"key {column!r} should hold a path", f"it holds {type(value).__name__}")
+            return read_picture(root, value, place)
+
+        row = _object(file, start, length, place)
+        return self.columns.pair(row, picture, place=place, id=f"{file.stem}/{line:08d}")
+
+    def fingerprint(self) -> str:
+        """Hash of the files' content and of the pictures' sizes."""
+        digest = hashlib.sha256(repr(self.columns).encode())
+        for file in self.files:
+            digest.update(file.name.encode())
+            with file.open("rb") as opened:
+                digest.update(hashlib.file_digest(opened, "sha256").digest())
+        return digest.hexdigest()[:16]
+
+
+class JsonLinesWriter:
+    """Writes `pairs.jsonl` and a folder `images`."""
+
+    def __init__(self, folder: Path, columns: Columns) -> None:
+        self.folder, self.columns, self.count = folder, columns, 0
+        (folder / "images").mkdir()
+        self._file: IO[str] = (folder / LISTING).open("x", encoding="utf-8")
+
+    def add(self, pair: EncodedPair) -> None:
+        """See `PairWriter.add`."""
+        _, _, endings = picture_formats(pair)
+        row = {self.columns.written(name) if name != "metadata" else name: v for name, v in texts_of(pair).items()}
+        for member, data in pair.pictures().items():
+            name = f"images/{self.count:08d}.{member}.{endings[member]}"
+            (self.folder / name).write_bytes(data)
+            row[self.columns.written(next(field for field in PICTURES if field.startswith(member)))] = name
+        self._file.write(json.dumps(row, ensure_ascii=False) + "\n")
+        self.count += 1
+
+    def close(self) -> list[str]:
+        """See `PairWriter.close`."""
+        self._file.close()
+        return []
+
+
+def _lines(file: Path) -> list[tuple[int, int, int]]:
+    """Number, start and length in bytes of each line that is not empty."""
+    found, start = [], 0
+    with file.open("rb") as opened:
+        number = 0
+        while piece := opened.readline(MAX_TEXT_BYTES):
+            number, length, blank = number + 1, len(piece), not piece.strip()
+            while not piece.endswith(b"\n") and (piece := opened.readline(MAX_TEXT_BYTES)):
+                length, blank = length + len(piece), False
+            if not blank:
+                found.append((number, start, length))
+            start += length
+    return found
+
+
+def _object(file: Path, start: int, length: int, place: str) -> dict[str, Any]:
+    if length > MAX_TEXT_BYTES:
+        raise UnusablePair(place, "line too long", f"{length:,} of {MAX_TEXT_BYTES:,} bytes")
+    with file.open("rb") as opened:
+        opened.seek(start)
+        data = opened.read(length)
+    try:
+        row = json.loads(data.decode("utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        raise UnusablePair(place, "damaged line", str(error)) from error
+    if not isinstance(row, dict):
+        raise UnusablePair(place, "no JSON object", f"but {type(row).__name__}")
+    return row

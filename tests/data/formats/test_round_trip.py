@@ -1,0 +1,92 @@
+"""Import -> export -> import keeps every byte of every picture and every text, in all formats."""
+
+from __future__ import annotations
+
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from ip2p_lightning.config import build, config_dir
+from ip2p_lightning.data.formats.base import Format, export_pairs
+from ip2p_lightning.data.reader import ShardDataset
+from ip2p_lightning.data.rendering import render_dataset
+from ip2p_lightning.data.selection import Selection
+from ip2p_lightning.jobs.guide import options
+from tests.data.formats.conftest import contents
+
+
+def preset(name: str) -> Format:
+    """A format as the command line builds it."""
+    return build(OmegaConf.load(config_dir() / "format" / f"{name}.yaml"))
+
+
+@pytest.mark.parametrize("name", sorted(set(options("format")) - {"captioned"}))
+def test_everything_comes_back(name: str, full_dataset: Path, tmp_path: Path):
+    format = preset(name)
+    export_pairs(ShardDataset(full_dataset), format, tmp_path / "exported")
+    report = render_dataset(format.open(tmp_path / "exported", "MIT"), tmp_path / "again")
+    assert report.skipped == []
+    mapped = name in ("hugging_face", "jsonl", "webdataset", "ip2p_folder")
+    before, after = contents(full_dataset), contents(tmp_path / "again")
+    assert [pair.pictures() for pair in after] == [pair.pictures() for pair in before]
+    assert [pair.instruction for pair in after] == [pair.instruction for pair in before]
+    assert after == before or not mapped
+    assert [pair.id for pair in after] == [pair.id for pair in before]
+
+
+def test_a_selection_is_exported(full_dataset: Path, tmp_path: Path):
+    chosen = ShardDataset(full_dataset, Selection(split="test"))
+    report = export_pairs(chosen, preset("jsonl"), tmp_path / "exported")
+    assert report.pairs == len(chosen) < 20
+    assert len((tmp_path / "exported/pairs.jsonl").read_text().splitlines()) == report.pairs
+
+
+def test_nothing_is_left_after_an_error_and_nothing_is_overwritten(full_dataset: Path, tmp_path: Path):
+    class Broken:
+        name = "broken"
+
+        def writer(self, folder: Path):
+            (folder / "half").write_text("x")
+            raise OSError("No space left on device")
+
+    with pytest.raises(OSError, match="No space"):
+        export_pairs(ShardDataset(full_dataset), Broken(), tmp_path / "exported")  # type: ignore[arg-type]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["full"]
+    export_pairs(ShardDataset(full_dataset), preset("jsonl"), tmp_path / "exported")
+    with pytest.raises(FileExistsError, match="exported exists already; choose another output"):
+        export_pairs(ShardDataset(full_dataset), preset("jsonl"), tmp_path / "exported")
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("name", ["ip2p_folder", "hugging_face", "jsonl", "webdataset"])
+def test_mgies_own_folders(name: str, shared_data: Callable[[str], Path], tmp_path: Path):
+    folder = shared_data("ml-mgie") / "_data"
+    render_dataset(preset("ip2p_folder").open(folder), tmp_path / "first")
+    export_pairs(ShardDataset(tmp_path / "first"), preset(name), tmp_path / "exported")
+    render_dataset(preset(name).open(tmp_path / "exported"), tmp_path / "again")
+    assert contents(tmp_path / "again") == contents(tmp_path / "first")
+    files = {file.read_bytes() for file in folder.rglob("*.jpg")}
+    assert {data for pair in contents(tmp_path / "again") for data in pair.pictures().values()} == files
+    assert {pair.instruction for pair in contents(tmp_path / "again")} == {
+        "Make it look like a painting",
+        "make the painting into a mosaic",
+    }
+
+
+@pytest.mark.real
+def test_captioned_photographs(shared_data: Callable[[str], Path], tmp_path: Path):
+    folder = shared_data("cc12m_test")
+    report = render_dataset(preset("captioned").open(folder), tmp_path / "first")
+    assert (report.info.pairs, report.skipped) == (32, [])
+    export_pairs(ShardDataset(tmp_path / "first"), preset("webdataset"), tmp_path / "exported")
+    render_dataset(preset("webdataset").open(tmp_path / "exported"), tmp_path / "again")
+    assert contents(tmp_path / "again") == contents(tmp_path / "first")
+    with tarfile.open(folder / "cc12m-train-0000.tar") as tar:
+        files = {member.name: tar.extractfile(member).read() for member in tar if member.isfile()}  # type: ignore[union-attr]
+    for pair in contents(tmp_path / "again"):
+        key = pair.id.rpartition("/")[2]
+        assert pair.original_image == pair.edited_image == files[f"{key}.jpg"]
+        assert pair.original_caption == files[f"{key}.txt"].decode().strip()
