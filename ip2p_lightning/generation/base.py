@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -129,6 +129,26 @@ class PairMaker(Protocol):
 
     def make(self, triple: EditTriple, candidates: Sequence[Candidate], steps: int | None = None) -> list[MadePair]:
         """One pair a candidate, each independent of the others; `steps` overrides the number of denoising steps."""
+        ...
+
+
+Promising = Callable[[list[MadePair]], list[bool]]
+"""Which of the half-made pairs are worth finishing."""
+
+
+@runtime_checkable
+class PreviewingPairMaker(PairMaker, Protocol):
+    """A maker that shows pairs while it makes them, so that poor ones can be given up."""
+
+    def make_promising(
+        self,
+        triple: EditTriple,
+        candidates: Sequence[Candidate],
+        promising: Promising,
+        at: Sequence[float],
+        steps: int | None = None,
+    ) -> list[MadePair | None]:
+        """As `make`; asks `promising` at shares `at` of the steps, and returns None for pairs that are given up."""
         ...
 
 
