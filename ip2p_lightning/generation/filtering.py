@@ -1,0 +1,99 @@
+"""The stage `filter`: which of the recorded pairs are kept, decided anew from their scores; no picture is rewritten."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from PIL import Image
+
+from ip2p_lightning.data.images import to_tensor
+from ip2p_lightning.generation.base import MadePair
+from ip2p_lightning.generation.filter import KEPT, SURPLUS, UNSAFE, PairFilter
+from ip2p_lightning.generation.manifest import Ledger, Record
+from ip2p_lightning.generation.pairs import StoredPair, read_record
+
+NOT_STORED = "not stored"
+"""Good enough under these thresholds, but its pictures were let go under those under which it was made."""
+
+
+@dataclass(frozen=True)
+class RecordedTriple:
+    """Where the pairs of a triple are.
+
+    Args:
+        id: of the triple.
+        record: of its pairs.
+    """
+
+    id: str
+    record: Record
+
+
+def recorded(ledger: Ledger) -> list[RecordedTriple]:
+    """All triples of which pairs were made, sorted by id."""
+    return [RecordedTriple(id, record) for id, record in sorted(ledger.records().items())]
+
+
+class FilterPairs:
+    """Has a filter judge the pairs of each triple.
+
+    Args:
+        filter: thresholds, how many to keep, and whom to ask about duplicates and safety.
+    """
+
+    name, calls = "filter", 0
+
+    def __init__(self, filter: PairFilter) -> None:
+        self.filter = filter
+
+    @property
+    def models(self) -> Sequence[Any]:
+        return [part for part in (self.filter.duplicates, self.filter.safety) if part is not None]
+
+    def __call__(self, inputs: Sequence[RecordedTriple]) -> dict[str, bytes]:
+        """Triple id -> a line of JSON: why each pair is left out, "" for those that are kept."""
+        return {
+            entry.id: (json.dumps(reasons(read_record(entry.record.read()).pairs, self.filter)) + "\n").encode()
+            for entry in inputs
+        }
+
+
+def reasons(pairs: Sequence[StoredPair], filter: PairFilter) -> list[str]:
+    """Why each recorded pair of one triple is left out under a filter; "" for those that are kept.
+
+    Pairs without pictures cannot be kept; pairs without scores, given up half-way or unsafe stay what they were.
+    """
+    decided = [pair.reason for pair in pairs]
+    for number, pair in enumerate(pairs):
+        if pair.finished and pair.pictures is None and pair.scores is not None:
+            verdict = filter.thresholds.reason(pair.scores)
+            decided[number] = verdict or (SURPLUS if pair.reason == SURPLUS else NOT_STORED)
+    open_ = [n for n, pair in enumerate(pairs) if pair.finished and pair.pictures and pair.reason != UNSAFE]
+    scores = [pairs[n].scores for n in open_]
+    if filter.duplicates or filter.safety:
+        verdicts = filter.judge([_made(pairs[n]) for n in open_], scores)  # type: ignore[arg-type]
+    else:
+        verdicts = filter.select(scores)  # type: ignore[arg-type]
+    for number, verdict in zip(open_, verdicts, strict=True):
+        decided[number] = verdict
+    return decided
+
+
+def read_reasons(ledger: Ledger) -> dict[str, list[str]]:
+    """Triple id -> the verdicts of the stage."""
+    return {id: json.loads(record.read()) for id, record in ledger.records().items()}
+
+
+def kept(verdicts: Sequence[str]) -> list[int]:
+    """The numbers of the pairs that are kept."""
+    return [number for number, verdict in enumerate(verdicts) if verdict == KEPT]
+
+
+def _made(pair: StoredPair) -> MadePair:
+    assert pair.pictures is not None
+    original, edited = (to_tensor(Image.open(io.BytesIO(data)).convert("RGB")) for data in pair.pictures)
+    return MadePair(pair.candidate, original, edited, pair.metadata)
