@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -95,7 +95,7 @@ class JsonLinesSource:
             return read_picture(root, value, place)
 
         row = _object(file, start, length, place)
-        return self.columns.pair(row, picture, place=place, id=f"{file.stem}/{line:08d}")
+        return self.columns.pair(row, picture, place=place, id=_id(file, line))
 
     def fingerprint(self) -> str:
         """Hash of the files' content and of the pictures' sizes."""
@@ -130,6 +130,21 @@ class JsonLinesWriter:
         """See `PairWriter.close`."""
         self._file.close()
         return []
+
+
+def rows(file: Path) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Place, id where the line has none, and content of each line.
+
+    Raises:
+        ValueError: a damaged line; names it.
+    """
+    for line, start, length in _lines(file):
+        place = f"{file} line {line}"
+        yield place, _id(file, line), _object(file, start, length, place)
+
+
+def _id(file: Path, line: int) -> str:
+    return f"{file.stem}/{line:08d}"
 
 
 def _lines(file: Path) -> list[tuple[int, int, int]]:

@@ -33,7 +33,7 @@ class IP2PFolderSource:
     """Every candidate pair of such a folder; a prompt's pairs are one group. The files' bytes are never re-encoded.
 
     `prompt.json` must have ``edit``; the captions are ``caption`` or ``input``, and ``output``. Scores, threshold and
-    seed come from `metadata.jsonl`. What our exports add is read, too: expressive instruction, kind, group, split, mask.
+    seed come from `metadata.jsonl`. What our exports add is read, too (expressive instruction, mask ...).
 
     Args:
         folder: the folder that holds the numbered folders; `seeds.json` in it, if any, lists what to use.

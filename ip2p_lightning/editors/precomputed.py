@@ -1,0 +1,223 @@
+"""Edits that another system made before: files looked up by the pair's id, so that no model runs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from ip2p_lightning.data.encoded import UnusablePair
+from ip2p_lightning.data.formats.base import file_inside
+from ip2p_lightning.data.formats.json_lines import rows
+from ip2p_lightning.data.images import open_image, to_tensor
+from ip2p_lightning.data.pair import EditPair
+from ip2p_lightning.data.sources import PairSource
+from ip2p_lightning.data.transforms import centred
+from ip2p_lightning.editors.base import Captions, EditResult, Pictures, check_request
+
+_ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".PNG", ".JPG", ".JPEG")
+_SHOWN = 5
+
+
+class FolderOutputs:
+    """Returns files instead of editing.
+
+    In a folder, a pair's file is called after its id, or as `names` says; in a JSON Lines file, each line has an ``id``
+    (or is numbered as `ip2p data import format=jsonl` numbers it) and a path relative to the file. Where a line has an
+    instruction, it must be the pair's.
+
+    Args:
+        path: the folder, or the JSON Lines file.
+        names: of files in a folder, without ending; the first that exists counts. "{id}" is the id as it is (with
+            sub-folders for slashes), "{flat}" the id with _ in place of /, "{0}", "{1}", ... its parts between / and -.
+        output: keys of a JSON Lines file that may hold the path; the first that a line has counts.
+        resize: None demands the size of the picture that is edited; "squash" resizes whatever comes (bicubic, as
+            MagicBrush's evaluation does), "centre_crop" takes the largest centred part of the right shape first.
+            The way that the data's `transform.fit` names is the right one for systems that keep a picture's shape.
+        missing: "error" refuses pairs without a file, "gap" lets `answered` leave them out and count them.
+
+    Raises:
+        FileNotFoundError: nothing at the path.
+        ValueError: a damaged line, an id that two lines share, or an unknown setting.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        names: Sequence[str] = ("{id}", "{flat}"),
+        output: Sequence[str] = ("output", "edited", "edited_image", "result"),
+        resize: Literal["squash", "centre_crop"] | None = None,
+        missing: Literal["error", "gap"] = "error",
+    ) -> None:
+        self.path, self.names, self.resize, self.missing = Path(path), tuple(names), resize, missing
+        if resize not in (None, "squash", "centre_crop"):
+            raise ValueError(f"resize={resize!r}: choose squash or centre_crop, or null to demand equal sizes")
+        if missing not in ("error", "gap"):
+            raise ValueError(f"missing={missing!r}: choose error (refuse pairs without an output) or gap (count them)")
+        self.resized: set[str] = set()
+        """Ids of the pairs whose file had another size than the picture."""
+        self._seeds: dict[str, int] = {}
+        self._listed = self._listing(tuple(output)) if self.path.is_file() else None
+        if self._listed is None and not self.path.is_dir():
+            raise FileNotFoundError(f"{path} is no folder of edited pictures and no JSON Lines file that lists them")
+
+    def edit(
+        self,
+        images: Pictures,
+        instructions: Sequence[str],
+        *,
+        seeds: Sequence[int] | int = 0,
+        text_scale: float | None = None,
+        image_scale: float | None = None,
+        steps: int | None = None,
+        captions: Sequence[Captions] | None = None,
+        truth: Pictures | None = None,
+        ids: Sequence[str] | None = None,
+    ) -> EditResult[Pictures]:
+        """See `Editor.edit`; needs `ids`.
+
+        Raises:
+            ValueError: no ids, no file for one, a file of another size, another instruction than the listing's, or a
+                second seed for a pair, of which there is one file.
+        """
+        each = check_request(images, instructions, seeds)
+        if ids is None or len(ids) != len(images):
+            raise ValueError("FolderOutputs finds files by the pairs' ids; pass ids=[...] with one for each picture")
+        for id, instruction, seed in zip(ids, instructions, each, strict=True):
+            self._check(id, instruction, seed)
+        if isinstance(images, Tensor):
+            sizes = [(images.shape[3], images.shape[2])] * len(images)
+            results = [to_tensor(self.picture(id, size)) for id, size in zip(ids, sizes, strict=True)]
+            return EditResult(torch.stack(results).to(images) if results else images)
+        return EditResult([self.picture(id, image.size) for id, image in zip(ids, images, strict=True)])
+
+    def picture(self, id: str, size: tuple[int, int]) -> Image.Image:
+        """The edited picture of a pair, PIL RGB.
+
+        Args:
+            id: of the pair.
+            size: width and height that it must have, or is brought to.
+
+        Raises:
+            ValueError: no file, one that is no picture, or one of another size while `resize` is None.
+        """
+        file = self.find(id)
+        if file is None:
+            raise ValueError(f"pair {id!r} has no output in {self.path}; {self._remedy()}")
+        image = open_image(file)
+        if image.size == size:
+            return image
+        if self.resize is None:
+            raise ValueError(
+                f"{file} is {image.width} x {image.height}, but the pair {id!r} is evaluated at {size[0]} x {size[1]}; "
+                "evaluate at the outputs' size, or set editor.resize=squash (or centre_crop, as data.transform.fit)"
+            )
+        self.resized.add(id)
+        if self.resize == "centre_crop":
+            image = image.crop(centred(*image.size, aspect=size[0] / size[1]))
+        return image.resize(size, Image.Resampling.BICUBIC)
+
+    def find(self, id: str) -> Path | None:
+        """The file of a pair; None if there is none.
+
+        Raises:
+            ValueError: a name that leads out of the folder.
+        """
+        if self._listed is not None:
+            row = self._listed.get(id)
+            return None if row is None else file_inside(self.path.parent, row["output"], f"{self.path}: pair {id!r}")
+        parts = re.split("[-/]", id)
+        for template in self.names:
+            try:
+                name = template.replace("{id}", id).replace("{flat}", id.replace("/", "_"))
+                name = re.sub(r"\{(\d+)\}", lambda match: parts[int(match[1])], name)
+            except IndexError:
+                continue
+            for ending in _ENDINGS:
+                try:
+                    return file_inside(self.path, name + ending, f"pair {id!r}")
+                except UnusablePair as error:
+                    if error.reason != "a picture is missing":
+                        raise
+        return None
+
+    def answered(self, pairs: PairSource) -> AnsweredPairs:
+        """The pairs that have an output, with a count of those that have none.
+
+        Raises:
+            ValueError: a pair without an output while `missing` is "error", or no pair with one.
+        """
+        ids = pairs.column("id") if hasattr(pairs, "column") else [pairs[index].id for index in range(len(pairs))]  # type: ignore[attr-defined]
+        there = [index for index, id in enumerate(ids) if self.find(id) is not None]
+        gaps = sorted(set(ids) - {ids[index] for index in there})
+        named = ", ".join(map(repr, gaps[:_SHOWN])) + (" ..." if len(gaps) > _SHOWN else "")
+        if gaps and (self.missing == "error" or not there):
+            raise ValueError(
+                f"{len(gaps):,} of {len(ids):,} pairs have no output in {self.path}: {named}; {self._remedy()}"
+            )
+        return AnsweredPairs(pairs, there, gaps)
+
+    def describe(self) -> dict[str, Any]:
+        """What to record beside figures: where the outputs lie and how they were fitted."""
+        return {"outputs": str(self.path), "resize": self.resize, "resized": len(self.resized)}
+
+    def _check(self, id: str, instruction: str, seed: int) -> None:
+        listed = (self._listed or {}).get(id, {}).get("instruction")
+        if listed is not None and listed.strip() != instruction.strip():
+            raise ValueError(
+                f"{self.path} says of pair {id!r} that it was edited by {listed!r}, but its instruction is "
+                f"{instruction!r}; these are outputs of other pairs"
+            )
+        if self._seeds.setdefault(id, seed) != seed:
+            raise ValueError(f"pair {id!r} has one output in {self.path}, but two seeds ask for it; give seeds=[0]")
+
+    def _listing(self, keys: tuple[str, ...]) -> dict[str, dict[str, str]]:
+        found: dict[str, dict[str, str]] = {}
+        for place, id, row in rows(self.path):
+            output = next((row[key] for key in keys if row.get(key)), None)
+            id = str(row.get("id") or id)
+            if id in found:
+                raise ValueError(f"{place}: the id {id!r} is there twice; ids must be unique")
+            if output is None:
+                continue  # a gap
+            if not isinstance(output, str):
+                raise ValueError(f"{place}: the output should be a path, not {type(output).__name__}")
+            texts = {"instruction": row["instruction"]} if isinstance(row.get("instruction"), str) else {}
+            found[id] = {"output": output, **texts}
+        return found
+
+    def _remedy(self) -> str:
+        called = "a line with its id" if self._listed is not None else f"a file called {' or '.join(self.names)}.png"
+        return f"each pair needs {called}; add what is missing, or set editor.missing=gap to leave such pairs out"
+
+
+class AnsweredPairs:
+    """The pairs of a source for which there are outputs.
+
+    Args:
+        source: of all pairs.
+        chosen: places of those with an output.
+        gaps: ids of those without.
+    """
+
+    def __init__(self, source: PairSource, chosen: Sequence[int], gaps: Sequence[str]) -> None:
+        self.source, self.chosen, self.gaps = source, list(chosen), list(gaps)
+        self.name, self.licence = source.name, source.licence
+
+    def __len__(self) -> int:
+        return len(self.chosen)
+
+    def __getitem__(self, index: int) -> EditPair:
+        return self.source[self.chosen[index]]
+
+    def fingerprint(self) -> str:
+        return f"{self.source.fingerprint()} {len(self.chosen)} of {len(self.source)}, gaps {','.join(self.gaps)}"
+
+    def describe(self) -> Mapping[str, Any]:
+        """What to record beside figures: how many pairs there are and which have no output."""
+        return {"pairs": len(self.source), "answered": len(self.chosen), "gaps": self.gaps}
