@@ -4,27 +4,30 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import torch
-from torch import Tensor
+from PIL import Image
 
-from ip2p_lightning.data.images import to_pil, to_tensor
-from ip2p_lightning.data.pair import EditPair, PairBatch
-from ip2p_lightning.data.randomness import hashed_integer
+from ip2p_lightning.data.images import to_pil
 from ip2p_lightning.data.sources import PairSource
 from ip2p_lightning.evaluation.figures import COPYING, TEXT_EXACT, TEXT_EXACT_INFO, IntervalSettings, MetricInfo
+from ip2p_lightning.evaluation.journal import Journal, Key
 from ip2p_lightning.evaluation.result import EvaluationResult, Example
+from ip2p_lightning.evaluation.rows import Gallery, Measuring, Transform, batches, tensor, tensors_of
+from ip2p_lightning.evaluation.sharing import Ranks
+from ip2p_lightning.evaluation.software import software
 from ip2p_lightning.metrics import EditMetric
-from ip2p_lightning.metrics.base import check_pictures
 
 if TYPE_CHECKING:
     from ip2p_lightning.editors.base import Editor
 
 _NO_INTERVALS = IntervalSettings()
+Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -53,19 +56,23 @@ def evaluate(
     count: int | None = None,
     seeds: Sequence[int] = (0,),
     batch_size: int = 16,
-    transform: Callable[[EditPair], EditPair] | None = None,
+    transform: Transform | None = None,
     sampling: Mapping[str, Any] | None = None,
     kept: Kept | None = None,
     intervals: IntervalSettings = _NO_INTERVALS,
     provenance: Mapping[str, Any] | None = None,
     on_progress: Callable[[int], None] | None = None,
+    device: str | torch.device = "cpu",
+    journal: str | Path | None = None,
 ) -> EvaluationResult:
     """Edit every pair's original under every seed and measure the edits.
 
-    What an edit draws depends on (seed, pair id) alone, so that neither the batch size nor the other pairs matter.
+    What an edit draws depends on (seed, pair id) alone, so that neither the batch size nor the other pairs matter. In a
+    distributed run each process takes whole batches, those that a single process would make, and each returns the
+    result of all: its figures are those of a single process to the bit.
 
     Args:
-        editor: what edits.
+        editor: what edits; gets captions, truth and ids of the pairs beside pictures and instructions.
         pairs: held-out pairs.
         metrics: column name -> metric.
         name: of the set, for tables.
@@ -77,193 +84,178 @@ def evaluate(
         kept: which edits keep their pictures.
         intervals: how intervals are made.
         provenance: what to record beside the figures (checkpoint, editor's settings), JSON values.
-        on_progress: called after each batch with the number of edits it held.
+        on_progress: called after each batch with the number of edits it stands for: its own and as many of each other
+            process.
+        device: where metrics measure.
+        journal: folder in which rows are kept until all are there; a call with the same settings goes on with them.
 
     Raises:
-        ValueError: no pairs, more asked for than there are, no seeds or metrics, or an edit that is not finite.
+        ValueError: no pairs, more asked for than there are, two of one id, no seeds or metrics, an edit that is not
+            finite or of another size, or a journal of another evaluation.
     """
     _check(pairs, metrics, seeds, count, name)
     kept = kept or Kept()
     chosen = _chosen(len(pairs), count, kept.seed)
-    shown = random.Random(f"examples/{kept.seed}").sample(chosen, min(kept.examples, len(chosen)))
-    options = dict(sampling or {})
-    collector = _Collector(
-        metrics, kept, options, {pairs[index].id: place for place, index in enumerate(shown)}, seeds[0]
-    )
-    started = time.perf_counter()
-    for batch in _batches((pairs[index] for index in chosen), batch_size, transform):
-        for seed in seeds:
-            collector.add(editor, batch, seed)
-            if on_progress is not None:
-                on_progress(len(batch.pairs))
-    seconds = time.perf_counter() - started
     facts = {
         "data": {"name": pairs.name, "licence": pairs.licence, "fingerprint": pairs.fingerprint()},
+        "draw": {"count": len(chosen), "of": len(pairs), "seed": kept.seed},
         "seeds": list(seeds),
-        "sampling": options,
-        "seconds_per_edit": round(seconds / (len(chosen) * len(seeds)), 4),
+        "sampling": dict(sampling or {}),
+        "metrics": {column: metric.to(device).provenance() for column, metric in metrics.items()},
+        **(provenance or {}),
     }
-    return collector.result(name, {**facts, **(provenance or {})}, intervals)
+    shown = random.Random(f"examples/{kept.seed}").sample(chosen, min(kept.examples, len(chosen)))
+    run = _Run(pairs, transform, chosen, seeds, Measuring(metrics, facts["sampling"], device), kept, shown)
+    run.resume(journal, facts)
+    facts["seconds_per_edit"] = run.measure(editor, batch_size, on_progress or (lambda edits: None))
+    run.gather()
+    return run.result(name, {**facts, "processes": run.ranks.world, "software": software()}, intervals)
 
 
 @dataclass
-class _Batch:
-    pairs: list[EditPair]
-    tensors: PairBatch
+class _Run:
+    """An evaluation under way in this process.
 
+    Args:
+        pairs: where pairs come from.
+        transform: see `evaluate`.
+        chosen: positions of the pairs.
+        seeds: of the edits.
+        measuring: makes rows.
+        kept: which edits keep their pictures.
+        shown: positions of the pairs whose edits are shown, drawn beforehand.
+    """
 
-@dataclass
-class _Collector:
-    """Measures batches, and keeps rows and the pictures of some edits."""
-
-    metrics: Mapping[str, EditMetric]
+    pairs: PairSource
+    transform: Transform | None
+    chosen: list[int]
+    seeds: Sequence[int]
+    measuring: Measuring
     kept: Kept
-    sampling: Mapping[str, Any]
-    shown: dict[str, int]
-    shown_seed: int
-    rows: list[dict[str, Any]] = field(default_factory=list)
-    examples: dict[int, Example] = field(default_factory=dict)
-    worst: dict[str, tuple[float, Example]] = field(default_factory=dict)
+    shown: list[int]
+    ranks: Ranks = field(default_factory=Ranks.current)
+    journal: Journal | None = None
+    rows: dict[Key, Row] = field(default_factory=dict)
+    done: frozenset[Key] = frozenset()
 
-    def add(self, editor: Editor, batch: _Batch, seed: int) -> None:
-        """Edit a batch under a seed and take down the results."""
-        images, written = _edit(editor, batch.tensors, seed, self.sampling)
-        ours = self._measure(images, batch.tensors)
-        copying = self._measure(batch.tensors.original_image, batch.tensors)
-        for index, pair in enumerate(batch.pairs):
-            text_exact = written[index] == pair.expressive_instruction if _comparable(written, pair) else None
-            values = {name: ours[name][index] for name in self.metrics}
-            baseline = {
-                COPYING + name: copying[name][index] for name in self.metrics if COPYING + name in self._columns
-            }
-            self.rows.append(
-                {
-                    "pair": pair.id,
-                    "group": pair.group,
-                    "kind": pair.kind or "edit",
-                    "seed": seed,
-                    "instruction": pair.instruction,
-                    "expressive_instruction": pair.expressive_instruction,
-                    "written_instruction": written[index] if written else "",
-                    TEXT_EXACT: text_exact,
-                    **values,
-                    **baseline,
-                }
-            )
-            self._keep(pair, images[index], self.rows[-1])
+    def __post_init__(self) -> None:
+        self.gallery = Gallery(frozenset((place, self.seeds[0]) for place in self.shown), self._badness)
 
-    @property
-    def _columns(self) -> list[str]:
-        baseline = [COPYING + name for name, metric in self.metrics.items() if not metric.against_copying]
-        return [*self.metrics, *baseline]
-
-    def _measure(self, images: Tensor, tensors: PairBatch) -> dict[str, list[float | None]]:
-        """Metric -> one value a picture, None (null in the table) where the metric does not apply."""
-        check_pictures(images, tensors)
-        with torch.no_grad():
-            values = {name: metric.measure(images, tensors).tolist() for name, metric in self.metrics.items()}
-        return {name: [None if value != value else value for value in column] for name, column in values.items()}
-
-    def _keep(self, pair: EditPair, image: Tensor, row: dict[str, Any]) -> None:
-        kind, place = row["kind"], self.shown.get(pair.id)
-        badness = self._badness(row)
-        is_worst = badness > self.worst[kind][0] if kind in self.worst else badness == badness
-        if not is_worst and (place is None or row["seed"] != self.shown_seed):
+    def resume(self, folder: str | Path | None, facts: Mapping[str, Any]) -> None:
+        """Open the journal, and take over what it holds."""
+        if folder is None:
             return
-        example = Example(
-            pair=pair.id,
-            kind=kind,
-            seed=row["seed"],
-            instruction=pair.instruction,
-            expressive_instruction=pair.expressive_instruction,
-            written_instruction=row["written_instruction"],
-            original=to_pil(_tensor(pair.original_image)),
-            edited=to_pil(image),
-            truth=to_pil(_tensor(pair.edited_image)),
-            values={name: row[name] for name in self._columns if row[name] is not None},
-        )
-        if place is not None and row["seed"] == self.shown_seed:
-            self.examples[place] = example
-        if is_worst:
-            self.worst[kind] = (badness, example)
+        self.ranks.first(lambda: Journal(folder, facts) and None)  # makes it, or says why it cannot be used
+        book = self.journal = Journal(folder, facts, self.ranks.rank)
+        rows = self.ranks.first(book.rows)
+        lost = {key for key in self.gallery.shown if book.picture(key) is None}
+        self.done = frozenset(rows.keys() - self.ranks.first(lambda: lost))
+        if self.ranks.rank == 0:
+            self.rows = {key: rows[key] for key in self.done}
 
-    def _badness(self, row: dict[str, Any]) -> float:
-        """How much worse than copying, in the unit of the metric; NaN if that cannot be said."""
-        name = self.kept.worst_by
-        if not self.kept.worst or name not in self.metrics or self.metrics[name].against_copying:
-            return float("nan")
-        if row[name] is None:
-            return float("nan")
-        difference = row[name] - row[COPYING + name]
-        return -difference if self.metrics[name].higher_is_better else difference
+    def measure(self, editor: Editor, batch_size: int, on_progress: Callable[[int], None]) -> float | None:
+        """Edit and measure this process's share of what is not done; seconds for each edit."""
+        blocks = [self.chosen[start : start + batch_size] for start in range(0, len(self.chosen), batch_size)]
+        left = [block for block in blocks if not self.done.issuperset(self._keys(block))]
+        if before := len(self.seeds) * (len(self.chosen) - sum(map(len, left))):
+            on_progress(before)
+        share = self.ranks.share(left)
+        started = time.perf_counter()
+        for block in share:
+            self._measure_block(editor, block, lambda edits: on_progress(edits * self.ranks.world))
+        edits = len(self.seeds) * sum(map(len, share))
+        return round((time.perf_counter() - started) / edits, 4) if edits else None
+
+    def _measure_block(self, editor: Editor, block: list[int], on_progress: Callable[[int], None]) -> None:
+        fresh: dict[Key, Row] = {}
+        pictures: dict[Key, Image.Image] = {}
+        for batch in batches(block, [self.pairs[place] for place in block], self.transform):
+            for key, row, image in self.measuring.rows(editor, batch, self.seeds, on_progress):
+                fresh[key] = row
+                if self.gallery.add(key, row, image):
+                    pictures[key] = self.gallery.pictures[key]
+        if self.journal is not None:
+            self.journal.write(fresh, pictures)
+        self.rows |= fresh
+
+    def gather(self) -> None:
+        """Put the rows and pictures of all processes together, in the order of pairs and seeds.
+
+        Raises:
+            ValueError: two pairs of one id.
+            RuntimeError: rows are missing.
+        """
+        rows: dict[Key, Row] = {}
+        for share, pictures in self.ranks.gather((self.rows, self.gallery.pictures)):
+            rows |= share
+            self.gallery.pictures |= pictures
+        keys = self._keys(self.chosen)
+        missing = [key for key in keys if key not in rows]
+        if missing:
+            raise RuntimeError(f"{len(missing)} of {len(keys)} edits were not measured, the first is {missing[0]}")
+        self.rows = {key: rows[key] for key in keys}
+        places: dict[str, int] = {}
+        for (place, _), row in self.rows.items():
+            if places.setdefault(row["pair"], place) != place:
+                raise ValueError(
+                    f"two pairs have the id {row['pair']!r}; give joined sources prefixes that tell them apart"
+                )
 
     def result(self, name: str, provenance: dict[str, Any], intervals: IntervalSettings) -> EvaluationResult:
-        """Everything so far as a result."""
-        infos = {key: MetricInfo.of(metric) for key, metric in self.metrics.items()}
-        if any(row[TEXT_EXACT] is not None for row in self.rows):
+        """Everything as a result."""
+        metrics = self.measuring.metrics
+        infos = {column: MetricInfo.of(metric) for column, metric in metrics.items()}
+        if any(row[TEXT_EXACT] is not None for row in self.rows.values()):
             infos[TEXT_EXACT] = TEXT_EXACT_INFO
-        texts = ("pair", "group", "kind", "instruction", "expressive_instruction", "written_instruction")
-        schema = pa.schema(
-            [
-                *[(column, pa.string()) for column in texts],
-                ("seed", pa.int64()),
-                (TEXT_EXACT, pa.bool_()),
-                *[(column, pa.float64()) for column in self._columns],
-            ]
-        )
-        worst = sorted(self.worst.values(), key=lambda item: -item[0])[: self.kept.worst]
         return EvaluationResult(
             name=name,
-            rows=pa.Table.from_pylist(self.rows, schema),
+            rows=pa.Table.from_pylist(list(self.rows.values()), self.measuring.schema()),
             metrics=infos,
-            examples=[self.examples[place] for place in sorted(self.examples)],
-            worst=[example for _, example in worst],
+            examples=self._examples([(place, self.seeds[0]) for place in self.shown]),
+            worst=self._examples(self._worst()),
             provenance=provenance,
             intervals=intervals,
         )
 
+    def _examples(self, keys: Sequence[Key]) -> list[Example]:
+        examples = []
+        for key in keys:
+            image = self.gallery.pictures.get(key) or (self.journal.picture(key) if self.journal else None)
+            if image is None:  # somebody deleted it
+                continue
+            row, pair = self.rows[key], tensors_of(self.pairs[key[0]], self.transform)
+            texts = ("pair", "kind", "seed", "instruction", "expressive_instruction", "written_instruction")
+            examples.append(
+                Example(
+                    **{text: row[text] for text in texts},
+                    original=to_pil(tensor(pair.original_image)),
+                    edited=image,
+                    truth=to_pil(tensor(pair.edited_image)),
+                    values={column: row[column] for column in self.measuring.columns if row[column] is not None},
+                )
+            )
+        return examples
 
-def _edit(editor: Editor, tensors: PairBatch, seed: int, sampling: Mapping[str, Any]) -> tuple[Tensor, list[str]]:
-    """Edited pictures as they would be saved (8 bits), [B, 3, H, W] in [-1, 1], and the texts the model wrote."""
-    seeds = [hashed_integer(seed, id) % 2**63 for id in tensors.id]
-    result = editor.edit(tensors.original_image, tensors.instruction, seeds=seeds, **sampling)
-    images = result.images.float().cpu().clamp(-1, 1)
-    return images.add(1).mul(127.5).round().div(127.5).sub(1), list(result.expressive_instructions)
+    def _worst(self) -> list[Key]:
+        """The worst edit of each kind, of the kinds whose worst is worst."""
+        worst: dict[str, tuple[float, Key]] = {}
+        for key, row in self.rows.items():
+            badness = self._badness(row)
+            if badness > worst.get(row["kind"], (-float("inf"),))[0]:
+                worst[row["kind"]] = badness, key
+        return [key for _, key in sorted(worst.values(), key=lambda item: -item[0])[: self.kept.worst]]
 
+    def _keys(self, places: Sequence[int]) -> list[Key]:
+        return [(place, seed) for place in places for seed in self.seeds]
 
-def _comparable(written: Sequence[str], pair: EditPair) -> bool:
-    return bool(written) and bool(pair.expressive_instruction)
-
-
-def _batches(
-    pairs: Iterator[EditPair], batch_size: int, transform: Callable[[EditPair], EditPair] | None
-) -> Iterator[_Batch]:
-    """Runs of pairs of one size that all have or all lack a mask: batching must not decide what can be measured."""
-    waiting: list[EditPair] = []
-    for pair in pairs:
-        ready = (transform or _as_tensors)(pair)
-        if waiting and (len(waiting) == batch_size or _form(waiting[0]) != _form(ready)):
-            yield _Batch(waiting, PairBatch.collate(waiting))
-            waiting = []
-        waiting.append(ready)
-    if waiting:
-        yield _Batch(waiting, PairBatch.collate(waiting))
-
-
-def _form(pair: EditPair) -> tuple[torch.Size, bool]:
-    return _tensor(pair.original_image).shape, pair.mask is None
-
-
-def _as_tensors(pair: EditPair) -> EditPair:
-    """PIL pictures of a pair as tensors of their own size."""
-    pictures = {name: to_tensor(getattr(pair, name)) for name in ("original_image", "edited_image")}
-    mask = None if pair.mask is None else to_tensor(pair.mask.convert("L")).gt(0).float()  # type: ignore[union-attr]
-    return replace(pair, **pictures, mask=mask)
-
-
-def _tensor(image: Any) -> Tensor:
-    assert isinstance(image, Tensor)  # pairs are tensors once they are in a batch
-    return image
+    def _badness(self, row: Mapping[str, Any]) -> float:
+        """How much worse than copying, in the unit of the metric; NaN if that cannot be said."""
+        name = self.kept.worst_by
+        metric = self.measuring.metrics.get(name)
+        if metric is None or metric.against_copying or row[name] is None:
+            return float("nan")
+        difference = row[name] - row[COPYING + name]
+        return -difference if metric.higher_is_better else difference
 
 
 def _chosen(total: int, count: int | None, seed: int) -> list[int]:

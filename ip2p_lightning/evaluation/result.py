@@ -15,7 +15,14 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from ip2p_lightning.data.images import open_image
-from ip2p_lightning.evaluation.figures import Figure, IntervalSettings, MetricInfo, figures_by_kind, table_figures
+from ip2p_lightning.evaluation.figures import (
+    Figure,
+    IntervalSettings,
+    MetricInfo,
+    figures_by,
+    figures_by_kind,
+    table_figures,
+)
 
 PICTURES = ("original", "edited", "truth")
 _TEXTS = ("pair", "kind", "instruction", "expressive_instruction", "written_instruction")
@@ -63,8 +70,9 @@ class EvaluationResult:
 
     Args:
         name: of the set, as tables and the report call it ("held-out scenes").
-        rows: a row for each pair and seed: pair, group, kind, seed, instruction, expressive_instruction,
-            written_instruction, text_exact, the metrics, and `copying_<metric>` for those of copying the input.
+        rows: a row for each pair and seed: pair, group, kind, probe, seed, instruction, expressive_instruction,
+            written_instruction, text_exact, the metrics, `copying_<metric>` for those of copying the input, and
+            `truth_<metric>` for those of the true pictures where these are not perfect.
         metrics: what the metric columns mean.
         examples: edits of pairs drawn at random before anything was edited.
         worst: the edits that stand worst to copying.
@@ -90,6 +98,13 @@ class EvaluationResult:
         """Kind of edit -> metric -> figure."""
         return figures_by_kind(self.rows, self.metrics, self.intervals)
 
+    @cached_property
+    def probes(self) -> dict[str, dict[str, Figure]]:
+        """Probe of a benchmark -> metric -> figure; empty where pairs belong to none."""
+        if "probe" not in self.rows.column_names:
+            return {}
+        return figures_by("probe", self.rows, self.metrics, self.intervals)
+
     @property
     def pairs(self) -> int:
         """Number of pairs (not of rows: a pair has a row for each seed)."""
@@ -111,9 +126,8 @@ class EvaluationResult:
             "intervals": asdict(self.intervals),
             "metrics": {name: asdict(info) for name, info in self.metrics.items()},
             "figures": {name: figure.plain() for name, figure in self.figures.items()},
-            "kinds": {
-                kind: {name: figure.plain() for name, figure in figures.items()} for kind, figures in self.kinds.items()
-            },
+            "kinds": _plain(self.kinds),
+            "probes": _plain(self.probes),
         }
 
     def save(self, folder: str | Path) -> Path:
@@ -149,6 +163,10 @@ class EvaluationResult:
             provenance=summary["provenance"],
             intervals=IntervalSettings(**summary["intervals"]),
         )
+
+
+def _plain(parts: dict[str, dict[str, Figure]]) -> dict[str, dict[str, Any]]:
+    return {part: {name: figure.plain() for name, figure in figures.items()} for part, figures in parts.items()}
 
 
 def _save_examples(examples: Sequence[Example], folder: Path, prefix: str) -> list[dict[str, Any]]:

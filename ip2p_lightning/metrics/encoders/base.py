@@ -34,6 +34,7 @@ class Encoder(nn.Module, ABC):
         self.network = network.eval().requires_grad_(False)
         self.preparation, self.weights = preparation, weights
         self._remembered: Remembered[Tensor] = Remembered()
+        self._digest = ""
 
     @abstractmethod
     def features(self, prepared: Tensor) -> Tensor:
@@ -45,10 +46,11 @@ class Encoder(nn.Module, ABC):
 
     def provenance(self) -> dict[str, Any]:
         """Which network, which weights (source and digest) and which preparation."""
+        self._digest = self._digest or weights_digest(self.network)
         return {
             "network": type(self.network).__name__,
             "weights": self.weights,
-            "sha256": weights_digest(self.network),
+            "sha256": self._digest,
             "preparation": str(self.preparation),
         }
 
