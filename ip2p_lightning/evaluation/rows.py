@@ -141,14 +141,23 @@ def edited(editor: Editor, tensors: PairBatch, seed: int, sampling: Mapping[str,
     result = editor.edit(
         tensors.original_image,
         tensors.instruction,
-        seeds=[hashed_integer(seed, id) % 2**63 for id in tensors.id],
+        seeds=picture_seeds(tensors, seed),
         captions=captions_of(tensors),
         truth=tensors.edited_image,
         ids=tensors.id,
         **sampling,
     )
-    images = result.images.float().cpu().clamp(-1, 1)
-    return images.add(1).mul(127.5).round().div(127.5).sub(1), list(result.expressive_instructions)
+    return as_saved(result.images), list(result.expressive_instructions)
+
+
+def picture_seeds(tensors: PairBatch, seed: int) -> list[int]:
+    """A seed for each pair, which depends on (seed, pair id) alone."""
+    return [hashed_integer(seed, id) % 2**63 for id in tensors.id]
+
+
+def as_saved(images: Tensor) -> Tensor:
+    """Pictures in [-1, 1] as 8 bits hold them, on the CPU."""
+    return images.float().cpu().clamp(-1, 1).add(1).mul(127.5).round().div(127.5).sub(1)
 
 
 def batches(positions: Sequence[int], pairs: Sequence[EditPair], transform: Transform | None) -> list[Batch]:
