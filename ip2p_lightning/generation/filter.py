@@ -12,14 +12,14 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from ip2p_lightning.generation.base import MadePair, PairScores
+from ip2p_lightning.generation.base import Candidate, MadePair, PairScores
 
 KEPT = ""
 """The reason of a pair that is kept."""
 SURPLUS = "surplus"
 """Good enough, but others are better."""
 DUPLICATE = "duplicate"
-"""Like a better pair of the same triple."""
+"""Like a better pair of the same triple, or from the same seed and therefore with its original."""
 UNSAFE = "unsafe"
 """One of its pictures is not fit to be shown."""
 NOT_FINITE, BLACK = "not finite", "one colour"
@@ -95,9 +95,15 @@ class PairFilter:
         self.duplicates = duplicates
         self.safety = safety
 
-    def select(self, scores: Sequence[PairScores]) -> list[str]:
-        """Why each pair of one triple is left out, from its scores alone; "" for those that are kept."""
-        return self._rank(scores, [self.thresholds.reason(row) for row in scores])
+    def select(self, scores: Sequence[PairScores], candidates: Sequence[Candidate] | None = None) -> list[str]:
+        """Why each pair of one triple is left out, without looking at pictures; "" for those that are kept.
+
+        Args:
+            scores: of the pairs.
+            candidates: how they were sampled; of one seed only the best pair is kept. None if all seeds differ.
+        """
+        reasons = [self.thresholds.reason(row) for row in scores]
+        return self._rank(scores, self._one_a_seed(scores, reasons, candidates))
 
     def judge(self, pairs: Sequence[MadePair], scores: Sequence[PairScores]) -> list[str]:
         """As `select`, and looks at the pictures for duplicates and safety, too."""
@@ -114,7 +120,19 @@ class PairFilter:
             for index, duplicate in zip(passed, self.duplicates.duplicates([pairs[i] for i in passed]), strict=True):
                 if duplicate:
                     reasons[index] = DUPLICATE
-        return self._rank(scores, reasons)
+        return self._rank(scores, self._one_a_seed(scores, reasons, [pair.candidate for pair in pairs]))
+
+    @staticmethod
+    def _one_a_seed(
+        scores: Sequence[PairScores], reasons: list[str], candidates: Sequence[Candidate] | None
+    ) -> list[str]:
+        """Pairs of one seed and guidance show one original, which would be trained on several times."""
+        seen: set[int] = set()
+        for index in _best_first(scores, reasons) if candidates else ():
+            seed = candidates[index].seed  # type: ignore[index]
+            reasons[index] = DUPLICATE if seed in seen else KEPT
+            seen.add(seed)
+        return reasons
 
     def _rank(self, scores: Sequence[PairScores], reasons: list[str]) -> list[str]:
         for index in _best_first(scores, reasons)[self.keep :]:

@@ -77,7 +77,7 @@ def reasons(pairs: Sequence[StoredPair], filter: PairFilter) -> list[str]:
     if filter.duplicates or filter.safety:
         verdicts = filter.judge([_made(pairs[n]) for n in open_], scores)  # type: ignore[arg-type]
     else:
-        verdicts = filter.select(scores)  # type: ignore[arg-type]
+        verdicts = filter.select(scores, [pairs[n].candidate for n in open_])  # type: ignore[arg-type]
     for number, verdict in zip(open_, verdicts, strict=True):
         decided[number] = verdict
     return decided

@@ -1,0 +1,59 @@
+"""Pairs that look like others: compared by a hash that small differences leave as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ip2p_lightning.generation.base import MadePair
+
+_SIDE = 8
+_LUMA = (0.299, 0.587, 0.114)
+_STEP = 0.02
+"""Of [-1, 1]; less is no difference, or the grain of even fields would decide."""
+
+
+def difference_hash(images: Tensor) -> Tensor:
+    """Which of 8 x 8 fields are brighter than their left neighbour, in each colour channel and in luma.
+
+    Args:
+        images: [B, 3, H, W].
+
+    Returns:
+        Booleans [B, 256]. Colour channels are hashed, too, since most edits of colour leave brightness alone.
+    """
+    luma = (images * images.new_tensor(_LUMA).view(3, 1, 1)).sum(1, keepdim=True)
+    small = F.interpolate(torch.cat([images, luma], 1), (_SIDE, _SIDE + 1), mode="bilinear", antialias=True)
+    return (small[..., 1:] - small[..., :-1] > _STEP).flatten(1)
+
+
+class HashedDuplicates:
+    """Pairs of which both pictures are like those of an earlier pair.
+
+    Args:
+        distance: share of a picture's hash that may differ; 0 finds equal hashes alone.
+    """
+
+    def __init__(self, distance: float = 0.03) -> None:
+        if not 0 <= distance < 0.5:
+            raise ValueError(f"distance={distance} is a share of the hash that may differ: from 0 to below 0.5")
+        self.distance = distance
+        self.name = f"difference hash, at most {distance:g} apart"
+
+    def duplicates(self, pairs: Sequence[MadePair]) -> list[bool]:
+        """See `DuplicateFinder.duplicates`."""
+        if not pairs:
+            return []
+        sides = [
+            difference_hash(torch.stack([getattr(pair, side) for pair in pairs]))
+            for side in ("original_image", "edited_image")
+        ]
+        answers: list[bool] = []
+        for number in range(len(pairs)):
+            earlier = [other for other in range(number) if not answers[other]]
+            apart = [(side[earlier] ^ side[number]).float().mean(1) for side in sides]
+            answers.append(bool(earlier) and bool((torch.stack(apart).amax(0) <= self.distance).any()))
+        return answers
