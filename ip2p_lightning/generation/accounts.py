@@ -1,0 +1,163 @@
+"""What a folder of generation holds, counted: for the plan before a run and the card after it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from hashlib import blake2b
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig
+
+from ip2p_lightning.config import plain
+from ip2p_lightning.generation.filter import KEPT
+from ip2p_lightning.generation.filtering import kept, read_reasons
+from ip2p_lightning.generation.manifest import Ledger, write_whole
+from ip2p_lightning.generation.merge import REJECTED, Merged
+from ip2p_lightning.generation.planner import Plan, make_plan
+from ip2p_lightning.generation.run_card import RunCard, StageCount
+from ip2p_lightning.generation.triples import Triples, read_triples, triples_of_file
+
+_FREE = ("batch_size", "device", "at_once")
+"""Keys that change how fast something is done, and not what comes of it."""
+_PACKAGES = ("ip2p-lightning", "torch", "diffusers", "transformers", "open_clip_torch")
+_MOST_ERRORS = 20
+
+
+class Accounts:
+    """The ledgers of a folder and what they come to.
+
+    Args:
+        folder: of the run.
+        config: composed from conf/generate.yaml.
+    """
+
+    def __init__(self, folder: Path, config: DictConfig) -> None:
+        self.folder, self.config = folder, config
+        digest = blake2b(json.dumps(essential(config.filter), sort_keys=True).encode(), digest_size=4).hexdigest()
+        self.ledgers = {
+            "triples": Ledger(folder / "triples", ".jsonl"),
+            "pairs": Ledger(folder / "pairs", ".tar"),
+            "filter": Ledger(folder / f"filter-{digest}", ".jsonl"),
+            "expressive": Ledger(folder / "expressive", ".jsonl"),
+        }
+
+    def note(self, stage: str, name: str, content: Mapping[str, Any]) -> None:
+        """Keep plain values beside a stage's parts."""
+        write_whole(self.ledgers[stage].folder / f"{name}.json", json.dumps(content, indent=2).encode() + b"\n")
+
+    def noted(self, stage: str, name: str) -> dict[str, Any]:
+        """What was kept; {} if nothing was."""
+        file = self.ledgers[stage].folder / f"{name}.json"
+        return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+
+    def settings(self) -> dict[str, Any]:
+        """What decides what comes of the run."""
+        names = ("captions", "triples_file", "writer", "maker", "scorer", "search", "filter", "expander", "seed")
+        return {name: essential(self.config[name]) for name in names}
+
+    def triples(self) -> Triples:
+        """What the stage `triples` left, or what the file of triples holds."""
+        if self.config.triples_file:
+            return triples_of_file(self.config.triples_file, self.config.count)
+        return read_triples(self.ledgers["triples"])
+
+    def plan(self, captions: int, processes: int, device: torch.device) -> Plan:
+        """What a run with so many captions takes, at the rates that were measured here or in `rates_from`.
+
+        Args:
+            captions: that it begins with.
+            processes: that share the work.
+            device: of a process.
+        """
+        other = Accounts(Path(self.config.rates_from), self.config) if self.config.rates_from else self
+        triples, verdicts = other.triples(), read_reasons(other.ledgers["filter"])
+        yields = {}
+        if triples.captions:
+            yields["triples"] = len(triples.triples) / triples.captions
+        if verdicts:
+            yields["filter"] = sum(len(kept(reasons)) for reasons in verdicts.values()) / len(verdicts)
+        done = len(other.ledgers["pairs"].records())
+        return make_plan(
+            captions,
+            self.ledgers,
+            other.ledgers,
+            yields,
+            processes,
+            "GPU" if device.type == "cuda" else "process",
+            f"measured in {other.folder} ({done:,} triples made into pairs)",
+        )
+
+    def card(self, merged: Merged, triples: Triples) -> RunCard:
+        """The card of what was merged.
+
+        Args:
+            merged: see there.
+            triples: that there are.
+        """
+        config, info = self.config, merged.info
+        splits = dict(info.splits) if info else {}
+        models = {part: name for stage in self.ledgers for part, name in self.noted(stage, "models").items()}
+        stages = self._stages(merged, triples)
+        errors = [item for name in self.ledgers for item in self.ledgers[name].facts().errors.items()]
+        return RunCard(
+            name=self.folder.name,
+            licence=config.licence,
+            licences={"captions": self.noted("triples", "captions").get("licence", "unknown")},
+            models=models,
+            software={name: found for name in _PACKAGES if (found := _version(name))},
+            seed=config.seed,
+            filter=essential(config.filter),
+            search=essential(config.search),
+            stages=stages,
+            pairs={split: count for split, count in splits.items() if split != REJECTED},
+            stored_rejected=splits.get(REJECTED, 0),
+            direction=merged.direction if merged.direction == merged.direction else None,
+            fingerprint=info.fingerprint if info else "",
+            errors=dict(errors[:_MOST_ERRORS]),
+        )
+
+    def _stages(self, merged: Merged, triples: Triples) -> list[StageCount]:
+        """Counts in and out of every stage."""
+        captions = self.noted("triples", "captions")
+        facts = {name: ledger.facts() for name, ledger in self.ledgers.items()}
+        costs = {
+            name: {"failed": len(fact.errors), "seconds": fact.seconds, "calls": fact.calls}
+            for name, fact in facts.items()
+        }
+        counts = []
+        if captions:
+            refused = captions["refused"]
+            passed = captions["looked_at"] - sum(refused.values())
+            counts.append(StageCount("captions", captions["looked_at"], passed, "rows", "captions", refused))
+        rejected = dict(triples.rejected)
+        counts.append(
+            StageCount(
+                "triples", triples.captions, len(triples.triples), "captions", "triples", rejected, **costs["triples"]
+            )
+        )
+        candidates = sum(merged.reasons.values())
+        counts.append(StageCount("pairs", merged.triples, candidates, "triples", "candidates", **costs["pairs"]))
+        reasons = {reason: count for reason, count in merged.reasons.items() if reason != KEPT}
+        counts.append(
+            StageCount("filter", candidates, merged.reasons[KEPT], "candidates", "pairs", reasons, **costs["filter"])
+        )
+        return counts
+
+
+def essential(node: Any) -> Any:
+    """A configuration without the keys that do not matter to the result."""
+    node = plain(node)
+    if isinstance(node, dict):
+        return {key: essential(value) for key, value in node.items() if key not in _FREE}
+    return [essential(value) for value in node] if isinstance(node, list) else node
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""

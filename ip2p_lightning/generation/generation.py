@@ -1,0 +1,171 @@
+"""A run of the stages in one folder: each from what the one before it left, then the merge and the run card."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as L
+from omegaconf import DictConfig
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from ip2p_lightning import __version__
+from ip2p_lightning.config import build, plain
+from ip2p_lightning.generation.accounts import Accounts, essential
+from ip2p_lightning.generation.base import Caption, Rejected
+from ip2p_lightning.generation.captions import take
+from ip2p_lightning.generation.filtering import FilterPairs, read_reasons, recorded
+from ip2p_lightning.generation.merge import Merged, merge
+from ip2p_lightning.generation.pairs import MakePairs
+from ip2p_lightning.generation.stages import Work, run_stage
+from ip2p_lightning.generation.triples import WriteTriples
+
+STAGES = ("triples", "pairs", "filter", "expressive")
+DATASET = "dataset"
+_FILTERED_AT_ONCE = 256
+
+
+class Generation:
+    """The stages of one folder.
+
+    Args:
+        config: composed from conf/generate.yaml.
+        trainer: on which the stages run.
+
+    Raises:
+        ValueError: an unknown stage.
+    """
+
+    def __init__(self, config: DictConfig, trainer: L.Trainer) -> None:
+        if unknown := [stage for stage in config.stages if stage not in STAGES]:
+            raise ValueError(f"stages={list(config.stages)}: there is no {unknown}; choose from {', '.join(STAGES)}")
+        self.config, self.trainer = config, trainer
+        self.folder = Path(config.output_dir)
+        self.console = Console(quiet=not trainer.is_global_zero)
+        self.accounts = Accounts(self.folder, config)
+        self.ledgers = self.accounts.ledgers
+
+    def run(self) -> None:
+        """Run the stages that are asked for, in their order, and merge; with `plan`, measure, tell and stop.
+
+        Raises:
+            ManifestError: a stage was begun with other settings.
+            ValueError: a stage without what the one before it leaves.
+        """
+        self._check_settings()
+        if self.config.plan:
+            self._stages(limit=self.config.pilot)
+            self._tell_plan()
+            return
+        self._tell_plan()
+        self._stages(limit=None)
+        if self.trainer.is_global_zero and self.ledgers["pairs"].records():
+            self._finish()
+        self.trainer.strategy.barrier()
+
+    def _stages(self, limit: int | None) -> None:
+        work = {"triples": self._triples, "pairs": self._pairs, "filter": self._filter}
+        for stage in STAGES:
+            if stage in self.config.stages and stage in work:
+                work[stage](limit)
+
+    def _triples(self, limit: int | None) -> None:
+        if self.config.triples_file:
+            return
+        source = build(self.config.captions)
+        entries = list(take(source, self.config.count))
+        captions = [entry for entry in entries if isinstance(entry, Caption)]
+        refused = Counter(entry.reason for entry in entries if isinstance(entry, Rejected))
+        licence = str(getattr(source, "licence", "unknown"))
+        self._note("triples", "captions", {"looked_at": len(entries), "refused": refused, "licence": licence})
+        work = WriteTriples(build(self.config.writer), self.config.seed)
+        self._do("triples", work, captions[:limit], self.config.triples_batch_size, writer=work.writer)
+
+    def _pairs(self, limit: int | None) -> None:
+        config, triples = self.config, self.accounts.triples().triples[:limit]
+        if not triples:
+            raise ValueError(
+                f"there are no triples in {self.folder}; run the stage triples first, or give triples_file=FILE"
+            )
+        work = MakePairs(
+            build(config.maker),
+            build(config.scorer),
+            build(config.search),
+            pictures=config.pictures,
+            rejected=config.store_rejected,
+        )
+        self._do("pairs", work, triples, config.batch_size, maker=work.maker, scorer=work.scorer)
+
+    def _filter(self, limit: int | None) -> None:
+        work = FilterPairs(build(self.config.filter))
+        asked = {"safety": work.filter.safety} if work.filter.safety else {}
+        self._do("filter", work, recorded(self.ledgers["pairs"])[:limit], _FILTERED_AT_ONCE, **asked)
+
+    def _do(self, stage: str, work: Work, inputs: Sequence[Any], batch_size: int, **models: Any) -> None:
+        """Run a stage, after noting what its models are called."""
+        names = {part: str(getattr(model, "name", type(model).__name__)) for part, model in models.items()}
+        self._note(stage, "models", names)
+        run_stage(self.trainer, work, inputs, self.ledgers[stage], batch_size)
+
+    def _check_settings(self) -> None:
+        """Raise ManifestError before any work if a stage was begun with other settings."""
+        config = self.config
+        parts = {"triples": ("writer", "seed"), "pairs": ("maker", "scorer", "search", "pictures", "seed")}
+        for stage, names in parts.items():
+            if stage in config.stages and self.trainer.is_global_zero:
+                self.ledgers[stage].settings({name: essential(config[name]) for name in names})
+
+    def _note(self, stage: str, name: str, content: dict[str, Any]) -> None:
+        if self.trainer.is_global_zero:
+            self.accounts.note(stage, name, content)
+
+    def _tell_plan(self) -> None:
+        """Print what is ahead, at the rate that was measured here or in the folder `rates_from`."""
+        if not self.trainer.is_global_zero:
+            return
+        plan = self.accounts.plan(self._captions_ahead(), self.trainer.world_size, self.trainer.strategy.root_device)
+        if plan.known:
+            self.console.print(plan.table())
+        else:
+            words = "no rate was measured yet: plan=true measures one, rates_from=FOLDER takes another run's"
+            self.console.print(words, highlight=False, soft_wrap=True)
+
+    def _captions_ahead(self) -> int:
+        """How many captions the run begins with."""
+        if self.config.count is not None:
+            return self.config.count
+        if self.config.triples_file:
+            return self.accounts.triples().captions
+        return sum(1 for _ in take(build(self.config.captions), None))
+
+    def _finish(self) -> None:
+        """Merge what there is, and write the card."""
+        triples = recorded(self.ledgers["pairs"])
+        columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+        with Progress(*columns, console=self.console, disable=not self.console.is_terminal) as progress:
+            task = progress.add_task("merging", total=len(triples))
+            merged = merge(
+                self.folder / DATASET,
+                triples,
+                read_reasons(self.ledgers["filter"]),
+                {},
+                splits=plain(self.config.splits),
+                name=self.folder.name,
+                licence=self.config.licence,
+                provenance={"software": f"ip2p_lightning {__version__}", "generated": self.accounts.settings()},
+                advance=lambda count: progress.advance(task, count),
+            )
+        self._tell(merged)
+
+    def _tell(self, merged: Merged) -> None:
+        """Write the card and say what there is now."""
+        card = self.accounts.card(merged, self.accounts.triples())
+        folder = self.folder / DATASET if merged.info else self.folder
+        card.save(folder)
+        for line in card.summary():
+            self.console.print(line, highlight=False, markup=False)
+        if merged.info:
+            self.console.print(f"ip2p train data=shards data.path={folder}", highlight=False, soft_wrap=True)
