@@ -91,10 +91,9 @@ class HuggingFaceSource:
 
     def encoded(self, index: int) -> EncodedPair:
         """Pair ``index`` with the bytes in its row; UnusablePair names file and row."""
-        if not 0 <= index < len(self):
-            raise IndexError(f"pair {index} of {len(self)} in {self.path}")
-        number = bisect_right(self._ends, index)
-        file, row = self.files[number], index - (self._ends[number - 1] if number else 0)
+        if not 0 <= index < self._ends[-1]:
+            raise IndexError(f"pair {index} of {self._ends[-1]} in {self.path}")
+        number, file, row = self._locate(index)
         place = f"{file} row {row}"
         if self._reader is None or self._reader[0] != number:
             self._reader = number, _Rows(file, self.columns.needed())
@@ -119,6 +118,15 @@ class HuggingFaceSource:
         """Hash of the files' names, sizes and numbers of rows, and of the columns' meaning."""
         sizes = [(file.name, file.stat().st_size) for file in self.files]
         return hashlib.sha256(repr((sizes, self._counts, self.columns)).encode()).hexdigest()[:16]
+
+    def split_of(self, index: int) -> str:
+        """The split that a pair's file or folder is called after; "" if none."""
+        return self._split(self._locate(index)[1])
+
+    def _locate(self, index: int) -> tuple[int, Path, int]:
+        """Number of the file, the file, and the row in it."""
+        number = bisect_right(self._ends, index)
+        return number, self.files[number], index - (self._ends[number - 1] if number else 0)
 
     def _split(self, file: Path) -> str:
         name = file.relative_to(self.path).as_posix() if self.path.is_dir() else file.name
