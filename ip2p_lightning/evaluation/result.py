@@ -100,10 +100,16 @@ class EvaluationResult:
 
     @cached_property
     def probes(self) -> dict[str, dict[str, Figure]]:
-        """Probe of a benchmark -> metric -> figure; empty where pairs belong to none."""
+        """Probe of a benchmark -> metric -> figure; empty where pairs belong to none.
+
+        A probe called "counting: more" counts for "counting", too.
+        """
         if "probe" not in self.rows.column_names:
             return {}
-        return figures_by("probe", self.rows, self.metrics, self.intervals)
+        sets = [name.partition(": ")[0] for name in self.rows.column("probe").to_pylist()]
+        rows = self.rows.append_column("set", pa.array(sets, pa.string()))
+        parts = (figures_by(column, rows, self.metrics, self.intervals) for column in ("set", "probe"))
+        return dict(sorted((item for part in parts for item in part.items()), key=lambda item: item[0]))
 
     @property
     def pairs(self) -> int:

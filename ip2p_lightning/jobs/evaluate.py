@@ -1,25 +1,36 @@
-"""`ip2p evaluate`: score a checkpoint on held-out pairs beside copying the input."""
+"""`ip2p evaluate`: score an editor on held-out pairs beside copying the input, in one process or several."""
 
 from __future__ import annotations
 
+import os
+import shutil
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig
+import lightning.pytorch as L
+import torch
+from omegaconf import DictConfig, open_dict
 from rich.console import Console
 
 from ip2p_lightning.config import build, plain
 from ip2p_lightning.data.sources import PairSource
 from ip2p_lightning.editors.ours import TrainedEditor
-from ip2p_lightning.evaluation import EvaluationResult, evaluate
+from ip2p_lightning.evaluation import EvaluationResult
+from ip2p_lightning.evaluation import evaluate as evaluate_pairs
 from ip2p_lightning.evaluation.evaluate import Kept
 from ip2p_lightning.evaluation.grid import edit_grid
 from ip2p_lightning.evaluation.limits import ERROR
 from ip2p_lightning.evaluation.progress import edit_progress
+from ip2p_lightning.evaluation.provenance import editor_facts, sampler_facts, settings
 from ip2p_lightning.evaluation.report import Command, Report, write_report
+from ip2p_lightning.evaluation.sharing import Ranks
 from ip2p_lightning.evaluation.tables import kinds_table, metrics_table
 from ip2p_lightning.evaluation.wording import number, percent, plural, span
-from ip2p_lightning.jobs.opening import open_editor
+from ip2p_lightning.jobs.opening import place
+from ip2p_lightning.strategies.ranks import ranks
+
+UNFINISHED = "unfinished"
+"""Folder inside the output that holds the rows until all are there."""
 
 
 def run(config: DictConfig) -> None:
@@ -27,29 +38,74 @@ def run(config: DictConfig) -> None:
 
     Raises:
         FileNotFoundError: no such checkpoint or data.
-        ValueError: a split that the data does not have, or more pairs asked for than there are.
+        ValueError: a split that the data does not have, more pairs asked for than there are, a metric that needs what
+            pairs lack, or an `output` in which another evaluation was stopped.
+        ChildProcessError: another process died; names it, its last words and its log.
     """
     console = Console()
-    result = evaluate_checkpoint(config, console)
+    result = evaluate(config, console)
+    if result is None:
+        return
     folder = result.save(config.output)
     if result.examples:
         edit_grid(result.examples).save(folder / "grid.png")
     page = write_report(report(result, config), folder / "report.html")
+    shutil.rmtree(folder / UNFINISHED, ignore_errors=True)
     console.print(metrics_table(result))
     if ERROR in result.figures:
         console.print(kinds_table(result))
     console.print(f"report: {page}", highlight=False, soft_wrap=True)
 
 
-def evaluate_checkpoint(config: DictConfig, console: Console) -> EvaluationResult:
-    """Evaluate as `conf/evaluate.yaml` describes, with a progress bar."""
+def evaluate(config: DictConfig, console: Console | None = None) -> EvaluationResult | None:
+    """Evaluate as `conf/evaluate.yaml` describes, with a progress bar.
+
+    Returns:
+        The result; None in all but the first of several processes.
+    """
+    console = console or Console()
+    if config.devices * config.nodes == 1 and int(os.environ.get("WORLD_SIZE", 1)) == 1:
+        return _evaluate(config, console)
+    trainer = L.Trainer(
+        accelerator="gpu" if _accelerated(config.device) else "cpu",
+        devices=config.devices,
+        num_nodes=config.nodes,
+        strategy="ddp",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+    )
+    shared = config.copy()
+    with open_dict(shared):
+        shared.output_dir = str(config.output)  # where the other processes' logs go
+
+    def work() -> EvaluationResult:
+        trainer.strategy.setup_environment()
+        config.device = str(trainer.strategy.root_device)
+        config.output = Ranks.current().first(lambda: str(config.output))  # each of torchrun's has a time of its own
+        return _evaluate(config, console)
+
+    with ranks(trainer, shared, job="evaluate"):
+        launcher = trainer.strategy.launcher
+        result = launcher.launch(work) if launcher is not None else work()
+    return result if trainer.global_rank == 0 else None
+
+
+def _accelerated(device: str) -> bool:
+    return device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())
+
+
+def _evaluate(config: DictConfig, console: Console) -> EvaluationResult:
     data = build(config.data)
     pairs = _pairs(data.sources(), config.split)
-    editor = open_editor(config.checkpoint, config.device, config.weights, config.batch_size)
+    device = "cuda" if config.device == "auto" and torch.cuda.is_available() else config.device.replace("auto", "cpu")
+    editor = place(build(config.editor), device)
+    if hasattr(editor, "answered"):
+        pairs = editor.answered(pairs)
     sampling = {name: config[name] for name in ("text_scale", "image_scale", "steps") if config[name] is not None}
     total = (config.count or len(pairs)) * len(config.seeds)
     with edit_progress(console, f"editing {plural(total, 'picture')}", total) as advance:
-        return evaluate(
+        return evaluate_pairs(
             editor,
             pairs,
             build(config.metrics),
@@ -61,35 +117,32 @@ def evaluate_checkpoint(config: DictConfig, console: Console) -> EvaluationResul
             sampling=sampling,
             kept=Kept(config.show, config.worst),
             intervals=build(config.intervals),
-            provenance=provenance(editor, config.checkpoint, config.weights) | {"split": config.split},
+            provenance={**editor_facts(editor, plain(config.editor)), **_described(pairs), "split": config.split},
             on_progress=advance,
+            device=device,
+            journal=Path(config.output) / UNFINISHED,
         )
+
+
+def _described(pairs: PairSource) -> dict[str, Any]:
+    return {"answered": pairs.describe()} if hasattr(pairs, "describe") else {}  # type: ignore[attr-defined]
 
 
 def provenance(editor: TrainedEditor, checkpoint: str, weights: str) -> dict[str, Any]:
     """Which weights edited, and how they were sampled."""
-    sampler = editor.module.sampler
-    return {
-        "checkpoint": str(checkpoint),
-        "weights": weights,
-        "sampler": {
-            "scheduler": type(sampler.scheduler).__name__,
-            "steps": sampler.steps,
-            "text_scale": sampler.guidance.text_scale,
-            "image_scale": sampler.guidance.image_scale,
-            "guidance_interval": [sampler.guidance.start, sampler.guidance.stop],
-        },
-    }
+    return {"checkpoint": str(checkpoint), "weights": weights, "sampler": sampler_facts(editor)}
 
 
 def report(result: EvaluationResult, config: DictConfig) -> Report:
     """The page about one evaluation."""
+    checkpoint = result.provenance.get("checkpoint")
+    editor = Path(checkpoint).name if checkpoint else result.provenance["editor"]
     return Report(
-        title=f"{Path(config.checkpoint).name} on {result.name}",
+        title=f"{editor} on {result.name}",
         lede=sentence(result),
         results=[result],
-        settings={"checkpoint": config.checkpoint, "seeds": ", ".join(map(str, config.seeds)), "split": config.split},
-        commands=[Command("Edit a picture with it", edit_command(config.checkpoint))],
+        settings=settings(result),
+        commands=[Command("Edit a picture with it", edit_command(checkpoint))] if checkpoint else [],
         kicker="ip2p_lightning evaluate",
     )
 

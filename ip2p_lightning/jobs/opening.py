@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -37,3 +38,11 @@ def open_editor(
     if not path.is_dir() and len(path.parts) != 2:  # a hub name is owner/name
         raise FileNotFoundError(f"checkpoint={checkpoint} does not exist; give a .ckpt, a folder or a hub name")
     return TrainedEditor.from_pretrained(checkpoint, resolution, device=device, batch_size=batch_size)
+
+
+def place(editor: Any, device: str) -> Any:
+    """Put the networks of any editor on a device: those of its `pipeline`, if it has one."""
+    pipeline = getattr(editor, "pipeline", None)
+    if pipeline is not None:
+        pipeline.to(device)
+    return editor

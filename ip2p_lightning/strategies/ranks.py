@@ -30,7 +30,10 @@ _EXPECTED = (  # Lightning's advice on what is meant to be so
 
 @contextmanager
 def ranks(
-    trainer: L.Trainer, config: DictConfig, ckpt: Path | None = None, job: Literal["train", "generate"] = "train"
+    trainer: L.Trainer,
+    config: DictConfig,
+    ckpt: Path | None = None,
+    job: Literal["train", "generate", "evaluate"] = "train",
 ) -> Iterator[None]:
     """Run the trainer's fits, validations and predictions on all ranks of its strategy; leave the process as it was.
 

@@ -1,0 +1,85 @@
+"""Where figures come from, for summary.json and the report: weights with digests, preprocessing, numbers, versions."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from ip2p_lightning.editors.ours import TrainedEditor
+from ip2p_lightning.evaluation.result import EvaluationResult
+from ip2p_lightning.metrics.encoders.base import weights_digest
+
+
+def editor_facts(editor: Any, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Which editor, with which settings and weights.
+
+    Args:
+        editor: what edits. Its `describe()` is recorded if it has one.
+        settings: from conf/editor.
+    """
+    facts: dict[str, Any] = {"editor": type(editor).__name__, "sha256": digest(editor, settings.get("checkpoint"))}
+    if isinstance(editor, TrainedEditor):
+        named = {name: str(settings[name]) for name in ("checkpoint", "weights") if name in settings}
+        return facts | named | {"sampler": sampler_facts(editor)}
+    # where it runs and how much at once changes no figure
+    kept = {key: value for key, value in settings.items() if key not in ("_target_", "device", "batch_size")}
+    return facts | {"settings": kept} | (editor.describe() if hasattr(editor, "describe") else {})
+
+
+def sampler_facts(editor: TrainedEditor) -> dict[str, Any]:
+    """How a trained editor samples, unless it is told otherwise."""
+    sampler = editor.module.sampler
+    return {
+        "scheduler": type(sampler.scheduler).__name__,
+        "steps": sampler.steps,
+        "text_scale": sampler.guidance.text_scale,
+        "image_scale": sampler.guidance.image_scale,
+        "guidance_interval": [sampler.guidance.start, sampler.guidance.stop],
+    }
+
+
+def digest(editor: Any, checkpoint: Any = None) -> str | None:
+    """First 16 hexadecimal digits of the SHA-256 of a checkpoint's file, or else of all weights; None without any."""
+    if checkpoint is not None and Path(checkpoint).is_file():
+        with Path(checkpoint).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+    networks = [editor, *vars(editor).values()]
+    networks += getattr(getattr(editor, "pipeline", None), "components", {}).values()
+    digests = [weights_digest(network) for network in networks if isinstance(network, nn.Module)]
+    if not digests:
+        return None
+    return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()[:16]
+
+
+def settings(result: EvaluationResult) -> dict[str, str]:
+    """What a reader must know to take the figures again: a line for each thing."""
+    facts = result.provenance
+    lines = {"editor": _line(facts.get("editor"), facts.get("checkpoint"), sha256=facts.get("sha256"))}
+    for name in ("weights", "split"):
+        lines[name] = str(facts.get(name) or "")
+    lines["pairs"] = _line(facts["data"]["name"], f"{facts['draw']['count']} of {facts['draw']['of']}", sha256=None)
+    lines["fingerprint of the pairs"] = facts["data"]["fingerprint"]
+    lines["seeds"] = ", ".join(map(str, facts["seeds"]))
+    lines["sampling"] = ", ".join(f"{name} {value}" for name, value in (facts.get("sampling") or {}).items())
+    for label, part in measured_by(result).items():
+        lines[label] = _line(part.get("weights", part.get("net")), part.get("preparation"), sha256=part["sha256"])
+    lines["software"] = ", ".join(f"{name} {version}" for name, version in facts["software"].items())
+    return {name: line for name, line in lines.items() if line}
+
+
+def measured_by(result: EvaluationResult) -> dict[str, dict[str, Any]]:
+    """Labels of the metrics that one network serves, joined -> that network's provenance."""
+    networks: dict[str, tuple[list[str], dict[str, Any]]] = {}
+    for name, facts in result.provenance.get("metrics", {}).items():
+        part = facts.get("encoder") or facts.get("judge") or facts
+        if "sha256" in part and name in result.metrics:
+            networks.setdefault(repr(sorted(part.items())), ([], part))[0].append(result.metrics[name].label)
+    return {", ".join(labels): part for labels, part in networks.values()}
+
+
+def _line(*words: Any, sha256: str | None) -> str:
+    return ", ".join([*(str(word) for word in words if word), *([f"sha256 {sha256}"] if sha256 else [])])
