@@ -7,13 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from rich.console import Console
 from rich.table import Table
 
 from ip2p_lightning.config import build, plain
+from ip2p_lightning.data.sources.joined import JoinedSource
+from ip2p_lightning.data.sources.world import WorldSource
 from ip2p_lightning.methods.checkpoint import read_checkpoint
-from ip2p_lightning.zoo.card import Card, held_out, plain_figures
+from ip2p_lightning.zoo.card import Card, plain_figures
 from ip2p_lightning.zoo.registry import WEIGHTS, entry, names, path
 
 
@@ -88,7 +90,8 @@ def measure(name: str, folder: Path, config: DictConfig) -> tuple[dict[str, dict
     """
     model = entry(name)
     measured_on = {"level": model.LEVEL, "split": config.split, "count": config.count, "size": config.size}
-    figures = model.measure(model.load(folder), held_out(**measured_on), _root(config))
+    pairs = WorldSource(config.count, size=config.size, level=model.LEVEL, split=config.split)
+    figures = model.measure(model.load(folder), pairs, _root(config))
     return plain_figures(figures), measured_on
 
 
@@ -105,13 +108,14 @@ def _recipe(name: str, checkpoint: Path, config: DictConfig) -> Card:
         raise FileNotFoundError(f"{file} is not there; the card needs the run's configuration: give the run's own file")
     trained = OmegaConf.load(file)
     data = trained.data
+    sources = data.train if isinstance(data.train, ListConfig) else [data.train]
     return Card(
         name=name,
         steps=steps,
         seed=int(trained.seed),
         batch_size=int(data.batch_size),
-        data={key: value for key, value in plain(data.train).items() if key != "_target_" and value is not None},
-        fingerprint=build(data.train).fingerprint(),
+        data=[{key: value for key, value in plain(source).items() if value is not None} for source in sources],
+        fingerprint=JoinedSource([build(source) for source in sources]).fingerprint(),
         hours=config.hours,
         machine=config.machine or "",
         measured_on={},

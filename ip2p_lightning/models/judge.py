@@ -24,7 +24,7 @@ class AttributeJudge(ModelMixin, ConfigMixin):
     """A residual network whose last grid keeps its places, with one softmax for each attribute.
 
     Args:
-        attributes: name -> values; those of the embedded world if None.
+        attributes: name -> values, or pairs of both; those of the embedded world if None. Answers keep this order.
         size: side in pixels at which pictures are looked at, a multiple of 16; others are resized.
         widths: channels at 1/2, 1/4 and 1/8 of the size, multiples of 8.
         hidden: width of the layer before the answers.
@@ -36,7 +36,7 @@ class AttributeJudge(ModelMixin, ConfigMixin):
     @register_to_config
     def __init__(
         self,
-        attributes: Mapping[str, Sequence[str]] | None = None,
+        attributes: Mapping[str, Sequence[str]] | Sequence[tuple[str, Sequence[str]]] | None = None,
         size: int = 64,
         widths: Sequence[int] = (32, 64, 112),
         hidden: int = 224,
@@ -44,8 +44,8 @@ class AttributeJudge(ModelMixin, ConfigMixin):
         super().__init__()
         if size % 16 or size < 16:
             raise ValueError(f"size={size}: the judge halves pictures four times; choose a multiple of 16")
-        chosen = {name: list(values) for name, values in (attributes or ATTRIBUTES).items()}
-        self.register_to_config(attributes=chosen)
+        chosen = {name: list(values) for name, values in dict(attributes or ATTRIBUTES).items()}
+        self.register_to_config(attributes=list(chosen.items()))  # config.json sorts the keys of mappings
         self.attributes = chosen
         self.size = size
         first, middle, last = widths

@@ -13,12 +13,11 @@ from torch.utils.data import DataLoader
 from ip2p_lightning import __version__
 from ip2p_lightning.data.loading import TransformedPairs
 from ip2p_lightning.data.pair import PairBatch
-from ip2p_lightning.data.sources.world import WorldSource
+from ip2p_lightning.data.sources import PairSource
 from ip2p_lightning.data.transforms import PairTransform
 from ip2p_lightning.metrics.bootstrap import Interval
 from ip2p_lightning.zoo.registry import CARD, entry
 
-SIZE = 64
 _BATCH = 50
 
 
@@ -31,7 +30,7 @@ class Card:
         steps: optimizer steps of its training.
         seed: of its training.
         batch_size: training pairs in a batch.
-        data: the training pairs' settings.
+        data: the settings of each source of training pairs.
         fingerprint: of the training pairs.
         hours: wall time of the training; None if nobody wrote it down.
         machine: what it was trained on; "" if nobody wrote it down.
@@ -44,7 +43,7 @@ class Card:
     steps: int
     seed: int
     batch_size: int
-    data: dict[str, Any]
+    data: list[dict[str, Any]]
     fingerprint: str
     hours: float | None
     machine: str
@@ -69,7 +68,7 @@ class Card:
         recipe = {
             "made by": f"`ip2p train experiment={model.EXPERIMENT} seed={self.seed}`",
             "optimizer steps": f"{self.steps:,} of {self.batch_size} pairs",
-            "training pairs": f"embedded world, {', '.join(f'{key} {value}' for key, value in self.data.items())}",
+            "training pairs": "; ".join(_described(source) for source in self.data),
             "fingerprint of the pairs": f"`{self.fingerprint}`",
             "hours": hours,
             "machine": self.machine or "not recorded",
@@ -91,17 +90,11 @@ class Card:
         )  # fmt: skip
 
 
-def held_out(level: str, count: int, split: str, size: int = SIZE) -> Iterator[PairBatch]:
-    """Batches of pairs of the embedded world that training never shows.
-
-    Args:
-        level: of the world.
-        count: pairs.
-        split: "validation" (new scenes) or "test" (held-out combinations of thing and colour).
-        size: side of the pictures in pixels.
-    """
-    pairs = TransformedPairs(WorldSource(count, size=size, level=level, split=split), PairTransform(size, flip=0.0))
-    yield from DataLoader(pairs, batch_size=_BATCH, collate_fn=PairBatch.collate)
+def batches(pairs: PairSource) -> Iterator[PairBatch]:
+    """The pairs in order, in batches; their pictures are squares of one size."""
+    size = pairs[0].original_image.width  # type: ignore[union-attr]
+    transformed = TransformedPairs(pairs, PairTransform(size, flip=0.0))
+    yield from DataLoader(transformed, batch_size=_BATCH, collate_fn=PairBatch.collate)
 
 
 def plain_figures(figures: Mapping[str, Interval]) -> dict[str, dict[str, float]]:
@@ -110,6 +103,12 @@ def plain_figures(figures: Mapping[str, Interval]) -> dict[str, dict[str, float]
         name: {"estimate": interval.estimate, "low": interval.low, "high": interval.high, "n": interval.values}
         for name, interval in figures.items()
     }
+
+
+def _described(source: Mapping[str, Any]) -> str:
+    """A source's settings on one line; null ones say nothing."""
+    kind = str(source["_target_"]).rsplit(".", 1)[-1]
+    return f"{kind}({', '.join(f'{key}={value}' for key, value in source.items() if key != '_target_')})"
 
 
 def _number(figure: Mapping[str, float]) -> str:

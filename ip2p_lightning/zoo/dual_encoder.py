@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +9,12 @@ import torch
 from torch import Tensor
 from torchmetrics.functional.classification import binary_auroc
 
-from ip2p_lightning.data.pair import PairBatch
+from ip2p_lightning.data.sources import PairSource
 from ip2p_lightning.methods.checkpoint import load_method
 from ip2p_lightning.methods.contrastive import ContrastiveModule
 from ip2p_lightning.metrics.bootstrap import Interval, bootstrap_interval
 from ip2p_lightning.models.dual_encoder import DualEncoder, directional_similarity
+from ip2p_lightning.zoo.card import batches
 
 SUMMARY = "a CLIP in small, in open_clip's format: pictures and captions of the embedded world in one space"
 EXPERIMENT = "zoo/dual_encoder"
@@ -41,12 +41,12 @@ def load(folder: Path) -> DualEncoder:
 
 
 @torch.no_grad()
-def measure(encoder: DualEncoder, batches: Iterable[PairBatch], root: Path | None = None) -> dict[str, Interval]:
+def measure(encoder: DualEncoder, pairs: PairSource, root: Path | None = None) -> dict[str, Interval]:
     """Retrieval, and how well directional similarity separates right pairs from three kinds of wrong ones.
 
     Args:
         encoder: what is measured.
-        batches: pairs with captions.
+        pairs: pairs with captions.
         root: not used.
 
     Returns:
@@ -57,7 +57,7 @@ def measure(encoder: DualEncoder, batches: Iterable[PairBatch], root: Path | Non
     """
     generator = torch.Generator().manual_seed(0)
     rows: list[tuple[Tensor, ...]] = []
-    for batch in batches:
+    for batch in batches(pairs):
         grain = _GRAIN * torch.randn(batch.original_image.shape, generator=generator)
         pictures = (batch.original_image, batch.edited_image, (batch.original_image + grain).clamp(-1, 1))
         texts = (batch.original_caption, batch.edited_caption)

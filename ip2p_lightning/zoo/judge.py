@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 
 import torch
 
-from ip2p_lightning.data.pair import PairBatch
+from ip2p_lightning.data.sources import PairSource
 from ip2p_lightning.methods.checkpoint import load_method
 from ip2p_lightning.methods.judge import JudgeModule
 from ip2p_lightning.metrics.bootstrap import Interval
 from ip2p_lightning.models.judge import AttributeJudge
 from ip2p_lightning.world.attributes import changed, kept
+from ip2p_lightning.zoo.card import batches
 from ip2p_lightning.zoo.figures import Tally, family
 
 SUMMARY = "reads from a 64-pixel scene of the embedded world what it shows, attribute by attribute"
@@ -35,12 +35,12 @@ def load(folder: Path) -> AttributeJudge:
     return AttributeJudge.from_pretrained(str(folder), dtype=torch.float32).eval()
 
 
-def measure(judge: AttributeJudge, batches: Iterable[PairBatch], root: Path | None = None) -> dict[str, Interval]:
+def measure(judge: AttributeJudge, pairs: PairSource, root: Path | None = None) -> dict[str, Interval]:
     """How much of true pictures is read right.
 
     Args:
         judge: what is measured.
-        batches: pairs with their attributes.
+        pairs: pairs with their attributes.
         root: not used.
 
     Returns:
@@ -49,7 +49,7 @@ def measure(judge: AttributeJudge, batches: Iterable[PairBatch], root: Path | No
         edit changes is read right ("edit: recolour"), and of the attributes that it keeps ("kept").
     """
     tally = Tally()
-    for batch in batches:
+    for batch in batches(pairs):
         sides = (batch.original_image, "original"), (batch.edited_image, "edited")
         for images, side in sides:
             for reading, entry, kind in zip(judge.read(images), batch.metadata, batch.kind, strict=True):

@@ -14,7 +14,7 @@ CARD = "card.json"
 Entry = ModuleType
 """A model's file here: SUMMARY, EXPERIMENT, LEVEL, LIMITS, LARGEST_BYTES, `pack`, `load`, `measure`."""
 
-_NAMES = ("judge", "dual_encoder", "text_to_image")
+_NAMES = ("judge", "dual_encoder", "text_to_image", "instruct_pix2pix", "lgie", "mgie")
 
 
 def names() -> tuple[str, ...]:
@@ -58,8 +58,8 @@ def load(name: str, root: Path | str | None = None) -> Any:
     """A model, opened in float32 and evaluation mode.
 
     Args:
-        name: "judge" (an `AttributeJudge`), "dual_encoder" (a `DualEncoder`) or "text_to_image" (a
-            `StableDiffusionPipeline`).
+        name: "judge" (an `AttributeJudge`), "dual_encoder" (a `DualEncoder`), "text_to_image" (a
+            `StableDiffusionPipeline`), or "instruct_pix2pix", "lgie" or "mgie" (each a `TrainedEditor`).
         root: see `path`.
 
     Raises:

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import torch
 from diffusers import StableDiffusionPipeline
 
-from ip2p_lightning.data.pair import PairBatch
+from ip2p_lightning.data.sources import PairSource
 from ip2p_lightning.methods.checkpoint import load_method
 from ip2p_lightning.methods.text_to_image import TextToImageModule
 from ip2p_lightning.metrics.bootstrap import Interval
 from ip2p_lightning.models.judge import AttributeJudge
+from ip2p_lightning.zoo.card import batches
 from ip2p_lightning.zoo.figures import Tally, family
 from ip2p_lightning.zoo.registry import load as load_model
 
 SUMMARY = "a Stable Diffusion in small: 64-pixel scenes of the embedded world from their captions"
 EXPERIMENT = "zoo/text_to_image"
-LEVEL = "medium"
+LEVEL = "simple"
 LARGEST_BYTES = 12_000_000
 LIMITS = (
     "It knows the captions of the embedded world alone, and draws 64 x 64 pixels.",
@@ -47,13 +47,13 @@ def load(folder: Path) -> StableDiffusionPipeline:
 
 
 def measure(
-    pipeline: StableDiffusionPipeline, batches: Iterable[PairBatch], root: Path | None = None
+    pipeline: StableDiffusionPipeline, pairs: PairSource, root: Path | None = None
 ) -> dict[str, Interval]:
     """What the judge reads in pictures made from the captions of the originals, and in the originals themselves.
 
     Args:
         pipeline: what is measured.
-        batches: pairs with captions and attributes; a different seed for each.
+        pairs: pairs with captions and attributes; a different seed for each.
         root: where the judge lies; in the package if None.
 
     Returns:
@@ -61,7 +61,7 @@ def measure(
     """
     judge: AttributeJudge = load_model("judge", root)
     made, true = Tally(), Tally()
-    for number, batch in enumerate(batches):
+    for number, batch in enumerate(batches(pairs)):
         side = batch.original_image.shape[-1]
         output: Any = pipeline(
             batch.original_caption,
