@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from ip2p_lightning.data.randomness import addressed_random
 from ip2p_lightning.generation.base import Candidate, EditTriple, MadePair, PairMaker, PairScorer, PairScores
 from ip2p_lightning.generation.filter import KEPT, PairFilter, defect
+
+PREVIEW = "preview"
+"""The reason of a pair that was given up half-way."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ class SearchResult:
     @property
     def finished(self) -> list[ScoredPair]:
         """Those with scores of finished pictures, from which other thresholds may choose."""
-        return [pair for pair in self.pairs if pair.scores is not None and pair.reason != "preview"]
+        return [pair for pair in self.pairs if pair.scores is not None and pair.reason != PREVIEW]
 
     @property
     def reasons(self) -> Counter[str]:
@@ -125,20 +128,22 @@ class FixedSearch:
         made: list[MadePair] = []
         for start in range(0, len(candidates), self.at_once):
             made += maker.make(triple, candidates[start : start + self.at_once])
-        return SearchResult(triple, decide(triple, made, scorer, self.filter), maker.calls - before)
+        return SearchResult(triple, judged(score_sound(triple, made, scorer), self.filter), maker.calls - before)
 
 
-def decide(triple: EditTriple, made: Sequence[MadePair], scorer: PairScorer, filter: PairFilter) -> list[ScoredPair]:
-    """Score finished pairs and filter them; pictures that cannot be scored are told apart first."""
+def score_sound(triple: EditTriple, made: Sequence[MadePair], scorer: PairScorer) -> list[ScoredPair]:
+    """Score pairs whose pictures can be scored, as kept; the others have no scores and say what is wrong with them."""
     defects = [defect(pair.original_image) or defect(pair.edited_image) for pair in made]
     sound = [pair for pair, reason in zip(made, defects, strict=True) if not reason]
-    scores = scorer.score(triple, sound) if sound else []
-    verdicts = iter(zip(scores, filter.judge(sound, scores), strict=True))
-    decided = []
-    for pair, reason in zip(made, defects, strict=True):
-        if reason:
-            decided.append(ScoredPair(pair.candidate, reason, None, pair))
-        else:
-            row, verdict = next(verdicts)
-            decided.append(ScoredPair(pair.candidate, verdict, row, pair))
-    return decided
+    scores = iter(scorer.score(triple, sound) if sound else ())
+    return [
+        ScoredPair(pair.candidate, reason, None if reason else next(scores), pair)
+        for pair, reason in zip(made, defects, strict=True)
+    ]
+
+
+def judged(pairs: Sequence[ScoredPair], filter: PairFilter) -> list[ScoredPair]:
+    """Have all finished pairs of a triple judged anew."""
+    open_ = [pair for pair in pairs if pair.pair and pair.scores]
+    verdicts = iter(filter.judge([p.pair for p in open_ if p.pair], [p.scores for p in open_ if p.scores]))
+    return [replace(pair, reason=next(verdicts)) if pair.pair and pair.scores else pair for pair in pairs]

@@ -1,0 +1,159 @@
+"""Searches depend on their seed and the triple alone, tell what became of every candidate, and stop when they may."""
+
+from __future__ import annotations
+
+from collections import Counter
+from random import Random
+
+import pytest
+import torch
+from generation.pairs_factory import STEPS, TRIPLE, tiny_pipeline
+
+from ip2p_lightning.generation.adaptive_search import AdaptiveSearch, ShareProposal
+from ip2p_lightning.generation.base import EditTriple
+from ip2p_lightning.generation.filter import PairFilter, Thresholds
+from ip2p_lightning.generation.prompt_to_prompt import PromptToPromptMaker
+from ip2p_lightning.generation.scores import ClipScorer
+from ip2p_lightning.generation.search import FixedSearch, Ranges, ScoredPair
+from ip2p_lightning.metrics.encoders import OpenClipEncoder
+from ip2p_lightning.models.dual_encoder import DualEncoder
+from ip2p_lightning.world.tokenizer import world_tokenizer
+
+ALL = Thresholds(image=-1, direction=-1, text=-1)
+NONE = Thresholds(image=1.1)
+
+
+@pytest.fixture(scope="module")
+def scorer(tmp_path_factory) -> ClipScorer:
+    torch.manual_seed(0)
+    encoder = DualEncoder(
+        world_tokenizer(), embed_dim=8, image_size=16, patch_size=8, width=16, layers=1, head_width=8,
+        text_width=16, text_layers=1, text_heads=2, context_length=24,
+    )  # fmt: skip
+    folder = encoder.save(tmp_path_factory.mktemp("clip"), torch.float32)
+    return ClipScorer(OpenClipEncoder.from_pretrained(f"local-dir:{folder}", preparation="interpolated"))
+
+
+@pytest.fixture(scope="module")
+def pipeline():
+    return tiny_pipeline()
+
+
+@pytest.fixture
+def maker(pipeline) -> PromptToPromptMaker:
+    return PromptToPromptMaker(pipeline, steps=STEPS, batch_size=32)
+
+
+def rows(pairs: list[ScoredPair]) -> list[tuple]:
+    return [(p.candidate, p.reason, None if p.scores is None else tuple(vars(p.scores).values())) for p in pairs]
+
+
+def test_a_fixed_number_of_candidates(maker, scorer):
+    result = FixedSearch(PairFilter(ALL), candidates=6).run(TRIPLE, maker, scorer)
+    assert result.calls == maker.calls == 6 * 4 * STEPS
+    assert result.reasons == Counter({"": 4, "surplus": 2})
+    directions = [pair.scores.direction for pair in result.kept]
+    assert directions == sorted(directions, reverse=True)
+    assert max(pair.scores.direction for pair in result.pairs if pair.reason == "surplus") <= directions[-1]
+    assert len(result.finished) == 6
+    assert len({pair.candidate.seed for pair in result.pairs}) == 6
+    assert all(0.1 <= p.candidate.share <= 0.9 and 7.5 <= p.candidate.guidance_scale <= 15 for p in result.pairs)
+
+
+def test_candidates_have_an_address(maker, scorer):
+    """The first are the same however many there are and however they are made; another triple or seed has others."""
+    few = FixedSearch(PairFilter(ALL), candidates=3).run(TRIPLE, maker, scorer)
+    more = FixedSearch(PairFilter(ALL), candidates=4, at_once=1).run(TRIPLE, maker, scorer)
+    assert [p.candidate for p in more.pairs[:3]] == [p.candidate for p in few.pairs]
+    for one, other in zip(few.pairs, more.pairs, strict=False):
+        assert vars(one.scores) == pytest.approx(vars(other.scores), abs=1e-2)
+    other_triple = EditTriple("other", TRIPLE.original_caption, "", TRIPLE.edited_caption)
+    assert Ranges().draw(0, TRIPLE, 0) == few.pairs[0].candidate
+    assert len({Ranges().draw(seed, t, n) for seed in (0, 1) for t in (TRIPLE, other_triple) for n in (0, 1)}) == 8
+
+
+def test_a_search_stops_when_it_has_enough(maker, scorer):
+    search = AdaptiveSearch(PairFilter(ALL, keep=2), enough=3, seeds=3, shares=2, rounds=4, previews=())
+    result = search.run(TRIPLE, maker, scorer)
+    assert len(result.pairs) == 6
+    assert result.calls == maker.calls < 6 * 4 * STEPS  # a seed's candidates share their original
+    assert len(result.kept) == 2
+    assert len({pair.candidate.seed for pair in result.kept}) == 2
+    assert result.reasons["duplicate"] == 3
+    (first,) = {p.candidate.guidance_scale for p in result.pairs if p.candidate.seed == result.pairs[0].candidate.seed}
+    assert first == result.pairs[0].candidate.guidance_scale
+
+
+def test_a_search_that_finds_nothing_ends(maker, scorer):
+    search = AdaptiveSearch(PairFilter(NONE), enough=1, seeds=1, shares=2, rounds=2, previews=())
+    result = search.run(TRIPLE, maker, scorer)
+    assert result.reasons == Counter({"image": 4})
+    assert not result.kept
+    assert len(result.finished) == 4
+
+
+def test_seeds_that_promise_little_are_given_up(maker, scorer):
+    search = AdaptiveSearch(PairFilter(ALL), enough=1, seeds=4, shares=2, rounds=1, previews=(0.4,), promising=0.5)
+    result = search.run(TRIPLE, maker, scorer)
+    given_up = [pair for pair in result.pairs if pair.reason == "preview"]
+    assert len({pair.candidate.seed for pair in given_up}) == 2
+    assert len(given_up) == 4
+    assert all(pair.scores and pair.pair is None for pair in given_up)
+    assert len(result.finished) == 4
+    whole = AdaptiveSearch(PairFilter(ALL), enough=1, seeds=4, shares=2, rounds=1, previews=())
+    assert result.calls < whole.run(TRIPLE, maker, scorer).calls
+
+
+def test_the_same_search_twice(pipeline, scorer):
+    search = AdaptiveSearch(PairFilter(ALL, keep=2), enough=4, seeds=2, shares=2, rounds=2, previews=(0.5,))
+    first, again = (search.run(TRIPLE, PromptToPromptMaker(pipeline, steps=3, batch_size=16), scorer) for _ in range(2))
+    assert rows(first.pairs) == rows(again.pairs)
+    assert first.calls == again.calls
+
+
+@pytest.mark.parametrize("search", [FixedSearch(candidates=2), AdaptiveSearch(seeds=1, shares=2, rounds=1)])
+def test_a_pipeline_that_returns_nothing_useful(scorer, search):
+    """Every candidate is told with its reason, and nothing is kept."""
+    pipeline = tiny_pipeline()
+    pipeline.unet.conv_out.bias.data.fill_(float("nan"))
+    result = search.run(TRIPLE, PromptToPromptMaker(pipeline, steps=2), scorer)
+    assert result.reasons == Counter({"not finite": 2})
+    assert not result.finished
+    assert not result.kept
+
+
+def test_shares_are_drawn_where_the_best_pairs_were():
+    proposal = ShareProposal((0.1, 0.9), fields=8, everywhere=0.2)
+    random = torch.Generator().manual_seed(0)  # only to vary the example
+    assert proposal.weights() == pytest.approx([1 / 8] * 8)
+    for _ in range(30):
+        tried = (0.1 + 0.8 * torch.rand(4, generator=random)).tolist()
+        proposal.update(tried, min(tried, key=lambda share: abs(share - 0.45)))
+    weights = proposal.weights()
+    assert sum(weights) == pytest.approx(1)
+    assert max(weights) == weights[proposal.field(0.45)]
+    assert min(weights) >= 0.2 / 8
+
+
+def test_draws_cover_the_proposal():
+    shares = ShareProposal((0.1, 0.9)).draw(8, Random(0))
+    assert [int((share - 0.1) * 10) for share in shares] == list(range(8))
+    assert ShareProposal((0.5, 0.5)).draw(3, Random(0)) == [0.5] * 3
+    narrow = ShareProposal((0.1, 0.9), fields=4, everywhere=0.0)
+    for _ in range(200):
+        narrow.update([0.2, 0.4, 0.6, 0.8], 0.6)
+    assert sum(0.5 <= share <= 0.7 for share in narrow.draw(100, Random(0))) > 90
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: FixedSearch(candidates=0), "candidates=0"),
+        (lambda: AdaptiveSearch(seeds=0), "seeds=0"),
+        (lambda: AdaptiveSearch(promising=0.0), r"promising=0\.0"),
+        (lambda: AdaptiveSearch(previews=(1.0,)), r"previews=\[1\.0\]"),
+    ],
+)
+def test_settings_that_cannot_work(build, message):
+    with pytest.raises(ValueError, match=message):
+        build()
