@@ -56,7 +56,7 @@ def run_job(job: str, words: Sequence[str]) -> int:
     """Hand `words` to Hydra for `job`; errors that the user can mend end in a message and exit code 2."""
     from ip2p_lightning.jobs import messages
 
-    overrides = [word for word in words if word != "--debug"]
+    overrides = _plain_groups(job, [word for word in words if word != "--debug"])
     debug = "--debug" in words or os.environ.get("HYDRA_FULL_ERROR") == "1"
     try:
         _hydra(job, _sub_command(job, overrides))
@@ -69,6 +69,14 @@ def run_job(job: str, words: Sequence[str]) -> int:
         print(f"ip2p {job}: {message}", file=sys.stderr)
         return 2
     return 0
+
+
+def _plain_groups(job: str, words: Sequence[str]) -> list[str]:
+    """`+ablation=x` as `ablation=x`: a group that the job's defaults name already may be spelt either way."""
+    from ip2p_lightning.jobs.guide import primary_groups
+
+    known = {f"+{group}": group for group in primary_groups(job)} if any(word[:1] == "+" for word in words) else {}
+    return [known.get((key := word.split("=")[0]), key) + word[len(key) :] for word in words]
 
 
 def _sub_command(job: str, overrides: list[str]) -> list[str]:

@@ -1,0 +1,74 @@
+"""InstructPix2Pix, figure 4: one edit under a grid of guidance scales.
+
+The paper shows that a larger text scale s_T edits more strongly and a larger image scale s_I stays closer to the
+input. Beside the pictures, this measures both over many pairs: how far the result is from the input, and how much of
+the true change was made.
+
+world: the InstructPix2Pix that the studies share, or base=RUN/checkpoints/last.ckpt.
+paper: base=timbrooks/instruct-pix2pix evaluate="data.path=FOLDER".
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from itertools import product
+from pathlib import Path
+
+from matplotlib.figure import Figure
+from PIL import Image
+
+from ip2p_lightning.studies import Claim, Run, Study, Table
+from ip2p_lightning.studies.drawing import draw_lines, new_figure, picture_grid
+from ip2p_lightning.studies.recipes import evaluate, ip2p, ip2p_checkpoint
+from ip2p_lightning.studies.study import Options
+
+TEXT_SCALES = {"tiny": (1.0, 2.0), "world": (0.5, 1.0, 1.5, 2.0, 3.0), "paper": (3.0, 7.5, 15.0)}
+IMAGE_SCALES = {"tiny": (1.0, 1.5), "world": (0.8, 1.0, 1.2, 1.5), "paper": (1.0, 1.2, 1.6)}
+SAMPLING = {"tiny": [], "world": ["steps=4", "data.validation.count=128", "show=4"], "paper": []}
+METRICS = ("strength", "true_change", "error", "kept")
+
+
+def runs(options: Options) -> list[Run]:
+    found = ip2p(options, seed=0)
+    for text, image in product(TEXT_SCALES[options.size], IMAGE_SCALES[options.size]):
+        labels = {"text_scale": text, "image_scale": image}
+        words = [f"text_scale={text}", f"image_scale={image}", "metrics=strength", *SAMPLING[options.size]]
+        found.append(evaluate(options, f"evaluate/figure4/{text}-{image}", ip2p_checkpoint(options, 0), labels, *words))
+    return found
+
+
+def draw(table: Table) -> dict[str, Figure]:
+    texts, images = table.labels("text_scale"), table.labels("image_scale")
+
+    def picture(row: int, column: int, name: str = "edited") -> Image.Image | None:
+        (found,) = table.where(text_scale=texts[column], image_scale=images[row]).rows
+        path = (found.folder or Path()) / "pictures" / f"examples-000-{name}.png"
+        return Image.open(path).convert("RGB") if path.is_file() and not found.gap else None
+
+    grid = picture_grid([f"$s_I$ = {scale:g}" for scale in images], [f"$s_T$ = {scale:g}" for scale in texts], picture)
+    figure, axes = new_figure(columns=4, width=3.3)
+    titles = ("change from the input [/255]", "part of the true change", "error [/255]", "where it should stay [/255]")
+    for axis, metric, title in zip(axes, METRICS, titles, strict=True):
+        draw_lines(axis, table, "text_scale", metric, "image_scale", names={s: f"$s_I$ = {s:g}" for s in images})
+        axis.set(xlabel="$s_T$", title=title)
+    return {"pictures": grid, "figure": figure}
+
+
+def claims(table: Table) -> Sequence[Claim]:
+    image, text = table.labels("image_scale")[1], table.labels("text_scale")[1]
+    by_text, by_image = table.where(image_scale=image), table.where(text_scale=text)
+    return [
+        by_text.ordered(f"a larger s_T edits more strongly (s_I = {image:g})", "strength", "text_scale"),
+        by_text.ordered(f"a larger s_T makes more of the true change (s_I = {image:g})", "true_change", "text_scale"),
+        by_image.ordered(f"a larger s_I stays closer to the input (s_T = {text:g})", "strength", "image_scale", False),
+        by_image.ordered(
+            f"a larger s_I spoils less of what should stay (s_T = {text:g})", "kept", "image_scale", False
+        ),
+    ]
+
+
+STUDY = Study("ip2p_figure4", __doc__ or "", runs, draw, METRICS, claims)
+
+if __name__ == "__main__":
+    sys.exit(STUDY.main())

@@ -1,0 +1,40 @@
+"""How much an edit does, whatever it does: the pixel counterparts of image similarity and directional similarity."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from ip2p_lightning.data.pair import PairBatch
+from ip2p_lightning.metrics.base import EditMetric, mean_error
+
+
+class ChangeFromInput(EditMetric):
+    """Mean absolute difference to the input in grey levels: 0 for a copy, whatever the truth is."""
+
+    higher_is_better = None
+    label: ClassVar[str] = "change from the input"
+    unit: ClassVar[str] = "/255"
+    against_copying: ClassVar[bool] = True
+
+    def measure(self, images: Tensor, pairs: PairBatch) -> Tensor:
+        return mean_error(images, pairs.original_image)
+
+
+class TrueChange(EditMetric):
+    """How much of the true change was made: the change's length along the true one, relative to it.
+
+    0 for a copy, 1 for the truth, more where it is overdone, below 0 for the opposite; NaN where nothing is to change.
+    """
+
+    higher_is_better = None
+    label: ClassVar[str] = "part of the true change"
+    against_copying: ClassVar[bool] = True
+
+    def measure(self, images: Tensor, pairs: PairBatch) -> Tensor:
+        made = (images - pairs.original_image).flatten(1)
+        true = (pairs.edited_image - pairs.original_image).flatten(1)
+        length = true.square().sum(1)
+        return torch.where(length > 0, (made * true).sum(1) / length, torch.nan)

@@ -1,0 +1,77 @@
+"""What the studies' runs have in common: how models of each size are trained and measured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ip2p_lightning.studies.run import Run
+from ip2p_lightning.studies.study import Options
+
+SEEDS: Mapping[str, tuple[int, ...]] = {"tiny": (0,), "world": (0, 1), "paper": (0, 1, 2)}
+"""Seeds of the runs of a study, by size."""
+
+_TRAIN: Mapping[str, tuple[str, ...]] = {
+    "tiny": ("trainer.max_steps=2", "~callbacks.pictures", "~callbacks.summary", "~callbacks.speed", "threads=1"),
+    "world": ("trainer.limit_val_batches=0", "~callbacks.pictures", "~callbacks.summary", "threads=1"),
+    "paper": (),
+}
+# A smaller network than ip2p/world's and a tenth of its steps: about a minute on one core; far from the end of
+# learning, but far enough for the arms of a study to differ.
+_SMALL = ("denoiser.network.width=128", "denoiser.network.heads=4", "denoiser.network.layers=2")
+_EVALUATE: Mapping[str, tuple[str, ...]] = {
+    "tiny": ("data=world_tiny", "split=validation", "device=cpu", "show=1", "worst=0", "intervals.resamples=20"),
+    "world": ("data=world", "data.validation.count=256", "split=validation", "device=cpu", "worst=0"),
+    "paper": ("data=shards", "count=2000", "worst=0"),
+}
+
+
+def train(options: Options, name: str, family: str, seed: int, *overrides: str, steps: tuple[int, ...] = ()) -> Run:
+    """A training run.
+
+    Args:
+        options: of the study. With a `base`, world runs have its network's size: the experiment's own.
+        name: of the run.
+        family: of the experiment ("ip2p"); the size completes it.
+        seed: of everything that it draws.
+        overrides: what this run does otherwise.
+        steps: of each stage at size world; the experiment's own if empty.
+    """
+    words = [f"experiment={family}/{options.size}", f"seed={seed}", *_TRAIN[options.size]]
+    if options.size == "world":
+        words += [*(() if options.base else _SMALL), *(f"stages.{n}.max_steps={s}" for n, s in enumerate(steps))]
+    return Run(name, "train", (*words, *overrides, *options.train.split()))
+
+
+def ip2p(options: Options, seed: int) -> list[Run]:
+    """The plain InstructPix2Pix of a size, one run for all studies; none if `options.base` takes its place."""
+    if options.base:
+        return []
+    return [train(options, f"train/ip2p-{seed}", "ip2p", seed, steps=(800,))]
+
+
+def ip2p_checkpoint(options: Options, seed: int) -> str:
+    """The checkpoint that `ip2p` leaves, or `options.base`."""
+    return options.base or f"<train/ip2p-{seed}>/checkpoints/last.ckpt"
+
+
+def begun(options: Options, name: str, family: str, seed: int, *overrides: str) -> Run:
+    """A training run of MGIE, LGIE, FZ or FT, which at size world begins with `ip2p`'s checkpoint."""
+    steps = {"mgie": (300, 120), "lgie": (300, 120), "mgie_ft": (300, 120), "mgie_fz": (300,)}[family]
+    words = [f"base={ip2p_checkpoint(options, seed)}"] if options.size == "world" else []
+    return train(options, name, family, seed, *words, *overrides, steps=steps)
+
+
+def evaluate(options: Options, name: str, model: str | Run, labels: Mapping[str, Any], *overrides: str) -> Run:
+    """An evaluation run.
+
+    Args:
+        options: of the study.
+        name: of the run.
+        model: the training run whose last checkpoint is measured, or a checkpoint.
+        labels: of the row that it makes.
+        overrides: what this run does otherwise.
+    """
+    checkpoint = f"<{model.name}>/checkpoints/last.ckpt" if isinstance(model, Run) else model
+    words = [f"checkpoint={checkpoint}", *_EVALUATE[options.size], *overrides, *options.evaluate.split()]
+    return Run(name, "evaluate", tuple(words), labels)

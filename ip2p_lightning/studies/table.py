@@ -1,0 +1,196 @@
+"""The results of a study as rows with labels: selected, averaged over seeds, compared, written as CSV.
+
+A run without a result keeps its row and says why, so that a gap stays a gap.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any, Literal
+
+from ip2p_lightning.studies.results import Value
+
+Verdict = Literal["confirmed", "contradicted", "undecided", "not known"]
+
+# 97.5 % quantiles of Student's t by degrees of freedom; beyond ten, the normal distribution's is near enough.
+_STUDENT = (math.inf, 12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One run's result.
+
+    Args:
+        run: its name.
+        labels: what it is known by.
+        values: name -> value; empty if there is no result.
+        gap: why there is none; "" if there is one.
+        folder: where the run's files are; None if they are elsewhere (wandb).
+    """
+
+    run: str
+    labels: Mapping[str, Any]
+    values: Mapping[str, Value] = field(default_factory=dict)
+    gap: str = ""
+    folder: Path | None = None
+
+
+@dataclass(frozen=True)
+class Average:
+    """A value over seeds.
+
+    Args:
+        mean: over the runs that have a result; NaN if none has.
+        low, high: 95 % t-interval over at least three runs, the least and the greatest value of two; NaN of one.
+        runs: how many have a result.
+        wanted: how many should.
+        single: the values of the runs.
+    """
+
+    mean: float
+    low: float
+    high: float
+    runs: int
+    wanted: int
+    single: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What a paper says, and what the runs say of it.
+
+    Args:
+        text: the paper's statement, in a sentence.
+        verdict: "not known" where runs are missing.
+        evidence: the figures.
+    """
+
+    text: str
+    verdict: Verdict
+    evidence: str
+
+    def line(self) -> str:
+        """As one line of Markdown."""
+        return f"- **{self.verdict}**: {self.text} ({self.evidence})"
+
+
+class Table:
+    """Rows of a study."""
+
+    def __init__(self, rows: Sequence[Row]) -> None:
+        self.rows = list(rows)
+
+    def where(self, **labels: Any) -> Table:
+        """The rows that have these labels."""
+        return Table([row for row in self.rows if all(row.labels.get(k) == v for k, v in labels.items())])
+
+    def labels(self, name: str) -> list[Any]:
+        """The different values of a label, in the order of the rows."""
+        return list(dict.fromkeys(row.labels[name] for row in self.rows if name in row.labels))
+
+    @property
+    def gaps(self) -> list[Row]:
+        """The rows without a result."""
+        return [row for row in self.rows if row.gap]
+
+    def average(self, metric: str) -> Average:
+        """A metric over all rows, which should differ by their seed alone."""
+        found = [row.values[metric].estimate for row in self.rows if metric in row.values]
+        found = [value for value in found if not math.isnan(value)]
+        return Average(*_interval(found), len(found), len(self.rows), tuple(found))
+
+    def compare(self, text: str, metric: str, less: Mapping[str, Any], more: Mapping[str, Any]) -> Claim:
+        """Whether a metric is less for some rows than for others, seed by seed.
+
+        With three seeds or more: confirmed or contradicted if the 95 % t-interval of the difference over seeds lies
+        wholly on one side of 0. With two, the same if both agree; with one, never more than undecided.
+
+        Args:
+            text: what is claimed.
+            metric: name of the value.
+            less: labels of the rows whose values are claimed to be the smaller ones.
+            more: labels of the others.
+        """
+        pairs = []
+        for seed in self.labels("seed"):
+            sides = [self.where(seed=seed, **labels).average(metric) for labels in (more, less)]
+            if any(side.runs != 1 or side.wanted != 1 for side in sides):
+                return Claim(text, "not known", f"{metric}: runs are missing")
+            pairs.append((sides[1].mean, sides[0].mean))
+        if not pairs:
+            return Claim(text, "not known", f"{metric}: runs are missing")
+        differences = [b - a for a, b in pairs]
+        mean, low, high = _interval(differences)
+        told = " / ".join(f"{a:.3g} against {b:.3g}" for a, b in pairs)
+        evidence = f"{metric}: {told}" + (f"; difference {mean:.2g}, {low:.2g} to {high:.2g}" if len(pairs) > 1 else "")
+        if len(pairs) == 1 or low <= 0 <= high:
+            return Claim(text, "undecided", evidence + ("; one seed" if len(pairs) == 1 else ""))
+        return Claim(text, "confirmed" if low > 0 else "contradicted", evidence)
+
+    def ordered(self, text: str, metric: str, along: str, rising: bool = True) -> Claim:
+        """Whether a metric of one trained model rises (or falls) from the least to the greatest value of a label.
+
+        Confirmed if every step goes that way and the bootstrap intervals of both ends do not overlap; contradicted if
+        they do not overlap the other way round.
+
+        Args:
+            text: what is claimed.
+            metric: name of the value.
+            along: label of numbers; one row for each.
+            rising: false for falling.
+        """
+        rows = sorted(self.rows, key=lambda row: row.labels[along])
+        if len(rows) < 2 or any(metric not in row.values for row in rows):
+            return Claim(text, "not known", f"{metric}: runs are missing")
+        values = [row.values[metric] for row in rows]
+        ends = (values[0], values[-1]) if rising else (values[-1], values[0])
+        told = ", ".join(
+            f"{value.estimate:.3g} at {row.labels[along]:g}" for row, value in zip(rows, values, strict=True)
+        )
+        steps = [(b.estimate - a.estimate) * (1 if rising else -1) for a, b in pairwise(values)]
+        if ends[0].high < ends[1].low and min(steps) >= 0:
+            return Claim(text, "confirmed", f"{metric}: {told}")
+        return Claim(text, "contradicted" if ends[1].high < ends[0].low else "undecided", f"{metric}: {told}")
+
+    def save(self, path: Path, metrics: Sequence[str]) -> Path:
+        """Write a CSV: a line for each row and metric; where there is no value, `gap` says why.
+
+        Args:
+            path: of the file.
+            metrics: names of values; a result without one of them has an empty value, and says so.
+        """
+        names = list(dict.fromkeys(name for row in self.rows for name in row.labels))
+        with path.open("w", newline="", encoding="utf-8") as handle:
+            writer = csv.writer(handle)
+            writer.writerow(["run", *names, "metric", "value", "low", "high", "gap"])
+            for row in self.rows:
+                head = [row.run, *(row.labels.get(name, "") for name in names)]
+                for metric in metrics:
+                    value = row.values.get(metric)
+                    gap = row.gap or ("" if value else f"the run did not measure {metric}")
+                    cells = [_cell(number) for number in (value.estimate, value.low, value.high)] if value else [""] * 3
+                    writer.writerow([*head, metric, *cells, gap])
+        return path
+
+
+def _interval(values: Sequence[float]) -> tuple[float, float, float]:
+    if not values:
+        return math.nan, math.nan, math.nan
+    mean = fmean(values)
+    if len(values) == 1:
+        return mean, math.nan, math.nan
+    if len(values) == 2:
+        return mean, min(values), max(values)
+    quantile = _STUDENT[len(values) - 1] if len(values) <= len(_STUDENT) else 1.96
+    half = quantile * stdev(values) / math.sqrt(len(values))
+    return mean, mean - half, mean + half
+
+
+def _cell(number: float) -> str:
+    return "" if math.isnan(number) else f"{number:.6g}"
