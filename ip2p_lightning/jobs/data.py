@@ -1,13 +1,17 @@
-"""`ip2p data`: render or import pairs to shards, export, verify, count and show them."""
+"""`ip2p data`: render or import pairs to shards, export, verify, count and show them, try other thresholds."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from omegaconf import DictConfig
+from rich.console import Console
 
 from ip2p_lightning.config import build, plain
 from ip2p_lightning.data import commands
 from ip2p_lightning.data.formats import Format
 from ip2p_lightning.data.selection import Selection
+from ip2p_lightning.generation.what_if import WhatIf
 from ip2p_lightning.jobs.guide import options
 
 
@@ -18,7 +22,7 @@ def run(config: DictConfig) -> None:
         ValueError: a missing path or output, a damaged dataset (verify), or what the command itself raises.
     """
     commands = {"render": _render, "import": _import, "export": _export}
-    commands |= {"verify": _verify, "stats": _stats, "show": _show}
+    commands |= {"verify": _verify, "stats": _stats, "show": _show, "what-if": _what_if}
     commands[config.command](config)
 
 
@@ -86,6 +90,17 @@ def _show(config: DictConfig) -> None:
         selection=_selection(config) if config.path else None,
     )
     print(picture)
+
+
+def _what_if(config: DictConfig) -> None:
+    path = _needed(config, "path", "the dataset folder, e.g. path=generated/world/dataset")
+    found = WhatIf(path, plain(config.thresholds), config.keep)
+    Console().print(found.table(config.step))
+    if config.output:
+        output = Path(config.output)
+        output.parent.mkdir(parents=True, exist_ok=True)
+        found.sheet(config.score, config.step, config.columns, config.side).save(output)
+        print(output)
 
 
 def _selection(config: DictConfig) -> Selection:
