@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import pickle
-import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -121,43 +117,3 @@ def walk(
     trainer.fit(walker, source, ckpt_path=ckpt, weights_only=True)
     weights = [parameter.detach().clone() for parameter in walker.parameters()]
     return Walk(walker.seen, weights, walker.gradients, trainer.global_step, trainer.current_epoch)
-
-
-def on_ranks(count: int, function: Callable[[], Any]) -> list[Any]:
-    """Call a function on so many ranks of one gloo group, forked from here; returns what each returns, by rank."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    context = multiprocessing.get_context("fork")
-    pipes = [context.Pipe(duplex=False) for _ in range(count)]
-
-    def child(rank: int) -> None:
-        os.environ.update(
-            MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), WORLD_SIZE=str(count), RANK=str(rank),
-            LOCAL_RANK=str(rank), LOCAL_WORLD_SIZE=str(count), GROUP_RANK="0", TORCHELASTIC_RUN_ID="test",
-        )  # fmt: skip
-        torch.distributed.init_process_group("gloo", rank=rank, world_size=count)
-        pipes[rank][1].send_bytes(pickle.dumps(function()))  # `send` would lend tensors instead of giving them away
-        torch.distributed.destroy_process_group()
-
-    children = [context.Process(target=child, args=(rank,)) for rank in range(count)]
-    for process in children:
-        process.start()
-    for _, writer in pipes:
-        writer.close()
-    try:
-        return [pickle.loads(reader.recv_bytes()) for reader, _ in pipes]
-    finally:
-        for process in children:
-            process.join(5)
-            process.kill()
-
-
-def in_process(function: Callable[[], Any]) -> int | None:
-    """Call a function in a process forked from here; returns its exit code, negative for the signal that killed it."""
-    process = multiprocessing.get_context("fork").Process(target=function)
-    process.start()
-    process.join(120)
-    if process.is_alive():
-        process.kill()
-    return process.exitcode

@@ -13,7 +13,8 @@ from typing import Any
 import lightning.pytorch as L
 import pytest
 import torch
-from walker import in_process, on_ranks, walk
+from processes import in_process, on_ranks
+from walker import walk
 
 from ip2p_lightning.callbacks import durable
 from ip2p_lightning.callbacks.durable import CheckpointWriteError

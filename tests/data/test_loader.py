@@ -8,7 +8,8 @@ from typing import Any
 import lightning.pytorch as L
 import pytest
 import torch
-from walker import Walk, on_ranks, walk
+from processes import on_ranks
+from walker import Walk, walk
 
 from ip2p_lightning.data.order import Nearby
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,14 +15,17 @@ import lightning.pytorch as L
 import pytest
 import torch
 from omegaconf import DictConfig
+from processes import free_port, on_ranks, printed_by, start
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
+from ip2p_lightning.cli import main
 from ip2p_lightning.config import build, compose
 from ip2p_lightning.jobs.train import train
 from ip2p_lightning.methods.checkpoint import load_module
+from ip2p_lightning.strategies import launcher as rank_launcher
 from ip2p_lightning.strategies.launcher import READY, RankLauncher, say_ready
 from ip2p_lightning.strategies.ranks import ranks
 
-ROOT = Path(__file__).resolve().parents[2]
 WITNESS = "+callbacks.witness={_target_: strategies.witness.Witness, dies: %d, unbuilt: %d}"
 TWO_RANKS = [
     "experiment=ip2p/tiny",
@@ -134,27 +137,52 @@ def test_a_rank_that_dies_ends_the_job_with_its_last_words_and_the_next_one_star
     assert train(job("trainer.devices=1", "trainer.strategy=auto", name="alone")).trainer.global_step == 2
 
 
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
+@pytest.mark.slow
+def test_two_ranks_share_one_cache(job):
+    """Both build it, and train on it as they do without."""
+    cache = ["cache=disk", "cache.folder=cache", "cache.batch_size=5"]
+
+    def rank(*overrides: str, name: str) -> dict[str, float]:
+        return train(job(*overrides, name=name)).metrics
+
+    plain = on_ranks(2, lambda: rank(name="plain"), join=False)
+    cached = on_ranks(2, lambda: rank(*cache, name="cached"), join=False)
+    for metric in ("train/editing_loss", "val/editing_loss"):
+        assert [found[metric] for found in cached] == pytest.approx([found[metric] for found in plain], rel=1e-4)
 
 
-def command(folder: Path) -> list[str]:
-    words = [*TWO_RANKS, WITNESS % (-1, -1), f"hydra.run.dir={folder}"]
-    return ["-m", "ip2p_lightning", "train", *words]
+def test_a_first_rank_that_waits_for_a_dead_one_ends_after_a_while(tmp_path, monkeypatch):
+    """As in NCCL's collectives, which may wait for ever."""
+    monkeypatch.setattr(rank_launcher, "_GRACE", 0.2)
+    trainer, config = trainer_of(f"output_dir={tmp_path}")
+    (tmp_path / "rank-1.log").write_text("Traceback\nMemoryError: no room\n")
+
+    def wait() -> None:
+        with ranks(trainer, config):
+            launcher = trainer.strategy.launcher
+            launcher.procs = [subprocess.Popen([sys.executable, "-S", "-c", "raise SystemExit(3)"])]
+            threading.Thread(target=launcher._watch).start()
+            threading.Event().wait()
+
+    process = start(wait, tmp_path / "log")
+    process.join(60)
+    assert process.exitcode == 1
+    said = (tmp_path / "log").read_text()
+    assert "rank 1 ended with exit code 3: MemoryError: no room" in said
+    assert "This process still waits for it and ends, too." in said
 
 
-@pytest.fixture
-def environment() -> dict[str, str]:
-    """Of a process that finds the package and the witness."""
-    return {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"}
+def command(folder: Path) -> int:
+    """`ip2p train` as a process that something else has started as a rank."""
+    return main(["train", *TWO_RANKS, WITNESS % (-1, -1), f"hydra.run.dir={folder}"])
 
 
 @pytest.mark.slow
-def test_torchrun_starts_the_ranks_and_they_start_none(tmp_path, environment):
-    run = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", f"--master-port={free_port()}"]
-    subprocess.run([*run, *command(tmp_path)], env=environment, check=True, capture_output=True)
+def test_torchrun_starts_the_ranks_and_they_start_none(tmp_path):
+    agent = LaunchConfig(
+        1, 1, 2, run_id="test", rdzv_backend="c10d", rdzv_endpoint="localhost:0", max_restarts=0, start_method="fork"
+    )
+    printed_by(lambda: elastic_launch(agent, command)(tmp_path) and None, tmp_path / "log")
     first, second = told(tmp_path)
     assert (first["world"], second["world"]) == (2, 2)
     assert first["weights"] == second["weights"]
@@ -162,19 +190,21 @@ def test_torchrun_starts_the_ranks_and_they_start_none(tmp_path, environment):
 
 
 @pytest.mark.slow
-def test_slurm_starts_the_ranks_and_they_start_none(tmp_path, environment):
+def test_slurm_starts_the_ranks_and_they_start_none(tmp_path):
     slurm = {
         "SLURM_JOB_ID": "1", "SLURM_JOB_NAME": "train", "SLURM_NTASKS": "2", "SLURM_NTASKS_PER_NODE": "2",
         "SLURM_NODEID": "0", "SLURM_NODELIST": "127.0.0.1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()),
     }  # fmt: skip
     tasks = [
-        subprocess.Popen(
-            [sys.executable, *command(tmp_path)],
-            env={**environment, **slurm, "SLURM_PROCID": str(rank), "SLURM_LOCALID": str(rank)},
-            stdout=subprocess.DEVNULL,
+        start(
+            lambda: command(tmp_path),
+            tmp_path / f"log-{rank}",
+            {**slurm, "SLURM_PROCID": str(rank), "SLURM_LOCALID": str(rank)},
         )
         for rank in range(2)
     ]
-    assert [task.wait(240) for task in tasks] == [0, 0]
+    for task in tasks:
+        task.join(240)
+    assert [task.exitcode for task in tasks] == [0, 0], (tmp_path / "log-0").read_text()
     assert [one["world"] for one in told(tmp_path)] == [2, 2]
     assert not (tmp_path / "rank-1.log").exists()

@@ -1,0 +1,107 @@
+"""Real processes without the seconds that a new interpreter spends on imports: forked from the one that tests."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import pickle
+import socket
+import sys
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+
+def free_port() -> int:
+    """A port of this machine that nobody listens on."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
+
+
+def on_ranks(count: int, function: Callable[[], Any], join: bool = True) -> list[Any]:
+    """Call a function on so many ranks of one gloo group, forked from here; returns what each returns, by rank.
+
+    Args:
+        count: number of ranks.
+        function: called without arguments.
+        join: make the group; False leaves that to the function, as torchrun does.
+    """
+    port = free_port()
+    context = multiprocessing.get_context("fork")
+    pipes = [context.Pipe(duplex=False) for _ in range(count)]
+
+    def child(rank: int) -> None:
+        os.environ.update(
+            MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), WORLD_SIZE=str(count), RANK=str(rank),
+            LOCAL_RANK=str(rank), LOCAL_WORLD_SIZE=str(count), GROUP_RANK="0", TORCHELASTIC_RUN_ID="test",
+        )  # fmt: skip
+        if join:
+            torch.distributed.init_process_group("gloo", rank=rank, world_size=count)
+        pipes[rank][1].send_bytes(pickle.dumps(function()))  # `send` would lend tensors instead of giving them away
+        if join:
+            torch.distributed.destroy_process_group()
+
+    children = [context.Process(target=child, args=(rank,)) for rank in range(count)]
+    for process in children:
+        process.start()
+    for _, writer in pipes:
+        writer.close()
+    try:
+        return [pickle.loads(reader.recv_bytes()) for reader, _ in pipes]
+    finally:
+        for process in children:
+            process.join(5)
+            process.kill()
+
+
+def in_process(function: Callable[[], Any]) -> int | None:
+    """Call a function in a process forked from here; returns its exit code, negative for the signal that killed it."""
+    process = multiprocessing.get_context("fork").Process(target=function)
+    process.start()
+    process.join(120)
+    if process.is_alive():
+        process.kill()
+    return process.exitcode
+
+
+def start(function: Callable[[], Any], log: Path, environment: Mapping[str, str] | None = None) -> Any:
+    """Start a forked process that is like a command: its output goes to a file, warnings are no errors.
+
+    Args:
+        function: what it does; an integer that it returns is the exit code.
+        log: file of what it prints.
+        environment: variables that are set for it.
+
+    Returns:
+        The `multiprocessing` process.
+    """
+
+    def run() -> None:
+        os.environ.update(environment or {})
+        warnings.simplefilter("default")
+        with log.open("w", buffering=1) as file:
+            os.dup2(file.fileno(), 1)
+            os.dup2(file.fileno(), 2)
+            sys.stdout = sys.stderr = file  # pytest's own hold what it captures
+            code = function()
+        os._exit(code if isinstance(code, int) else 0)
+
+    process = multiprocessing.get_context("fork").Process(target=run)
+    process.start()
+    return process
+
+
+def printed_by(function: Callable[[], Any], log: Path) -> str:
+    """What a function prints in a process of its own.
+
+    Raises:
+        AssertionError: it failed; what it printed is the message.
+    """
+    process = start(function, log)
+    process.join(240)
+    assert process.exitcode == 0, log.read_text()
+    return log.read_text()
