@@ -38,3 +38,18 @@ def test_what_is_missing_is_named(ip2p):
     assert "path is missing" in ip2p("data", "stats", fails=True)
     assert "no dataset at nowhere" in ip2p("data", "verify", "path=nowhere", fails=True)
     assert "'fly'" in ip2p("data", "show", "source=world", "source.kinds=[fly]", "output=x.png", fails=True)
+
+
+def test_export_and_import(ip2p, tmp_path):
+    ip2p("data", "render", "data=world_tiny", "output=pairs")
+    assert "40 pairs in exported (jsonl)" in ip2p("data", "export", "format=jsonl", "path=pairs", "output=exported")
+    lines = (tmp_path / "exported/pairs.jsonl").read_text().splitlines()
+    (tmp_path / "exported/pairs.jsonl").write_text("\n".join([*lines, "{", '{"instruction": "do"}']))
+    words = ["data", "import", "format=jsonl", "path=exported", "output=again"]
+    assert "pairs.jsonl line 41: damaged line" in ip2p(*words, fails=True)
+    printed = ip2p(*words, "skip_failures=true")
+    assert "40 pairs" in printed
+    assert "left out 2: 1 x damaged line, 1 x no picture for original_image" in printed
+    assert "format is missing: which layout the files have, one of" in ip2p(
+        "data", "export", "path=x", "output=y", fails=True
+    )
