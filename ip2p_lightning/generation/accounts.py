@@ -145,6 +145,20 @@ class Accounts:
         counts.append(
             StageCount("filter", candidates, merged.reasons[KEPT], "candidates", "pairs", reasons, **costs["filter"])
         )
+        if self.ledgers["expressive"].folder.is_dir():
+            without = {"no text": merged.reasons[KEPT] - merged.expressive}
+            rejected = {reason: count for reason, count in without.items() if count}
+            counts.append(
+                StageCount(
+                    "expressive",
+                    merged.reasons[KEPT],
+                    merged.expressive,
+                    "pairs",
+                    "texts",
+                    rejected,
+                    **costs["expressive"],
+                )
+            )
         return counts
 
 

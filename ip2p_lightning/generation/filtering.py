@@ -12,7 +12,7 @@ from PIL import Image
 
 from ip2p_lightning.data.images import to_tensor
 from ip2p_lightning.generation.base import MadePair
-from ip2p_lightning.generation.filter import KEPT, SURPLUS, UNSAFE, PairFilter
+from ip2p_lightning.generation.filter import DUPLICATE, KEPT, SURPLUS, UNSAFE, PairFilter
 from ip2p_lightning.generation.manifest import Ledger, Record
 from ip2p_lightning.generation.pairs import StoredPair, read_record
 
@@ -71,7 +71,7 @@ def reasons(pairs: Sequence[StoredPair], filter: PairFilter) -> list[str]:
     for number, pair in enumerate(pairs):
         if pair.finished and pair.pictures is None and pair.scores is not None:
             verdict = filter.thresholds.reason(pair.scores)
-            decided[number] = verdict or (SURPLUS if pair.reason == SURPLUS else NOT_STORED)
+            decided[number] = verdict or (pair.reason if pair.reason in (SURPLUS, DUPLICATE) else NOT_STORED)
     open_ = [n for n, pair in enumerate(pairs) if pair.finished and pair.pictures and pair.reason != UNSAFE]
     scores = [pairs[n].scores for n in open_]
     if filter.duplicates or filter.safety:

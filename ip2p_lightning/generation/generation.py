@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as L
+import torch
 from omegaconf import DictConfig
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -17,6 +18,7 @@ from ip2p_lightning.config import build, plain
 from ip2p_lightning.generation.accounts import Accounts, essential
 from ip2p_lightning.generation.base import Caption, Rejected
 from ip2p_lightning.generation.captions import take
+from ip2p_lightning.generation.expanding import WriteExpressive, kept_pairs, read_texts
 from ip2p_lightning.generation.filtering import FilterPairs, read_reasons, recorded
 from ip2p_lightning.generation.merge import Merged, merge
 from ip2p_lightning.generation.pairs import MakePairs
@@ -67,10 +69,10 @@ class Generation:
         self.trainer.strategy.barrier()
 
     def _stages(self, limit: int | None) -> None:
-        work = {"triples": self._triples, "pairs": self._pairs, "filter": self._filter}
-        for stage in STAGES:
-            if stage in self.config.stages and stage in work:
-                work[stage](limit)
+        work = (self._triples, self._pairs, self._filter, self._expressive)
+        for stage, do in zip(STAGES, work, strict=True):
+            if stage in self.config.stages:
+                do(limit)
 
     def _triples(self, limit: int | None) -> None:
         if self.config.triples_file:
@@ -81,7 +83,7 @@ class Generation:
         refused = Counter(entry.reason for entry in entries if isinstance(entry, Rejected))
         licence = str(getattr(source, "licence", "unknown"))
         self._note("triples", "captions", {"looked_at": len(entries), "refused": refused, "licence": licence})
-        work = WriteTriples(build(self.config.writer), self.config.seed)
+        work = WriteTriples(self._build("writer"), self.config.seed)
         self._do("triples", work, captions[:limit], self.config.triples_batch_size, writer=work.writer)
 
     def _pairs(self, limit: int | None) -> None:
@@ -91,18 +93,27 @@ class Generation:
                 f"there are no triples in {self.folder}; run the stage triples first, or give triples_file=FILE"
             )
         work = MakePairs(
-            build(config.maker),
-            build(config.scorer),
-            build(config.search),
+            self._build("maker"),
+            self._build("scorer"),
+            self._build("search"),
             pictures=config.pictures,
             rejected=config.store_rejected,
         )
         self._do("pairs", work, triples, config.batch_size, maker=work.maker, scorer=work.scorer)
 
     def _filter(self, limit: int | None) -> None:
-        work = FilterPairs(build(self.config.filter))
+        work = FilterPairs(self._build("filter"))
         asked = {"safety": work.filter.safety} if work.filter.safety else {}
         self._do("filter", work, recorded(self.ledgers["pairs"])[:limit], _FILTERED_AT_ONCE, **asked)
+
+    def _expressive(self, limit: int | None) -> None:
+        verdicts = read_reasons(self.ledgers["filter"])
+        if not verdicts:
+            raise ValueError(f"the filter has not looked at the pairs in {self.folder} yet; run the stage filter first")
+        work = WriteExpressive(self._build("expander") if self.config.expander else None)
+        inputs = kept_pairs(recorded(self.ledgers["pairs"]), verdicts)[:limit]
+        named = {"expander": work.expander} if work.expander else {}
+        self._do("expressive", work, inputs, self.config.expressive_batch_size, **named)
 
     def _do(self, stage: str, work: Work, inputs: Sequence[Any], batch_size: int, **models: Any) -> None:
         """Run a stage, after noting what its models are called."""
@@ -110,10 +121,19 @@ class Generation:
         self._note(stage, "models", names)
         run_stage(self.trainer, work, inputs, self.ledgers[stage], batch_size)
 
+    def _build(self, part: str) -> Any:
+        """A part, whose random weights, if it has any, are the same in every process and run."""
+        torch.manual_seed(self.config.seed)
+        return build(self.config[part])
+
     def _check_settings(self) -> None:
         """Raise ManifestError before any work if a stage was begun with other settings."""
         config = self.config
-        parts = {"triples": ("writer", "seed"), "pairs": ("maker", "scorer", "search", "pictures", "seed")}
+        parts = {
+            "triples": ("writer", "seed"),
+            "pairs": ("maker", "scorer", "search", "pictures", "seed"),
+            "expressive": ("expander",),
+        }
         for stage, names in parts.items():
             if stage in config.stages and self.trainer.is_global_zero:
                 self.ledgers[stage].settings({name: essential(config[name]) for name in names})
@@ -151,7 +171,7 @@ class Generation:
                 self.folder / DATASET,
                 triples,
                 read_reasons(self.ledgers["filter"]),
-                {},
+                read_texts(self.ledgers["expressive"]),
                 splits=plain(self.config.splits),
                 name=self.folder.name,
                 licence=self.config.licence,

@@ -54,6 +54,7 @@ class Merged:
         stored: pairs in the dataset.
         calls: samples that went through the denoiser.
         without: triples of which nothing was kept.
+        expressive: kept pairs with an expressive instruction.
         direction: mean directional similarity of the pairs that were kept.
     """
 
@@ -63,6 +64,7 @@ class Merged:
     stored: int = 0
     calls: int = 0
     without: int = 0
+    expressive: int = 0
     direction: float = math.nan
 
 
@@ -161,6 +163,7 @@ def _rows(
                 merged.stored += 1
                 encoded = _encoded(id, record, pair, reason, expressive.get(id, ""))
                 writer.add(encoded, split if reason == KEPT else REJECTED)
+            merged.expressive += reason == KEPT and bool(expressive.get(id))
             if reason == KEPT and pair.scores is not None:
                 directions.append(pair.scores.direction)
             yield _candidate(id, record, pair, reason)

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 import lightning.pytorch as L
 import torch
+from diffusers import DiffusionPipeline
 from lightning.pytorch.callbacks import BasePredictionWriter, Callback
 from torch import nn
 from torch.utils.data import DataLoader
@@ -45,7 +46,7 @@ class Work(Protocol):
 
     @property
     def models(self) -> Sequence[Any]:
-        """What is to be moved to the device, as far as it can be."""
+        """Objects whose networks and pipelines are to be moved to the device."""
         ...
 
     def __call__(self, inputs: Sequence[Any]) -> dict[str, bytes]:
@@ -79,7 +80,6 @@ class Stage(L.LightningModule):
     def __init__(self, work: Work, ledger: Ledger) -> None:
         super().__init__()
         self.work, self.ledger = work, ledger
-        self.networks = nn.ModuleList([model for model in work.models if isinstance(model, nn.Module)])
         self._failures = 0
 
     def configure_callbacks(self) -> list[Callback]:
@@ -87,10 +87,11 @@ class Stage(L.LightningModule):
         return [PartWriter(self.ledger)]
 
     def on_predict_start(self) -> None:
-        """Move what Lightning does not know to be a module."""
+        """Move what Lightning does not know of: networks and pipelines that plain objects hold."""
         for model in self.work.models:
-            if not isinstance(model, nn.Module) and callable(move := getattr(model, "to", None)):
-                move(self.device)
+            for part in vars(model).values():
+                if isinstance(part, nn.Module | DiffusionPipeline):
+                    part.to(self.device)
 
     @torch.no_grad()
     def predict_step(self, batch: Sequence[Input], batch_idx: int = 0) -> Results:

@@ -1,0 +1,97 @@
+"""The stage `expressive`: for each pair that is kept, what will be visible after the edit (MGIE section 3.1)."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from PIL import Image
+from torch import Tensor
+
+from ip2p_lightning.data.images import to_tensor
+from ip2p_lightning.generation.base import Expander
+from ip2p_lightning.generation.filtering import RecordedTriple, kept
+from ip2p_lightning.generation.manifest import Ledger, Record
+from ip2p_lightning.generation.merge import pair_id
+from ip2p_lightning.generation.pairs import TripleRecord, read_record
+from ip2p_lightning.generation.writers.grammar import EXPRESSIVE
+
+
+@dataclass(frozen=True)
+class KeptPair:
+    """A pair that is to get a text.
+
+    Args:
+        id: of the pair.
+        record: where it is.
+        number: its number among the candidates.
+    """
+
+    id: str
+    record: Record
+    number: int
+
+
+def kept_pairs(triples: Sequence[RecordedTriple], verdicts: Mapping[str, Sequence[str]]) -> list[KeptPair]:
+    """The pairs that the filter keeps, in order.
+
+    Args:
+        triples: of which pairs were made.
+        verdicts: of the filter, by triple; those that it lacks are left out.
+    """
+    return [
+        KeptPair(pair_id(entry.id, number), entry.record, number)
+        for entry in triples
+        for number in kept(verdicts.get(entry.id, ()))
+    ]
+
+
+class WriteExpressive:
+    """Has an expander say what will be visible.
+
+    Args:
+        expander: see there; None takes the text that the writer of the triple left, as the world's grammar does.
+    """
+
+    name, calls = "expressive", 0
+
+    def __init__(self, expander: Expander | None) -> None:
+        self.expander = expander
+
+    @property
+    def models(self) -> Sequence[Any]:
+        return [] if self.expander is None else [self.expander]
+
+    def __call__(self, inputs: Sequence[KeptPair]) -> dict[str, bytes]:
+        """Pair id -> a line of JSON with its text, "" where none was found."""
+        records = [_read(entry.record) for entry in inputs]
+        if self.expander is None:
+            texts = [str(record.triple.metadata.get(EXPRESSIVE, "")) for record in records]
+        else:
+            originals = [_original(record, entry.number) for entry, record in zip(inputs, records, strict=True)]
+            texts = self.expander.write(originals, [record.triple.instruction for record in records])
+        return {
+            entry.id: (json.dumps(" ".join(text.split()), ensure_ascii=False) + "\n").encode()
+            for entry, text in zip(inputs, texts, strict=True)
+        }
+
+
+def read_texts(ledger: Ledger) -> dict[str, str]:
+    """Pair id -> its expressive instruction."""
+    return {id: json.loads(record.read()) for id, record in ledger.records().items()}
+
+
+@lru_cache(maxsize=4)
+def _read(record: Record) -> TripleRecord:
+    """The pairs of one triple follow each other."""
+    return read_record(record.read())
+
+
+def _original(record: TripleRecord, number: int) -> Tensor:
+    pictures = record.pairs[number].pictures
+    assert pictures is not None  # what is kept is stored
+    return to_tensor(Image.open(io.BytesIO(pictures[0])).convert("RGB"))
