@@ -6,7 +6,7 @@ say how it stands to leaving the picture alone says little.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -81,6 +81,9 @@ class CopyRate(EditMetric):
         if not 0 < fraction < 1:
             raise ValueError(f"fraction={fraction}: must lie between 0 (never a copy) and 1 (always one)")
         self.fraction = fraction
+
+    def provenance(self) -> dict[str, Any]:
+        return super().provenance() | {"fraction": self.fraction}
 
     def measure(self, images: Tensor, pairs: PairBatch) -> Tensor:
         region = torch.ones_like(images[:, :1]) if pairs.mask is None else pairs.mask

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from torch import Tensor
 
@@ -20,6 +20,9 @@ class _PixelDistance(EditMetric):
         self.peak = float(peak)
         if self.peak != 1:  # of this object, not the class
             self.unit = f"/{self.peak:g}"  # type: ignore[misc]
+
+    def provenance(self) -> dict[str, Any]:
+        return super().provenance() | {"peak": self.peak}
 
     def difference(self, images: Tensor, pairs: PairBatch) -> Tensor:
         """Signed differences [B, 3 H W] on a scale where black is 0 and white is `peak`."""
