@@ -152,14 +152,6 @@ class PromptToPromptMaker:
         return decoded
 
 
-def euler_ancestral(
-    pipeline: StableDiffusionPipeline, timestep_spacing: str | None = None
-) -> EulerAncestralDiscreteScheduler:
-    """The paper's sampler, with the noise schedule and the prediction of a pipeline.
-
-    Args:
-        pipeline: its scheduler tells how it was trained.
-        timestep_spacing: "linspace" is k-diffusion's, and the paper's; None leaves the pipeline's own.
-    """
-    changes = {} if timestep_spacing is None else {"timestep_spacing": timestep_spacing}
-    return EulerAncestralDiscreteScheduler.from_config(pipeline.scheduler.config, **changes)
+def euler_ancestral(pipeline: StableDiffusionPipeline) -> EulerAncestralDiscreteScheduler:
+    """The paper's sampler, with the noise schedule, prediction and spacing of a pipeline."""
+    return EulerAncestralDiscreteScheduler.from_config(pipeline.scheduler.config)

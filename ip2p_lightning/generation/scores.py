@@ -18,12 +18,13 @@ class ClipScorer:
     Args:
         encoder: of pictures and texts.
         batch_size: pictures at once.
+        device: where the encoder is put; None leaves it.
     """
 
-    def __init__(self, encoder: TextEncoder, batch_size: int = 64) -> None:
+    def __init__(self, encoder: TextEncoder, batch_size: int = 64, device: str | None = None) -> None:
         if batch_size < 1:
             raise ValueError(f"batch_size={batch_size} must be at least 1")
-        self.encoder = encoder
+        self.encoder = encoder if device is None else encoder.to(device)
         self.batch_size = batch_size
         self.name = encoder.weights
 

@@ -1,0 +1,54 @@
+"""The configured makers, scorers, searches and filters are built; those of hub weights name what they would load."""
+
+from __future__ import annotations
+
+import pytest
+from generation.pairs_factory import TRIPLE
+from hydra.errors import InstantiationException
+from omegaconf import OmegaConf
+
+from ip2p_lightning.config import build, config_dir
+from ip2p_lightning.generation.filter import PairFilter
+from ip2p_lightning.generation.prompt_to_prompt import PromptToPromptMaker
+from ip2p_lightning.generation.search import FixedSearch
+
+
+def loaded(group: str, name: str):
+    return OmegaConf.load(config_dir() / group / f"{name}.yaml")
+
+
+@pytest.mark.parametrize("name", ["fixed", "adaptive"])
+def test_searches(name):
+    config = OmegaConf.create({"seed": 3, "filter": loaded("filter", "paper"), "search": loaded("search", name)})
+    search = build(config.search)
+    assert isinstance(search.filter, PairFilter)
+    assert search.filter.thresholds.image == 0.7
+    assert search.filter.keep == 4
+    assert search.seed == 3
+    assert search.ranges.share == [0.1, 0.9]
+    assert search.ranges.draw(0, TRIPLE, 0) == FixedSearch().ranges.draw(0, TRIPLE, 0)
+
+
+def test_the_tiny_maker_makes_pairs():
+    maker = build(loaded("maker", "tiny"))
+    assert isinstance(maker, PromptToPromptMaker)
+    (pair,) = maker.make(TRIPLE, [FixedSearch().ranges.draw(0, TRIPLE, 0)])
+    assert pair.original_image.shape == (3, 16, 16)
+    assert maker.calls == 4 * 4
+
+
+def test_the_paper_s_maker_samples_as_the_paper_does():
+    config = loaded("maker", "paper")
+    assert (config.steps, config.size, config.scheduler.timestep_spacing) == (100, 512, "linspace")
+    scheduler = build(config.scheduler)
+    scheduler.set_timesteps(100)
+    assert float(scheduler.sigmas[0]) == pytest.approx(14.6146, abs=1e-3)
+
+
+@pytest.mark.parametrize(("group", "name"), [("maker", "world"), ("scorer", "dual_encoder")])
+def test_the_world_s_parts_come_from_the_zoo(group, name):
+    """They open, or say which weights are missing and how they are made."""
+    try:
+        build(loaded(group, name))
+    except InstantiationException as error:
+        assert "make them with `ip2p train experiment=zoo/" in str(error)
