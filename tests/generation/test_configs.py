@@ -11,6 +11,7 @@ from ip2p_lightning.config import build, config_dir
 from ip2p_lightning.generation.filter import PairFilter
 from ip2p_lightning.generation.prompt_to_prompt import PromptToPromptMaker
 from ip2p_lightning.generation.search import FixedSearch
+from ip2p_lightning.zoo import path
 
 
 def loaded(group: str, name: str):
@@ -45,10 +46,14 @@ def test_the_paper_s_maker_samples_as_the_paper_does():
     assert float(scheduler.sigmas[0]) == pytest.approx(14.6146, abs=1e-3)
 
 
-@pytest.mark.parametrize(("group", "name"), [("maker", "world"), ("scorer", "dual_encoder")])
-def test_the_world_s_parts_come_from_the_zoo(group, name):
-    """They open, or say which weights are missing and how they are made."""
+@pytest.mark.parametrize(
+    ("model", "group", "name"), [("text_to_image", "maker", "world"), ("dual_encoder", "scorer", "dual_encoder")]
+)
+def test_the_world_s_parts_come_from_the_zoo(model, group, name):
     try:
-        build(loaded(group, name))
-    except InstantiationException as error:
-        assert "make them with `ip2p train experiment=zoo/" in str(error)
+        path(model)
+    except FileNotFoundError:
+        with pytest.raises(InstantiationException, match=r"make them with `ip2p train experiment=zoo/"):
+            build(loaded(group, name))
+    else:
+        assert build(loaded(group, name)).name.startswith("zoo")
