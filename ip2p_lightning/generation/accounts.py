@@ -57,7 +57,7 @@ class Accounts:
     def settings(self) -> dict[str, Any]:
         """What decides what comes of the run."""
         names = ("captions", "triples_file", "writer", "maker", "scorer", "search", "filter", "expander", "seed")
-        return {name: essential(self.config[name]) for name in names}
+        return {name: essential(self.config.get(name)) for name in names}
 
     def triples(self) -> Triples:
         """What the stage `triples` left, or what the file of triples holds."""

@@ -110,7 +110,7 @@ class Generation:
         verdicts = read_reasons(self.ledgers["filter"])
         if not verdicts:
             raise ValueError(f"the filter has not looked at the pairs in {self.folder} yet; run the stage filter first")
-        work = WriteExpressive(self._build("expander") if self.config.expander else None)
+        work = WriteExpressive(self._build("expander") if self.config.get("expander") else None)
         inputs = kept_pairs(recorded(self.ledgers["pairs"]), verdicts)[:limit]
         named = {"expander": work.expander} if work.expander else {}
         self._do("expressive", work, inputs, self.config.expressive_batch_size, **named)
@@ -136,7 +136,7 @@ class Generation:
         }
         for stage, names in parts.items():
             if stage in config.stages and self.trainer.is_global_zero:
-                self.ledgers[stage].settings({name: essential(config[name]) for name in names})
+                self.ledgers[stage].settings({name: essential(config.get(name)) for name in names})
 
     def _note(self, stage: str, name: str, content: dict[str, Any]) -> None:
         if self.trainer.is_global_zero:

@@ -64,6 +64,7 @@ JOBS = {
             "data verify path=data/world",
             "data stats path=data/world",
             "data show path=data/world output=pairs.png       # or source=world, without a dataset",
+            "data what-if path=generated/world/dataset output=thresholds.png",
         ),
         {
             "render": "write pairs as WebDataset shards with an index",
@@ -72,7 +73,18 @@ JOBS = {
             "verify": "check every member against its checksum and decode it",
             "stats": "counts by kind and split, sizes and texts",
             "show": "a picture of some pairs with their instructions",
+            "what-if": "how many pairs other thresholds would keep, with pictures at each",
         },
+    ),
+    "generate": Job(
+        "make a dataset of edit pairs from captions: write instructions, make pairs, filter, say what will be visible",
+        (
+            "generate experiment=generate/tiny                  # seconds: does it run here?",
+            "generate experiment=generate/world count=200       # the embedded world; the same command goes on",
+            "generate experiment=generate/world trainer=ddp_cpu # two processes; torchrun and SLURM as for training",
+            "generate experiment=generate/world plan=true       # what will it take?",
+            "generate experiment=generate/world stages=[filter] filter.thresholds.direction=0.3",
+        ),
     ),
     "zoo": Job(
         "the trained models that come with the package: list them, measure them, print their cards, add one",
@@ -149,10 +161,11 @@ def unknown_job(word: str) -> str:
     return f"ip2p: there is no job {word!r}{hint} The jobs are {', '.join(JOBS)}; `ip2p --help` describes them."
 
 
-def experiments(folder: Path | None = None) -> dict[str, str]:
-    """Name -> first comment line of each experiment in the configuration tree."""
+def experiments(folder: Path | None = None, job: str = "train") -> dict[str, str]:
+    """Name -> first comment line of a job's experiments: `generate/...` are those of generate, all others train's."""
     root = (folder or config_dir()) / "experiment"
-    paths = sorted(root.rglob("*.yaml"))
+    generation = set((root / "generate").rglob("*.yaml"))
+    paths = sorted(generation if job == "generate" else set(root.rglob("*.yaml")) - generation)
     return {path.relative_to(root).with_suffix("").as_posix(): _first_comment(path) for path in paths}
 
 
