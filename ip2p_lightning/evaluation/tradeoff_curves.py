@@ -1,0 +1,186 @@
+"""Curves of one figure against another along a parameter, the areas under them, and how sure both are.
+
+InstructPix2Pix compares editors by such curves (section 4.2, figure 8): how much of the input is kept, against how much
+of the edit is done. One number of each is worth little, since either is bought with the other.
+
+Pairs are drawn anew all together: in every resample each point of each curve has the same pairs, so that points and
+areas may be compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ip2p_lightning.evaluation.figures import IntervalSettings
+from ip2p_lightning.metrics.bootstrap import Floats, Interval
+
+_SAMPLES = 129
+"""Places along the shared range at which curves are averaged; between points they are straight lines."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was measured along a curve.
+
+    Args:
+        name: of the curve.
+        parameter: what changes along it; "" for an editor of one point.
+        values: P values of the parameter.
+        x: [P, N] values of the metric that says how much is edited, of N edits; NaN where it does not apply.
+        y: [P, N] values of the metric that says how much is kept.
+    """
+
+    name: str
+    parameter: str
+    values: tuple[float, ...]
+    x: Floats
+    y: Floats
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A curve with intervals.
+
+    Args:
+        name: of the curve.
+        parameter: what changes along it.
+        values: P values of the parameter.
+        x: P figures.
+        y: P figures.
+        height: mean of y over the range of x that all curves share: the area under the curve there, by its width. NaN
+            for a single point, or where there is no such range.
+        dominated: area of what lies left of and below the curve's points, down to (0, 0): what no other setting of the
+            parameter can offer more of. Grows with the range that was swept.
+        height_difference: height minus that of the first curve, in the same resamples; None for the first.
+        dominated_difference: likewise.
+    """
+
+    name: str
+    parameter: str
+    values: tuple[float, ...]
+    x: tuple[Interval, ...]
+    y: tuple[Interval, ...]
+    height: Interval
+    dominated: Interval
+    height_difference: Interval | None = None
+    dominated_difference: Interval | None = None
+
+
+@dataclass(frozen=True)
+class Curves:
+    """All curves of a comparison.
+
+    Args:
+        curves: the first is the one that others are compared with.
+        shared: range of x over which heights are taken; None where the curves share none.
+    """
+
+    curves: tuple[Curve, ...]
+    shared: tuple[float, float] | None
+
+
+def make_curves(measured: Sequence[Measured], groups: Sequence[str], settings: IntervalSettings) -> Curves:
+    """Figures, areas and their intervals.
+
+    Args:
+        measured: the same N edits on every curve.
+        groups: N names; edits of one name are drawn together.
+        settings: of the intervals.
+
+    Raises:
+        ValueError: curves of different edits.
+    """
+    for one in measured:
+        if one.x.shape != (len(one.values), len(groups)) or one.y.shape != one.x.shape:
+            raise ValueError(
+                f"curve {one.name!r} holds values {one.x.shape} and {one.y.shape} for {len(one.values)} points and "
+                f"{len(groups)} edits; measure the same edits at every point"
+            )
+    draws = _Draws(groups, settings)
+    means = [(draws.means(one.x), draws.means(one.y)) for one in measured]
+    shared = shared_range([x[0] for x, _ in means])
+    heights = [np.array([height(*row, shared) for row in zip(x, y, strict=True)]) for x, y in means]
+    areas = [np.array([dominated(*row) for row in zip(x, y, strict=True)]) for x, y in means]
+    curves = []
+    for number, one in enumerate(measured):
+        (x, y), sizes = means[number], [int((~np.isnan(values)).sum()) for values in one.x]
+        curves.append(
+            Curve(
+                name=one.name,
+                parameter=one.parameter,
+                values=one.values,
+                x=tuple(draws.interval(column, size) for column, size in zip(x.T, sizes, strict=True)),
+                y=tuple(draws.interval(column, size) for column, size in zip(y.T, sizes, strict=True)),
+                height=draws.interval(heights[number], max(sizes)),
+                dominated=draws.interval(areas[number], max(sizes)),
+                height_difference=draws.interval(heights[number] - heights[0], max(sizes)) if number else None,
+                dominated_difference=draws.interval(areas[number] - areas[0], max(sizes)) if number else None,
+            )
+        )
+    return Curves(tuple(curves), shared)
+
+
+def shared_range(xs: Sequence[Floats]) -> tuple[float, float] | None:
+    """The range of x that all curves of more than one point cover; None if there is none.
+
+    Args:
+        xs: x of each curve's points.
+    """
+    lines = [x for x in xs if len(x) > 1 and not np.isnan(x).any()]
+    if not lines:
+        return None
+    low, high = max(x.min() for x in lines), min(x.max() for x in lines)
+    return (float(low), float(high)) if high > low else None
+
+
+def height(x: Floats, y: Floats, shared: tuple[float, float] | None) -> float:
+    """Mean height of the curve through points (x [P], y [P]) over a range of x; NaN without a range or a curve.
+
+    Beyond its ends a curve goes on level: a resample may move an end into the range.
+    """
+    if shared is None or len(x) < 2:
+        return float("nan")
+    order = np.argsort(x, kind="stable")
+    places = np.linspace(*shared, _SAMPLES)
+    return float(np.trapezoid(np.interp(places, x[order], y[order]), places) / (shared[1] - shared[0]))
+
+
+def dominated(x: Floats, y: Floats) -> float:
+    """Area of the union of the rectangles from (0, 0) to each point (x [P], y [P]) with positive coordinates."""
+    area = reached = 0.0
+    for place in np.argsort(-y, kind="stable"):  # from the highest: what a lower point adds lies right of them
+        if x[place] > reached and y[place] > 0:
+            area += float((x[place] - reached) * y[place])
+            reached = float(x[place])
+    return area
+
+
+class _Draws:
+    """The same groups drawn with replacement for everything; the first row is all of them once."""
+
+    def __init__(self, groups: Sequence[str], settings: IntervalSettings) -> None:
+        unique, self.member = np.unique(np.asarray(groups), return_inverse=True)
+        self.groups, self.tail = len(unique), (1 - settings.confidence) / 2
+        rng = np.random.default_rng(settings.seed)
+        drawn = rng.multinomial(self.groups, np.full(self.groups, 1 / self.groups), size=settings.resamples)
+        self.counts = np.concatenate([np.ones((1, self.groups)), drawn])
+
+    def means(self, values: Floats) -> Floats:
+        """Means [R + 1, P] of values [P, N], NaN left out."""
+        known = ~np.isnan(values)
+        sums, sizes = np.zeros((2, self.groups, len(values)))
+        np.add.at(sums, self.member, np.where(known, values, 0.0).T)
+        np.add.at(sizes, self.member, known.T.astype(np.float64))
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return (self.counts @ sums) / (self.counts @ sizes)
+
+    def interval(self, figures: Floats, size: int) -> Interval:
+        """Of figures [R + 1], the first of which is the estimate."""
+        known = figures[1:][~np.isnan(figures[1:])]
+        if self.groups < 2 or not len(known) or np.isnan(figures[0]):
+            return Interval(float(figures[0]), float("nan"), float("nan"), size, self.groups)
+        low, high = np.quantile(known, [self.tail, 1 - self.tail])
+        return Interval(float(figures[0]), float(low), float(high), size, self.groups)
