@@ -1,0 +1,51 @@
+"""The options of conf/writer and conf/expander compose, say what they need, and those that need no weights work."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from omegaconf import OmegaConf
+
+from ip2p_lightning.config import build, compose, plain
+from ip2p_lightning.generation.base import Caption, EditTriple
+from ip2p_lightning.generation.expressive import VICUNA_QUESTION
+from ip2p_lightning.jobs.guide import options
+
+NEEDED = {
+    "writer.checkpoint=last.ckpt": ("writer", "tuned"),
+    "writer.model=a-model": ("writer", "endpoint"),
+    "expander.checkpoint=last.ckpt": ("expander", "world"),
+}
+
+
+@pytest.mark.parametrize(("group", "name"), [(group, n) for group in ("writer", "expander") for n in options(group)])
+def test_options_compose_and_lack_only_what_a_user_must_give(group: str, name: str):
+    words = [word for word, option in NEEDED.items() if option == (group, name)]
+    config = compose("generate", [f"{group}={name}", "output_dir=x", *words])
+    assert OmegaConf.missing_keys(config[group]) == set()
+    assert "_target_" in plain(config)[group]
+
+
+def test_the_paper_s_options_are_the_paper_s():
+    writer = plain(compose("generate", ["writer=paper"]).writer)
+    settings = ("temperature", "top_p", "frequency_penalty", "presence_penalty", "max_new_tokens", "retries")
+    assert [writer[name] for name in settings] == [0.7, 1.0, 0.1, 0.0, 256, 3]
+    expander = plain(compose("generate", ["expander=paper"]).expander)
+    assert expander["template"] == VICUNA_QUESTION
+    assert expander["summariser"]["request"] == "summarize the following paragraph in 32 words:\n\n"
+    assert plain(compose("generate", ["writer=smollm2"]).writer)["tokenizer"]["gguf_file"].endswith(".gguf")
+
+
+@pytest.mark.parametrize("name", ["tiny", "world"])
+def test_writers_by_rule_write(name: str):
+    writer = build(compose("generate", [f"writer={name}"]).writer)
+    (triple,) = writer.write([Caption("a", "a dog on a sofa")])
+    assert isinstance(triple, EditTriple)
+
+
+def test_the_tiny_expander_writes_texts_for_pictures_of_any_size():
+    torch.manual_seed(0)
+    expander = build(compose("generate", ["expander=tiny"]).expander)
+    texts = expander.write([torch.zeros(3, 20, 30), torch.ones(3, 16, 16)], ["make it winter", "add a boat"])
+    assert len(texts) == 2
+    assert all(len(text.split()) <= 32 for text in texts)
