@@ -138,9 +138,9 @@ def test_a_rank_that_dies_ends_the_job_with_its_last_words_and_the_next_one_star
 
 
 @pytest.mark.slow
-def test_two_ranks_share_one_cache(job):
+def test_two_ranks_share_one_cache(job, tmp_path):
     """Both build it, and train on it as they do without."""
-    cache = ["cache=disk", "cache.folder=cache", "cache.batch_size=5"]
+    cache = ["cache=disk", f"cache.folder={tmp_path}/cache", "cache.batch_size=5"]
 
     def rank(*overrides: str, name: str) -> dict[str, float]:
         return train(job(*overrides, name=name)).metrics
@@ -149,6 +149,7 @@ def test_two_ranks_share_one_cache(job):
     cached = on_ranks(2, lambda: rank(*cache, name="cached"), join=False)
     for metric in ("train/editing_loss", "val/editing_loss"):
         assert [found[metric] for found in cached] == pytest.approx([found[metric] for found in plain], rel=1e-4)
+    assert len(list((tmp_path / "cache").glob("latents-*"))) == 1
 
 
 def test_a_first_rank_that_waits_for_a_dead_one_ends_after_a_while(tmp_path, monkeypatch):

@@ -13,6 +13,7 @@ from ip2p_lightning.callbacks.ema import EMA
 from ip2p_lightning.config import build, compose
 from ip2p_lightning.jobs.train import train
 from ip2p_lightning.methods.checkpoint import load_module
+from ip2p_lightning.strategies import sharded  # noqa: F401 (imported here, not anew in each forked rank)
 
 SHARDED = ["trainer=fsdp", "trainer.accelerator=cpu", "trainer.devices=2", "trainer.precision=32-true"]
 QUICK = ["trainer.max_steps=2", "~callbacks.pictures", "~callbacks.summary", "~callbacks.ema"]
