@@ -1,0 +1,52 @@
+"""Marks of a vision-language model as metrics: semantic consistency, perceptual quality, and both in one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from ip2p_lightning.data.images import to_pil
+from ip2p_lightning.data.pair import PairBatch
+from ip2p_lightning.evaluation.vlm_judge import Edit
+from ip2p_lightning.metrics.base import EditMetric
+
+if TYPE_CHECKING:
+    from ip2p_lightning.evaluation.vlm_judge import VLMJudge
+
+Aspect = Literal["sc", "pq", "overall"]
+_LABELS = {"sc": "SC (VLM)", "pq": "PQ (VLM)", "overall": "overall (VLM)"}
+
+
+class JudgedEdit(EditMetric):
+    """One of the marks that a `VLMJudge` gives, 0 to 10; NaN where its answer could not be read.
+
+    Metrics that share a judge with a folder of verdicts, or that look at the same batch, ask it but once.
+
+    Args:
+        judge: gives the verdicts.
+        aspect: "sc" for semantic consistency, "pq" for perceptual quality, "overall" for their geometric mean.
+    """
+
+    higher_is_better = True
+    label: ClassVar[str] = "VLM judge"
+    ceiling: ClassVar[bool] = True
+
+    def __init__(self, judge: VLMJudge, aspect: Aspect = "overall") -> None:
+        super().__init__()
+        if aspect not in _LABELS:
+            raise ValueError(f"aspect={aspect!r}: choose {', '.join(_LABELS)}")
+        self.judge, self.aspect = judge, aspect
+        self.label = _LABELS[aspect]  # type: ignore[misc]
+
+    def measure(self, images: Tensor, pairs: PairBatch) -> Tensor:
+        edits = [
+            Edit(to_pil(original), to_pil(edited), instruction)
+            for original, edited, instruction in zip(pairs.original_image, images, pairs.instruction, strict=True)
+        ]
+        values = [getattr(verdict, self.aspect) for verdict in self.judge.judge(edits)]
+        return torch.tensor(values, device=images.device)
+
+    def provenance(self) -> dict[str, Any]:
+        return super().provenance() | {"aspect": self.aspect} | self.judge.provenance()
