@@ -1,0 +1,56 @@
+"""Sets of metrics open what they share once, and only if it is used."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ip2p_lightning.config import build, compose
+from ip2p_lightning.metrics import L1, InputSimilarity, InRegion, PictureSimilarity, metric_set
+from ip2p_lightning.metrics.encoders import OpenClipEncoder
+
+
+def test_one_encoder_for_all_who_name_it(clip: OpenClipEncoder) -> None:
+    opened: list[str] = []
+
+    def opening(name: str) -> Any:
+        opened.append(name)
+        return clip
+
+    metrics = metric_set(
+        {
+            "plain": L1(),
+            "truth": partial(PictureSimilarity, encoder="clip"),
+            "input": partial(InputSimilarity, encoder="clip", label="to the input"),
+            "there": partial(InRegion, region="changed", metric=partial(PictureSimilarity, encoder="clip")),
+            "left out": None,
+        },
+        {"clip": partial(opening, "clip"), "dino": partial(opening, "dino")},
+    )
+    assert opened == ["clip"]
+    assert list(metrics) == ["plain", "truth", "input", "there"]
+    assert metrics["truth"].encoder is metrics["input"].encoder is metrics["there"].metric.encoder  # type: ignore[union-attr]
+    with pytest.raises(ValueError, match="no shared part 'clop', only clip"):
+        metric_set({"a": partial(PictureSimilarity, encoder="clop")}, {"clip": partial(opening, "clip")})
+
+
+@pytest.mark.parametrize("name", ["world", "ip2p", "magicbrush", "mgie", "full"])
+def test_the_papers_sets_are_built(name: str, clip_folder: Path, alexnet_file: Path, tmp_path: Path) -> None:
+    config = compose("evaluate", [f"metrics={name}", "missing=gap"]).metrics
+    config.shared.clip.name = f"local-dir:{clip_folder}"
+    if "pretrained" in config.shared.clip:
+        config.shared.clip.pretrained = None
+    config.metrics = {key: None if key.startswith("dino") else value for key, value in config.metrics.items()}
+    for key in [key for key in config.metrics if key.startswith("lpips")]:
+        (config.metrics[key].get("metric") or config.metrics[key]).backbone = str(alexnet_file)
+    metrics = build(config)
+    assert all(metric.missing == "gap" for metric in metrics.values() if hasattr(metric, "missing"))
+    labels = [metric.label for metric in metrics.values()]
+    assert len(set(labels) - {"L1"}) == len(labels) - labels.count("L1")  # L1 in grey levels and on [0, 1]
+    if name == "magicbrush":
+        assert labels == ["L1", "L2", "CLIP-I", "CLIP-T"]
+    if name == "full":
+        assert {"CLIP-I (CVS)", "LPIPS where it should change", "CLIP direction", "PSNR"} <= set(labels)
