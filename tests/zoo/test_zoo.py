@@ -6,46 +6,55 @@ from pathlib import Path
 
 import pytest
 import torch
-from factories import tiny_batch
 
 from ip2p_lightning import zoo
 from ip2p_lightning.cli import main
 from ip2p_lightning.config import compose
-from ip2p_lightning.data.pair import PairBatch
+from ip2p_lightning.data.sources.world import WorldSource
 from ip2p_lightning.jobs.train import train
 from ip2p_lightning.models.dual_encoder import DualEncoder
 from ip2p_lightning.models.judge import AttributeJudge
 from ip2p_lightning.zoo import dual_encoder, judge
-from ip2p_lightning.zoo.card import Card, held_out
+from ip2p_lightning.zoo.card import Card
 from ip2p_lightning.zoo.dual_encoder import area
 from ip2p_lightning.zoo.figures import Tally, family
 
 COMMON = [
-    "data.train.size=32", "data.train.count=8", "data.validation=null", "data.batch_size=4", "data.workers=0",
-    "stages.0.max_steps=1", "trainer.precision=32-true", "~callbacks.summary", "callbacks.progress.line_interval=1000",
+    "data.validation=null", "data.batch_size=4", "data.workers=0", "stages.0.max_steps=1", "trainer.precision=32-true",
+    "~callbacks.summary", "callbacks.progress.line_interval=1000",
 ]  # fmt: skip
+SCENES = ["data.train.size=32", "data.train.count=8"]
+EDITING = [
+    *(f"data.train.{part}.count=8" for part in range(3)), "data.transform.resolution=32",
+    "denoiser.network.layers=1", "denoiser.network.width=24", "denoiser.network.sample_size=4",
+    "autoencoder.vae.sources=null",
+]  # fmt: skip
+BASE = "runs/instruct_pix2pix/checkpoints/last.ckpt"
 SMALL = {
-    "judge": ["judge.size=32", "judge.widths=[8,8,8]", "judge.hidden=16"],
-    "dual_encoder": ["encoder.width=32", "encoder.layers=1", "encoder.text_layers=1", "encoder.image_size=32"],
+    "judge": [*SCENES, "judge.size=32", "judge.widths=[8,8,8]", "judge.hidden=16"],
+    "dual_encoder": [
+        *SCENES, "encoder.width=32", "encoder.layers=1", "encoder.text_layers=1", "encoder.image_size=32",
+    ],
     "text_to_image": [
-        "unet.widths=[8,8]", "unet.heads=2", "unet.latent_channels=12", "unet.sample_size=4",
+        *SCENES, "unet.widths=[8,8]", "unet.heads=2", "unet.latent_channels=12", "unet.sample_size=4",
         "autoencoder.vae.latent_channels=12", "autoencoder.vae.sources=null",
     ],
+    "instruct_pix2pix": EDITING,
+    "mgie": [*EDITING, "conditioner.model.layers=1", "conditioner.max_new_tokens=2", "stages.1.max_steps=1"],
 }  # fmt: skip
 QUICK = ["count=6", "size=32"]
 
 
 class Perfect(AttributeJudge):
-    """Reads what the batch says."""
+    """Knows what the pairs show: first all originals, then all edited pictures."""
 
-    def answer(self, batch: PairBatch) -> PairBatch:
-        self.batch, self.calls = batch, 0
-        return batch
+    def knowing(self, pairs: WorldSource) -> Perfect:
+        truths = [pair.metadata["attributes"] for pair in map(pairs.__getitem__, range(len(pairs)))]
+        self.answers_left = [[dict(truth[side]) for truth in truths] for side in ("edited", "original")]
+        return self
 
     def read(self, images: torch.Tensor) -> list[dict[str, str]]:
-        side = ("original", "edited")[self.calls % 2]
-        self.calls += 1
-        return [dict(entry["attributes"][side]) for entry in self.batch.metadata]
+        return self.answers_left.pop()
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +63,8 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("zoo")
     for name, small in SMALL.items():
         run = folder / "runs" / name
-        train(compose("train", [f"experiment=zoo/{name}", f"output_dir={run}", *COMMON, *small]))
+        base = [f"base={folder / BASE}"] if name == "mgie" else []
+        train(compose("train", [f"experiment=zoo/{name}", f"output_dir={run}", *base, *COMMON, *small]))
         words = [f"name={name}", f"checkpoint={run}/checkpoints/last.ckpt", f"root={folder}", "hours=0.5", *QUICK]
         assert main(["zoo", "add", *words]) == 0
     return folder
@@ -66,10 +76,12 @@ def test_each_folder_opens_and_has_a_card(root: Path):
         ("judge", "AttributeJudge"),
         ("dual_encoder", "DualEncoder"),
         ("text_to_image", "StableDiffusionPipeline"),
+        ("instruct_pix2pix", "TrainedEditor"),
+        ("mgie", "TrainedEditor"),
     ]:
         model, card = zoo.load(name, root), Card.load(zoo.path(name, root))
         assert type(model).__name__ == kind
-        assert (card.steps, card.seed, card.hours, card.batch_size) == (1, 0, 0.5, 4)
+        assert (card.steps, card.seed, card.hours, card.batch_size) == (2 if name == "mgie" else 1, 0, 0.5, 4)
         assert card.measured_on["count"] == 6
         assert len(card.fingerprint) == 16
         text = (zoo.path(name, root) / "README.md").read_text()
@@ -107,9 +119,8 @@ def test_add_says_what_it_needs(capsys: pytest.CaptureFixture[str]):
 
 
 def test_a_perfect_judge_has_figures_of_one():
-    reader = Perfect(size=16, widths=(8, 8, 8), hidden=8)
-    batches = (reader.answer(batch) for batch in held_out("full", 8, "validation", size=16))
-    figures = judge.measure(reader, batches)
+    pairs = WorldSource(8, size=16, level="full", split="validation")
+    figures = judge.measure(Perfect(size=16, widths=(8, 8, 8), hidden=8).knowing(pairs), pairs)
     assert {interval.estimate for interval in figures.values()} == {1.0}
     assert next(iter(figures)) == "accuracy"
     assert {"thing that is there", "kept", "look"} <= figures.keys()
@@ -140,6 +151,6 @@ def test_an_encoder_that_knows_nothing_separates_nothing():
         world_tokenizer(), embed_dim=8, image_size=8, patch_size=8, width=16, layers=1, head_width=8,
         text_width=16, text_layers=1, text_heads=2, context_length=24,
     ).eval()  # fmt: skip
-    figures = dual_encoder.measure(encoder, [tiny_batch(5, seed=seed) for seed in range(4)])
+    figures = dual_encoder.measure(encoder, WorldSource(20, size=8))
     assert abs(figures["AUC unrelated"].estimate - 0.5) < 0.35
     assert figures["retrieval of 100"].values == 20

@@ -1,0 +1,10 @@
+"""The shipped LGIE: MGIE with a language model that does not see the picture."""
+
+from __future__ import annotations
+
+from ip2p_lightning.zoo.editing import LARGEST_BYTES, LEVEL, LIMITS, load, measure, pack
+
+SUMMARY = "an LGIE in small: writes what will be visible from the instruction alone, and edits by what it wrote"
+EXPERIMENT = "zoo/lgie"
+
+__all__ = ["EXPERIMENT", "LARGEST_BYTES", "LEVEL", "LIMITS", "SUMMARY", "load", "measure", "pack"]
