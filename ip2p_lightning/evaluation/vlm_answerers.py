@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from ip2p_lightning.evaluation.vlm_judge import Question
-from ip2p_lightning.interop.model_server import EndpointError, ModelServer, Refused, chat_text
+from ip2p_lightning.model_server import EndpointError, ModelServer, Refused, chat_text
 
 
 class LocalAnswerer:

@@ -18,8 +18,8 @@ from ip2p_lightning.editors.truth import Truth
 from ip2p_lightning.evaluation import evaluate
 from ip2p_lightning.evaluation.vlm_answerers import LocalAnswerer, ServerAnswerer
 from ip2p_lightning.evaluation.vlm_judge import CONSISTENCY, QUALITY, Edit, Question, VLMJudge, read_answer
-from ip2p_lightning.interop.model_server import EndpointError
 from ip2p_lightning.metrics.judged import JudgedEdit
+from ip2p_lightning.model_server import EndpointError
 from ip2p_lightning.models.mllm import build_llava
 from ip2p_lightning.models.visual_tokens import PATCH, with_visual_tokens
 from ip2p_lightning.world.tokenizer import world_tokenizer

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import time
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from random import Random
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import httpx
@@ -15,18 +11,14 @@ from ip2p_lightning.generation.base import Caption, EditTriple, Rejected
 from ip2p_lightning.generation.prompt_format import ASK, END, EXAMPLES, completion, few_shot_prompt, prompt
 from ip2p_lightning.generation.triple_checks import TripleChecks
 from ip2p_lightning.generation.writers.completion import CompletionWriter
+from ip2p_lightning.model_server import EndpointError, ModelServer, Refused
 
-_MAX_BYTES = 2**20
-_PASSING = (408, 409, 425, 429, 500, 502, 503, 504)  # what another try may mend
-_PERSONAL = (400, 413, 422)  # what is wrong with this caption, unless it is wrong with all
+__all__ = ["EndpointError", "EndpointWriter"]
+
 _SYSTEM = (
     "You invent edits of pictures. The user gives the caption of a picture and a line ##. Answer with a brief command "
     "that changes the picture, a line %%, the caption of the changed picture, and a line END. Nothing else."
 )
-
-
-class EndpointError(RuntimeError):
-    """A server that cannot be used, or not now; the message says which and what to do."""
 
 
 class EndpointWriter(CompletionWriter):
@@ -44,13 +36,7 @@ class EndpointWriter(CompletionWriter):
         shots: examples shown before the caption (up to 6); 0 for a model tuned on the format.
         temperature, top_p, frequency_penalty, presence_penalty: of sampling, as in the paper's use of GPT-3.
         max_new_tokens: longest answer.
-        concurrency: requests at once.
-        timeout: seconds that a request may take.
-        attempts: requests for one answer while the server is unwell.
-        pause: seconds before the second attempt; doubled before each further one, or as long as the server asks (at
-            most a minute).
-        key_variable: variable of the environment that holds the key; none is sent where it is not set. Keys are
-            neither stored nor shown.
+        concurrency, timeout, attempts, pause, key_variable: see `ModelServer`.
         retries: tries after the first where answers are of no use.
         checks: what is refused.
 
@@ -80,14 +66,12 @@ class EndpointWriter(CompletionWriter):
         super().__init__(checks, retries)
         if api not in ("completions", "chat"):
             raise ValueError(f"api={api!r}: choose completions or chat")
-        if not 0 <= shots <= len(EXAMPLES) or min(concurrency, attempts, max_new_tokens) < 1 or timeout <= 0:
+        if not 0 <= shots <= len(EXAMPLES) or max_new_tokens < 1:
             raise ValueError(
-                f"shots={shots} must be in 0..{len(EXAMPLES)}; concurrency={concurrency}, attempts={attempts} and "
-                f"max_new_tokens={max_new_tokens} at least 1; timeout={timeout} above 0"
+                f"shots={shots} must be in 0..{len(EXAMPLES)} and max_new_tokens={max_new_tokens} at least 1"
             )
-        self.url, self.api, self.shots = httpx.URL(url.rstrip("/")), api, shots
-        self.concurrency, self.timeout, self.attempts, self.pause = concurrency, timeout, attempts, pause
-        self.key_variable = key_variable
+        self.server = ModelServer(url, concurrency, timeout, attempts, pause, key_variable)
+        self.api, self.shots = api, shots
         self.settings: dict[str, Any] = {
             "model": model,
             "temperature": temperature,
@@ -97,63 +81,26 @@ class EndpointWriter(CompletionWriter):
             "max_tokens": max_new_tokens,
             "stop": [END],
         }
-        self.name = f"{model} at {self.url.host}"
-        if self._key() and self.url.scheme != "https" and self.url.host not in ("localhost", "127.0.0.1", "::1"):
-            raise ValueError(
-                f"url={url} is not encrypted, and the key in {key_variable} would be sent over it; use https, or unset "
-                f"{key_variable}"
-            )
+        self.name = f"{model} at {self.server.url.host}"
 
     def write(self, captions: Sequence[Caption], seed: int = 0) -> list[EditTriple | Rejected]:
         outcomes = super().write(captions, seed)
         refused = [outcome for outcome in outcomes if isinstance(outcome, Rejected) and outcome.reason == "refused"]
         if len(refused) == len(captions) > 1:
-            raise EndpointError(f"{self.url} refuses all of {len(captions)} captions: {refused[0].detail}")
+            raise EndpointError(f"{self.server.url} refuses all of {len(captions)} captions: {refused[0].detail}")
         return outcomes
 
     def complete(self, captions: Sequence[str], seeds: Sequence[int]) -> list[str | Rejected]:
-        headers = {"Authorization": f"Bearer {key}"} if (key := self._key()) else {}
-        with (
-            httpx.Client(headers=headers, timeout=self.timeout) as client,
-            ThreadPoolExecutor(min(self.concurrency, len(captions))) as pool,
-        ):
-            waiting = [pool.submit(self._ask, client, *one) for one in zip(captions, seeds, strict=True)]
-            try:
-                return [answer.result() for answer in waiting]
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
-
-    def _key(self) -> str:
-        return os.environ.get(self.key_variable, "").strip()
-
-    def _ask(self, client: httpx.Client, caption: str, seed: int) -> str | Rejected:
-        """One answer, after as many attempts as it takes."""
         path = "/chat/completions" if self.api == "chat" else "/completions"
-        body = {**self.settings, **self._prompt(caption), "seed": seed % 2**31}
-        chance, problem = Random(seed), ""
-        for attempt in range(self.attempts):
-            wait = None
-            try:
-                response, content = _post(client, f"{self.url}{path}", body, self.timeout)
-            except httpx.TransportError as error:
-                problem = f"{type(error).__name__} {error}".strip()
-            else:
-                if response.status_code == 200:
-                    return self._answer(content)
-                problem = f"{response.status_code} {content[:300].decode(errors='replace')}"
-                if response.status_code in _PERSONAL:
-                    return Rejected("", "refused", problem)
-                if response.status_code not in _PASSING:
-                    raise EndpointError(f"{self.url}{path} answers {problem}: {self._remedy(response.status_code)}")
-                wait = _asked_to_wait(response)
-            if attempt + 1 < self.attempts:
-                pause = self.pause * 2**attempt * (0.75 + 0.5 * chance.random())
-                time.sleep(min(60.0, pause if wait is None else max(wait, pause)))
-        raise EndpointError(
-            f"{self.url}{path} gave no answer in {self.attempts} attempts, the last: {problem}. Look at it, then run "
-            "the same command again: finished captions are not asked for twice"
-        )
+        bodies = [
+            {**self.settings, **self._prompt(caption), "seed": seed % 2**31}
+            for caption, seed in zip(captions, seeds, strict=True)
+        ]
+        answers = self.server.ask(path, bodies)
+        return [
+            Rejected("", "refused", answer.problem) if isinstance(answer, Refused) else self._answer(answer)
+            for answer in answers
+        ]
 
     def _prompt(self, caption: str) -> dict[str, Any]:
         if self.api == "completions":
@@ -175,32 +122,3 @@ class EndpointWriter(CompletionWriter):
         except (ValueError, KeyError, IndexError, TypeError) as error:
             return f"not an answer ({type(error).__name__}: {error}){END}"  # unparsable: asked for again
         return text + END if choice.get("finish_reason") == "stop" and END not in text else text
-
-    def _remedy(self, status: int) -> str:
-        return {
-            401: f"set {self.key_variable} in the environment to the server's key",
-            403: f"the key in {self.key_variable} may not use this model",
-            404: f"check url and model, {self.settings['model']!r}, and that the server has api={self.api}",
-        }.get(status, "check url, model and api")
-
-
-def _post(client: httpx.Client, url: str, body: Mapping[str, Any], timeout: float) -> tuple[httpx.Response, bytes]:
-    """A whole response; no server can fill the memory or keep us for ever by sending a byte at a time."""
-    deadline = time.monotonic() + timeout
-    with client.stream("POST", url, json=body) as response:
-        content = b""
-        for part in response.iter_bytes():
-            content += part
-            if len(content) > _MAX_BYTES:
-                raise httpx.ReadError(f"an answer of more than {_MAX_BYTES:,} bytes")
-            if time.monotonic() > deadline:
-                raise httpx.ReadTimeout(f"not whole after {timeout:g} s")
-    return response, content
-
-
-def _asked_to_wait(response: httpx.Response) -> float | None:
-    """Seconds of a Retry-After header, where it gives any."""
-    try:
-        return float(response.headers["retry-after"])
-    except (KeyError, ValueError):
-        return None
