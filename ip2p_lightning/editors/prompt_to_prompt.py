@@ -1,0 +1,167 @@
+"""Prompt-to-Prompt (Hertz et al. 2022) on given pictures, which null-text inversion finds the noise of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import torch
+from diffusers import StableDiffusionPipeline
+from PIL import Image
+from torch import Tensor
+
+from ip2p_lightning.diffusion.ddim_inversion import DDIMPath
+from ip2p_lightning.diffusion.null_text import Inversion, NullTextInversion
+from ip2p_lightning.diffusion.prompt_to_prompt import AttentionPlan, CrossEdit, CrossEdits, PromptToPrompt
+from ip2p_lightning.diffusion.token_alignment import cross_edit
+from ip2p_lightning.editors.base import Captions, EditResult, Pictures, check_request, need_captions
+from ip2p_lightning.editors.batches import fitted, in_batches
+from ip2p_lightning.models.autoencoder import Autoencoder
+
+
+class PromptToPromptEditor:
+    """Edits with any text-to-image `StableDiffusionPipeline`.
+
+    Inverts a picture under its caption, then samples it again beside the edited caption, which takes over its
+    attention. The defaults are those of the paper's code for Stable Diffusion. Nothing is drawn: seeds change nothing.
+
+    Args:
+        pipeline: its networks, tokenizer and noise schedule.
+        text_scale: weight of classifier-free guidance; 7.5 for Stable Diffusion, about 2 in the embedded world.
+        steps: DDIM steps, there and back.
+        self_share: share of the steps in which self-attention maps are the original's.
+        cross_share: share of the steps in which cross-attention follows the original's.
+        kind: how it follows: "replace" words in place, "refine" by alignment, "auto" as the captions allow.
+        largest_map: self-attention over more latents than that is never taken over; None for no limit.
+        inversion: how the empty texts are optimised.
+        resolution: longer side in pixels at which PIL pictures are edited (tensors keep their size); None for the
+            pipeline's own.
+        batch_size: pictures at once.
+
+    Raises:
+        ValueError: shares outside [0, 1].
+    """
+
+    def __init__(
+        self,
+        pipeline: StableDiffusionPipeline,
+        text_scale: float = 7.5,
+        steps: int = 50,
+        self_share: float = 0.4,
+        cross_share: float = 0.8,
+        kind: Literal["auto", "replace", "refine"] = "auto",
+        largest_map: int | None = 1024,
+        inversion: NullTextInversion | None = None,
+        resolution: int | None = None,
+        batch_size: int = 4,
+    ) -> None:
+        if not (0 <= self_share <= 1 and 0 <= cross_share <= 1):
+            raise ValueError(f"self_share={self_share} and cross_share={cross_share} are shares of the steps: 0 to 1")
+        self.pipeline: Any = pipeline
+        self.text_scale, self.steps = text_scale, steps
+        self.self_share, self.cross_share, self.kind, self.largest_map = self_share, cross_share, kind, largest_map
+        self.inversion = inversion or NullTextInversion()
+        self.autoencoder = Autoencoder(self.pipeline.vae, scale_original=True)
+        network = self.pipeline.unet.config
+        self.resolution = resolution or self.autoencoder.factor * network.sample_size
+        self.batch_size = batch_size
+        self._multiple = self.autoencoder.factor * 2 ** (len(network.down_block_types) - 1)
+
+    def edit(
+        self,
+        images: Pictures,
+        instructions: Sequence[str],
+        *,
+        seeds: Sequence[int] | int = 0,
+        text_scale: float | None = None,
+        image_scale: float | None = None,
+        steps: int | None = None,
+        captions: Sequence[Captions] | None = None,
+        truth: Pictures | None = None,
+        ids: Sequence[str] | None = None,
+    ) -> EditResult[Pictures]:
+        """See `Editor.edit`; reads both captions, neither the instructions, the seeds nor `image_scale`.
+
+        Raises:
+            ValueError: numbers that do not agree, or captions that are missing or cannot be aligned.
+        """
+        check_request(images, instructions, seeds)
+        texts = need_captions(self, captions, len(images), original=True)
+        edits = [self._cross_edit(caption) for caption in texts]
+        scale, count = self.text_scale if text_scale is None else text_scale, steps or self.steps
+
+        def change(originals: Tensor, places: list[int]) -> Tensor:
+            return self._edited(
+                originals, [texts[place] for place in places], [edits[place] for place in places], scale, count
+            )[1]
+
+        return EditResult(in_batches(images, self.batch_size, self.fit, change))
+
+    def fit(self, image: Image.Image) -> Image.Image:
+        """A picture of any mode as RGB at the size it is edited at, see `fitted`."""
+        return fitted(image, self.resolution, self._multiple)
+
+    def reconstruct(self, images: Tensor, captions: Sequence[str], *, steps: int | None = None) -> Tensor:
+        """What the inversion of pictures [B, 3, H, W] under their captions gives back; edits stand on it."""
+        both = [Captions(caption, caption) for caption in captions]
+        edits = [self._cross_edit(caption) for caption in both]
+        return self._edited(images, both, edits, self.text_scale, steps or self.steps)[0]
+
+    def _cross_edit(self, captions: Captions) -> CrossEdit:
+        return cross_edit(
+            self.pipeline.tokenizer, captions.original, captions.edited, kind=self.kind, share=self.cross_share
+        )
+
+    def _edited(
+        self, originals: Tensor, captions: list[Captions], edits: list[CrossEdit], scale: float, steps: int
+    ) -> tuple[Tensor, Tensor]:
+        """The originals as they come back, and the edited pictures, [B, 3, H, W] each."""
+        unet = self.pipeline.unet
+        path = DDIMPath(self.pipeline.scheduler, steps, unet.device)
+        texts = [caption.original for caption in captions] + [caption.edited for caption in captions]
+        with torch.no_grad():
+            states, null = self.pipeline.encode_prompt(texts, unet.device, 1, True)
+            latents = self.autoencoder.encode_original(originals.to(unet.device, unet.dtype))
+
+        def denoise(sample: Tensor, timestep: Tensor, given: Tensor) -> Tensor:
+            return unet(sample, timestep, encoder_hidden_states=given, return_dict=False)[0]
+
+        count = len(captions)
+        inverted = self.inversion(denoise, path, latents, states[:count], null[:count], scale)
+        with torch.no_grad():
+            clean = self._sample(path, inverted, states, edits, scale)
+            return tuple(self.autoencoder.decode(clean).to(originals).chunk(2))  # type: ignore[return-value]
+
+    def _sample(
+        self, path: DDIMPath, inverted: Inversion, states: Tensor, edits: list[CrossEdit], scale: float
+    ) -> Tensor:
+        """Latents [2B, C, h, w] of originals and edited pictures; those without and those with text, 4B in a call."""
+        unet = self.pipeline.unet
+        current = torch.cat([inverted.noise] * 2)
+        with PromptToPrompt(unet) as control:
+            for level in range(len(path)):
+                null = inverted.null_states[level]
+                control.plan = self._plan(edits, level, len(path), current.device)
+                output = unet(
+                    torch.cat([current] * 2),
+                    path.timesteps[level],
+                    encoder_hidden_states=torch.cat([null, null, states]),
+                    return_dict=False,
+                )[0]
+                without, given = output.chunk(2)
+                current = path.step(without + scale * (given - without), current, level)
+        return current
+
+    def _plan(self, edits: list[CrossEdit], step: int, steps: int, device: torch.device) -> AttentionPlan:
+        """Edited pictures follow originals in the half that reads captions (Hertz et al.)."""
+        count = len(edits)
+        originals = torch.arange(2 * count, 3 * count, device=device)
+        rows = cross = None
+        if step < int(self.self_share * steps):
+            rows = torch.cat([torch.arange(3 * count, device=device), originals])
+        if any(edit.active(step, steps) for edit in edits):
+            mappers, own = zip(*(edit.at(step, steps) for edit in edits), strict=True)
+            cross = CrossEdits(
+                originals + count, originals, torch.stack(mappers).to(device), torch.stack(own).to(device)
+            )
+        return AttentionPlan(rows, cross, self.largest_map)
