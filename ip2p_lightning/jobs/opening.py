@@ -1,4 +1,4 @@
-"""Opening what a job edits with: a checkpoint, or a folder in diffusers' format."""
+"""Opening what a job edits with: a checkpoint, a folder in diffusers' format, or an editor of the zoo."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from ip2p_lightning import zoo
 from ip2p_lightning.editors.ours import TrainedEditor
 from ip2p_lightning.methods.checkpoint import Weights
 
@@ -18,10 +19,10 @@ def open_editor(
     batch_size: int = 16,
     resolution: int | None = None,
 ) -> TrainedEditor:
-    """The editor of a `.ckpt` file, or of a folder (or hub name) in diffusers' format.
+    """The editor of a `.ckpt` file, of a folder (or hub name) in diffusers' format, or of the zoo.
 
     Args:
-        checkpoint: file, folder or hub name.
+        checkpoint: file, folder or hub name; or the zoo's name of an editor, such as "mgie".
         device: "auto" takes an accelerator where there is one.
         weights: "ema" or "raw", of a `.ckpt`.
         batch_size: pictures at once.
@@ -35,8 +36,13 @@ def open_editor(
     path = Path(checkpoint)
     if path.is_file() or path.suffix == ".ckpt":
         return TrainedEditor.from_checkpoint(path, resolution, device=device, weights=weights, batch_size=batch_size)
-    if not path.is_dir() and len(path.parts) != 2:  # a hub name is owner/name
-        raise FileNotFoundError(f"checkpoint={checkpoint} does not exist; give a .ckpt, a folder or a hub name")
+    if not path.is_dir() and str(checkpoint) in zoo.EDITORS:
+        checkpoint = zoo.path(str(checkpoint))
+    elif not path.is_dir() and len(path.parts) != 2:  # a hub name is owner/name
+        raise FileNotFoundError(
+            f"checkpoint={checkpoint} does not exist; give a .ckpt, a folder, a hub name, or one of "
+            f"{', '.join(zoo.EDITORS)} for the editors that come with the package"
+        )
     return TrainedEditor.from_pretrained(checkpoint, resolution, device=device, batch_size=batch_size)
 
 

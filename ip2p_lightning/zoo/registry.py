@@ -14,7 +14,9 @@ CARD = "card.json"
 Entry = ModuleType
 """A model's file here: SUMMARY, EXPERIMENT, LEVEL, LIMITS, LARGEST_BYTES, `pack`, `load`, `measure`."""
 
-_NAMES = ("judge", "dual_encoder", "text_to_image", "instruct_pix2pix", "lgie", "mgie")
+EDITORS = ("instruct_pix2pix", "lgie", "mgie")
+"""Those that edit pictures: `ip2p edit checkpoint=mgie ...`."""
+_NAMES = ("judge", "dual_encoder", "text_to_image", *EDITORS)
 
 
 def names() -> tuple[str, ...]:

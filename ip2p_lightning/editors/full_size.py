@@ -1,0 +1,129 @@
+"""Edits pictures of any size with an editor that works at a small one, and carries its change over.
+
+What an edit does to light and colour is nearly an affine map of colours in each neighbourhood. It is found on the small
+picture before and after the edit (the guided filter of He, Sun and Tang 2013, section 3.4, with the picture itself as
+its guide), enlarged (He and Sun 2015, Fast Guided Filter), and applied to every pixel of the large one, which keeps its
+detail. What no such map explains, as a new thing, is added from the small picture, as sharp as that is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from ip2p_lightning.data.images import as_rgb, to_pil, to_tensor
+from ip2p_lightning.editors.base import Captions, Editor, EditResult, Pictures
+
+
+class FullSize:
+    """An editor whose pictures keep their size.
+
+    Args:
+        editor: edits squares of `side` pixels.
+        side: of the small pictures; others are squeezed into that square, as in training.
+        radius: pixels of the small picture around each in which one map of colours holds.
+        epsilon: spread of colours (standard deviation in [-1, 1]) below which a neighbourhood counts as plain.
+        grain: grey levels (of 255) of unexplained change that are taken for the model's grain and left out.
+    """
+
+    def __init__(
+        self, editor: Editor, side: int = 64, radius: int = 6, epsilon: float = 0.05, grain: float = 8.0
+    ) -> None:
+        self.editor, self.side, self.radius, self.epsilon, self.grain = editor, side, radius, epsilon, grain
+
+    def edit(
+        self,
+        images: Pictures,
+        instructions: Sequence[str],
+        *,
+        seeds: Sequence[int] | int = 0,
+        text_scale: float | None = None,
+        image_scale: float | None = None,
+        steps: int | None = None,
+        captions: Sequence[Captions] | None = None,
+        truth: Pictures | None = None,
+        ids: Sequence[str] | None = None,
+    ) -> EditResult[Pictures]:
+        """See `Editor.edit`; pictures come back at the size they came in."""
+        small, truths = self._small(images), None if truth is None else self._small(truth)
+        keywords: dict[str, Any] = {"captions": captions, "truth": truths, "ids": ids}
+        result = self.editor.edit(
+            small, instructions, seeds=seeds, text_scale=text_scale, image_scale=image_scale, steps=steps, **keywords
+        )
+        edited = [
+            self._carry(image, before, after) for image, before, after in zip(images, small, result.images, strict=True)
+        ]
+        pictures = torch.stack(cast("list[Tensor]", edited)) if isinstance(images, Tensor) and edited else edited
+        return EditResult(cast("Pictures", pictures), result.expressive_instructions)
+
+    def _small(self, images: Pictures) -> Pictures:
+        if isinstance(images, Tensor):
+            return _resized(images, self.side, self.side)
+        squares = [as_rgb(image).resize((self.side, self.side), Image.Resampling.LANCZOS) for image in images]
+        return cast("Pictures", squares)
+
+    def _carry(self, image: Any, before: Any, after: Any) -> Any:
+        if isinstance(image, Tensor):
+            return carry_over(image, before, after, self.radius, self.epsilon, self.grain)
+        tensors = [to_tensor(as_rgb(picture)) for picture in (image, before, after)]
+        return to_pil(carry_over(*tensors, self.radius, self.epsilon, self.grain))
+
+
+def carry_over(
+    image: Tensor, before: Tensor, after: Tensor, radius: int = 6, epsilon: float = 0.05, grain: float = 8.0
+) -> Tensor:
+    """Do to a large picture what was done to a small one.
+
+    Args:
+        image: large picture [3, H, W] in [-1, 1].
+        before: the small one [3, h, w] before the edit.
+        after: the same after the edit.
+        radius: see `FullSize`.
+        epsilon: see `FullSize`.
+        grain: see `FullSize`.
+
+    Returns:
+        [3, H, W] in [-1, 1].
+    """
+    height, width = image.shape[-2:]
+    matrix, offset = _colour_maps(before, after, radius, epsilon)
+    unexplained = after - _mapped(before, matrix, offset)
+    unexplained = unexplained.sign() * (unexplained.abs() - grain / 127.5).clamp(min=0)
+    matrix = _resized(matrix.flatten(0, 1)[None], height, width)[0].unflatten(0, (3, 3))
+    offset, unexplained = (_resized(part[None], height, width)[0] for part in (offset, unexplained))
+    return (_mapped(image, matrix, offset) + unexplained).clamp(-1, 1)
+
+
+def _colour_maps(before: Tensor, after: Tensor, radius: int, epsilon: float) -> tuple[Tensor, Tensor]:
+    """Matrix [3 (to), 3 (from), h, w] and offset [3, h, w] that take each neighbourhood's colours to those after."""
+    mean_before, mean_after = _means(before, radius), _means(after, radius)
+    covariance = _means(before[:, None] * before[None], radius) - mean_before[:, None] * mean_before[None]
+    mixed = _means(before[:, None] * after[None], radius) - mean_before[:, None] * mean_after[None]
+    covariance = covariance.permute(2, 3, 0, 1) + epsilon**2 * torch.eye(3, device=before.device, dtype=before.dtype)
+    # Plain neighbourhoods keep their detail as it is: the map is drawn to the identity, not to zero.
+    toward = mixed.permute(2, 3, 0, 1) + epsilon**2 * torch.eye(3, device=before.device, dtype=before.dtype)
+    matrix = torch.linalg.solve(covariance, toward).permute(3, 2, 0, 1)
+    offset = mean_after - (matrix * mean_before[None]).sum(1)
+    return _means(matrix, radius), _means(offset, radius)
+
+
+def _mapped(image: Tensor, matrix: Tensor, offset: Tensor) -> Tensor:
+    return (matrix * image[None]).sum(1) + offset
+
+
+def _means(values: Tensor, radius: int) -> Tensor:
+    """Means over squares of 2 radius + 1 pixels, those outside the picture left out; [..., h, w] keeps its shape."""
+    flat = values.reshape(1, -1, *values.shape[-2:])
+    side = 2 * radius + 1
+    return F.avg_pool2d(flat, side, 1, radius, count_include_pad=False).reshape(values.shape)
+
+
+def _resized(images: Tensor, height: int, width: int) -> Tensor:
+    if images.shape[-2:] == (height, width):
+        return images
+    return F.interpolate(images, (height, width), mode="bilinear", antialias=True)
