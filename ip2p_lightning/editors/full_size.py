@@ -21,7 +21,7 @@ from ip2p_lightning.editors.base import Captions, Editor, EditResult, Pictures
 
 
 class FullSize:
-    """An editor whose pictures keep their size.
+    """An editor whose pictures keep their size; those of the small size are edited as ever.
 
     Args:
         editor: edits squares of `side` pixels.
@@ -69,7 +69,11 @@ class FullSize:
 
     def _carry(self, image: Any, before: Any, after: Any) -> Any:
         if isinstance(image, Tensor):
+            if image.shape == after.shape:
+                return after
             return carry_over(image, before, after, self.radius, self.epsilon, self.grain)
+        if image.size == after.size:
+            return after
         tensors = [to_tensor(as_rgb(picture)) for picture in (image, before, after)]
         return to_pil(carry_over(*tensors, self.radius, self.epsilon, self.grain))
 

@@ -12,8 +12,10 @@ from omegaconf import DictConfig, ListConfig
 from PIL import Image
 
 from ip2p_lightning.data.images import open_image, picture_size
-from ip2p_lightning.editors.ours import TrainedEditor
+from ip2p_lightning.editors.base import Editor
+from ip2p_lightning.editors.full_size import FullSize
 from ip2p_lightning.jobs.opening import open_editor
+from ip2p_lightning.zoo import EDITORS
 
 SUFFIXES = frozenset(Image.registered_extensions()) - {".pdf", ".mpg", ".mpeg"}
 MAX_RESOLUTION = 8192
@@ -53,9 +55,16 @@ def run(config: DictConfig) -> None:
         Path(config.output),
         config.overwrite,
     )
-    editor = open_editor(config.checkpoint, config.device, config.weights, config.batch_size, config.resolution)
+    editor = _editor(config)
     for start in range(0, len(requests), config.batch_size):
         _edit(editor, requests[start : start + config.batch_size], config)
+
+
+def _editor(config: DictConfig) -> Editor:
+    """What `checkpoint` names; its pictures keep their size where `full_size` says so."""
+    editor = open_editor(config.checkpoint, config.device, config.weights, config.batch_size, config.resolution)
+    full_size = config.full_size if config.full_size is not None else str(config.checkpoint) in EDITORS
+    return FullSize(editor, editor.resolution) if full_size else editor
 
 
 def pictures(paths: Sequence[str]) -> list[Path]:
@@ -112,7 +121,7 @@ def plan(
     return [Request(*combination, name) for combination, name in zip(combinations, names, strict=True)]
 
 
-def _edit(editor: TrainedEditor, requests: Sequence[Request], config: DictConfig) -> None:
+def _edit(editor: Editor, requests: Sequence[Request], config: DictConfig) -> None:
     result = editor.edit(
         [open_image(request.image) for request in requests],
         [request.instruction for request in requests],

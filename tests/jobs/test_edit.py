@@ -53,6 +53,13 @@ def test_the_same_request_gives_the_same_picture(ip2p, checkpoint, photo, tmp_pa
     assert (tmp_path / "a.png").read_bytes() != (tmp_path / "b.png").read_bytes()
 
 
+def test_full_size_keeps_the_picture_s_size(ip2p, checkpoint, photo, tmp_path):
+    words = ["edit", f"checkpoint={checkpoint('ip2p/tiny')}", f"image={photo}", "instruction=make it winter"]
+    ip2p(*words, "output=full.png", "full_size=true")
+    with Image.open(tmp_path / "full.png") as edited:
+        assert edited.size == (40, 24)
+
+
 def test_mgie_tells_its_expressive_instruction(ip2p, checkpoint, photo):
     words = ["edit", f"checkpoint={checkpoint('mgie/tiny')}", f"image={photo}", "instruction=make it winter"]
     assert "make it winter -> " in ip2p(*words, "output=out.png")
