@@ -115,7 +115,7 @@ class Accounts:
             stages=stages,
             pairs={split: count for split, count in splits.items() if split != REJECTED},
             stored_rejected=splits.get(REJECTED, 0),
-            direction=merged.direction if merged.direction == merged.direction else None,
+            direction=merged.direction / merged.reasons[KEPT] if merged.reasons[KEPT] else None,
             fingerprint=info.fingerprint if info else "",
             errors=dict(errors[:_MOST_ERRORS]),
         )

@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
+import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ip2p_lightning.data.dataset_info import DatasetInfo
+from ip2p_lightning.data.dataset_info import (
+    INDEX_NAME,
+    INFO_NAME,
+    DatasetError,
+    DatasetInfo,
+    FileInfo,
+    file_sha256,
+)
 from ip2p_lightning.data.encoded import SCORES, EncodedPair
 from ip2p_lightning.data.selection import check_fractions, group_split
 from ip2p_lightning.data.shards import MAX_SHARD_BYTES, ShardWriter
 from ip2p_lightning.generation.base import PairScores
 from ip2p_lightning.generation.filter import KEPT
 from ip2p_lightning.generation.filtering import RecordedTriple
+from ip2p_lightning.generation.manifest import write_whole
 from ip2p_lightning.generation.pairs import StoredPair, TripleRecord, read_record
 
 REJECTED = "rejected"
@@ -33,7 +44,7 @@ SCORE_NAMES = {
     "edited_text": "text_image_edited",
 }
 """Fields of `PairScores` -> names of the scores in datasets, those of imported InstructPix2Pix folders."""
-_GROUP = 1000  # triples whose candidates are written at once
+_GROUP = 10_000  # candidates that are written at once
 
 _CANDIDATE_SCHEMA = pa.schema(
     [("triple", pa.string()), ("pair", pa.string()), ("group", pa.string()), ("kind", pa.string())]
@@ -55,7 +66,7 @@ class Merged:
         calls: samples that went through the denoiser.
         without: triples of which nothing was kept.
         expressive: kept pairs with an expressive instruction.
-        direction: mean directional similarity of the pairs that were kept.
+        direction: sum of the directional similarities of the pairs that were kept.
     """
 
     info: DatasetInfo | None = None
@@ -65,7 +76,7 @@ class Merged:
     calls: int = 0
     without: int = 0
     expressive: int = 0
-    direction: float = math.nan
+    direction: float = 0.0
 
 
 def merge(
@@ -84,7 +95,8 @@ def merge(
     """Write the dataset folder: stored pairs in shards, every candidate in `candidates.parquet`.
 
     Equal records give equal bytes, however they were shared out among processes and runs. An older dataset at the
-    place stays until the new one is complete.
+    place stays until the new one is complete; where it holds the same pairs and texts, its shards stay for good, and
+    the filter's verdicts change the index alone.
 
     Args:
         folder: the dataset folder to make.
@@ -103,28 +115,33 @@ def merge(
         ValueError: verdicts that do not belong to the pairs.
     """
     check_fractions(splits)
-    merged, directions = Merged(), []
-    hidden = folder.parent / f".{CANDIDATES}.part"
+    told = {**provenance, "content": _content(triples, expressive, splits)}
+    shards_stay = _provenance(folder).get("content") == told["content"]
+    merged, kept = Merged(), set()
+    building = folder if shards_stay else folder.with_name(f".{folder.name}.new")
     folder.parent.mkdir(parents=True, exist_ok=True)
-    writer = ShardWriter(
-        folder, name=name, licence=licence, provenance=provenance, max_shard_bytes=max_shard_bytes, overwrite=True
-    )
+    table = folder.with_name(f".{CANDIDATES}.part")
+    writer = None
+    if not shards_stay:
+        shutil.rmtree(building, ignore_errors=True)
+        options: dict[str, Any] = {"name": name, "licence": licence, "max_shard_bytes": max_shard_bytes}
+        writer = ShardWriter(building, provenance=told, **options)
     try:
-        with pq.ParquetWriter(hidden, _CANDIDATE_SCHEMA, compression="zstd") as table:
-            for rows in _grouped(_rows(writer, triples, reasons, expressive, splits, merged, directions, advance)):
-                table.write_table(pa.Table.from_pylist(rows, _CANDIDATE_SCHEMA))
-        if merged.stored:
-            merged.info = writer.close()
-            os.replace(hidden, folder / CANDIDATES)
-        else:
+        rows = _rows(writer, triples, reasons, expressive, splits, merged, kept, advance)
+        _write_candidates(table, rows)
+        if writer is not None and merged.stored:
+            writer.close()
+    finally:
+        if writer is not None:
             writer.abort()
-            os.replace(hidden, folder.parent / CANDIDATES)
-    except BaseException:
-        writer.abort()
-        hidden.unlink(missing_ok=True)
-        raise
-    if directions:
-        merged.direction = sum(directions) / len(directions)
+    if not merged.stored:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.replace(table, folder.with_name(CANDIDATES))
+        return merged
+    merged.info = _mark(building, kept, splits, told)
+    os.replace(table, building / CANDIDATES)
+    if building != folder:
+        _move(building, folder)
     return merged
 
 
@@ -134,16 +151,16 @@ def pair_id(triple: str, number: int) -> str:
 
 
 def _rows(
-    writer: ShardWriter,
+    writer: ShardWriter | None,
     triples: list[RecordedTriple],
     reasons: Mapping[str, list[str]],
     expressive: Mapping[str, str],
     splits: Mapping[str, float],
     merged: Merged,
-    directions: list[float],
+    kept: set[str],
     advance: Callable[[int], None] | None,
 ) -> Iterator[dict[str, Any]]:
-    """Add the stored pairs to the dataset, and yield a row for each candidate."""
+    """Add the stored pairs to the dataset, if it is written, and yield a row for each candidate."""
     for entry in triples:
         record = read_record(entry.record.read())
         verdicts = reasons.get(entry.id, [pair.reason for pair in record.pairs])
@@ -161,17 +178,77 @@ def _rows(
             id = pair_id(entry.id, number)
             if pair.pictures is not None:
                 merged.stored += 1
-                encoded = _encoded(id, record, pair, reason, expressive.get(id, ""))
-                writer.add(encoded, split if reason == KEPT else REJECTED)
-            merged.expressive += reason == KEPT and bool(expressive.get(id))
-            if reason == KEPT and pair.scores is not None:
-                directions.append(pair.scores.direction)
+                if writer is not None:
+                    writer.add(_encoded(id, record, pair, expressive.get(id, "")), split)
+            if reason == KEPT:
+                kept.add(id)
+                merged.expressive += bool(expressive.get(id))
+                merged.direction += pair.scores.direction if pair.scores is not None else 0.0
             yield _candidate(id, record, pair, reason)
         if advance is not None:
             advance(1)
 
 
-def _encoded(id: str, record: TripleRecord, pair: StoredPair, reason: str, expressive: str) -> EncodedPair:
+def _mark(folder: Path, kept: set[str], splits: Mapping[str, float], provenance: Mapping[str, Any]) -> DatasetInfo:
+    """Give every pair of the index its split: that of its group, or `REJECTED` if it is not kept."""
+    info, index = DatasetInfo.load(folder), folder / INDEX_NAME
+    table = pq.read_table(index)
+    chosen = [
+        group_split(group, splits) if id in kept else REJECTED
+        for id, group in zip(table.column("id").to_pylist(), table.column("group").to_pylist(), strict=True)
+    ]
+    place = table.column_names.index("split")
+    part = folder / f".{INDEX_NAME}.part"
+    pq.write_table(table.set_column(place, "split", pa.array(chosen, pa.string())), part, compression="zstd")
+    file = FileInfo(INDEX_NAME, part.stat().st_size, file_sha256(part), info.pairs)
+    marked = replace(info, splits=dict(sorted(Counter(chosen).items())), index=file, provenance=dict(provenance))
+    os.replace(part, index)
+    write_whole(folder / INFO_NAME, (json.dumps(asdict(marked), indent=2, ensure_ascii=False) + "\n").encode())
+    return marked
+
+
+def _content(triples: list[RecordedTriple], expressive: Mapping[str, str], splits: Mapping[str, float]) -> str:
+    """What decides about the bytes of the shards."""
+    digest = hashlib.sha256(json.dumps(dict(splits), sort_keys=True).encode())
+    for entry in triples:
+        digest.update(f"{entry.id}\0{entry.record.crc32}\0{entry.record.length}\n".encode())
+    for id, text in sorted(expressive.items()):
+        digest.update(f"{id}\0{text}\n".encode())
+    return digest.hexdigest()
+
+
+def _provenance(folder: Path) -> dict[str, Any]:
+    """That of the dataset that is there; {} if there is none, or a damaged one."""
+    try:
+        info = DatasetInfo.load(folder)
+    except (FileNotFoundError, DatasetError):
+        return {}
+    sizes = {shard.name: shard.size for shard in info.shards}
+    whole = all((folder / name).is_file() and (folder / name).stat().st_size == size for name, size in sizes.items())
+    return info.provenance if whole and (folder / INDEX_NAME).is_file() else {}
+
+
+def _move(building: Path, folder: Path) -> None:
+    """Put a finished dataset in the place of an older one."""
+    old = folder.with_name(f".{folder.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if folder.exists():
+        folder.rename(old)
+    building.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _write_candidates(path: Path, rows: Iterator[dict[str, Any]]) -> None:
+    try:
+        with pq.ParquetWriter(path, _CANDIDATE_SCHEMA, compression="zstd") as table:
+            for group in iter(lambda: list(islice(rows, _GROUP)), []):
+                table.write_table(pa.Table.from_pylist(group, _CANDIDATE_SCHEMA))
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+
+
+def _encoded(id: str, record: TripleRecord, pair: StoredPair, expressive: str) -> EncodedPair:
     triple, candidate = record.triple, pair.candidate
     assert pair.pictures is not None
     metadata = {
@@ -184,8 +261,6 @@ def _encoded(id: str, record: TripleRecord, pair: StoredPair, reason: str, expre
     }
     if triple.url:
         metadata["url"] = triple.url
-    if reason != KEPT:
-        metadata["rejected"] = reason
     return EncodedPair(
         id=id,
         original_image=pair.pictures[0],
@@ -222,14 +297,3 @@ def _scores(scores: PairScores | None) -> dict[str, float]:
     """The scores under their names in datasets, without those that are no numbers."""
     values = asdict(scores) if scores is not None else {}
     return {SCORE_NAMES[name]: value for name, value in values.items() if math.isfinite(value)}
-
-
-def _grouped(rows: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
-    batch: list[dict[str, Any]] = []
-    for row in rows:
-        batch.append(row)
-        if len(batch) == _GROUP:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
