@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import torch
-from diffusers import EulerAncestralDiscreteScheduler, StableDiffusionPipeline
+from diffusers import StableDiffusionPipeline
 from torch import Tensor
 
+from ip2p_lightning.diffusion.ancestral import EulerAncestral
 from ip2p_lightning.diffusion.paired_sampling import PairedSampling, PairRequest, check_scheduler
 from ip2p_lightning.diffusion.prompt_to_prompt import CrossEdit, PromptToPrompt, injected_steps
 from ip2p_lightning.diffusion.token_alignment import cross_edit
@@ -152,6 +153,6 @@ class PromptToPromptMaker:
         return decoded
 
 
-def euler_ancestral(pipeline: StableDiffusionPipeline) -> EulerAncestralDiscreteScheduler:
+def euler_ancestral(pipeline: StableDiffusionPipeline) -> EulerAncestral:
     """The paper's sampler, with the noise schedule, prediction and spacing of a pipeline."""
-    return EulerAncestralDiscreteScheduler.from_config(pipeline.scheduler.config)
+    return EulerAncestral.from_config(pipeline.scheduler.config)

@@ -56,9 +56,10 @@ def test_without_sharing_a_pair_is_two_samplings_of_the_pipeline(prediction):
     torch.testing.assert_close(pair, theirs(pipeline, TRIPLE, candidate), **CLOSE)
 
 
-def test_a_pipeline_trained_to_zero_signal(pipeline):
-    """As the embedded models are: v-prediction, trailing steps, no signal at the last step of the schedule."""
-    options = {"prediction_type": "v_prediction", "rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}
+@pytest.mark.parametrize("prediction", ["v_prediction", "sample"])
+def test_a_pipeline_trained_to_zero_signal(prediction):
+    """As the embedded models are: trailing steps, no signal at the last step of the schedule."""
+    options = {"prediction_type": prediction, "rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}
     pipeline = tiny_pipeline(**options)
     candidate = Candidate(3, 0.0, 2.0)
     (pair,) = images(maker(pipeline).make(TRIPLE, [candidate]))
