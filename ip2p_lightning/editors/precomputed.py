@@ -207,7 +207,8 @@ class AnsweredPairs:
 
     def __init__(self, source: PairSource, chosen: Sequence[int], gaps: Sequence[str]) -> None:
         self.source, self.chosen, self.gaps = source, list(chosen), list(gaps)
-        self.name, self.licence = source.name, source.licence
+        self.licence = source.licence
+        self.name = f"{source.name} ({len(gaps):,} of {len(source):,} without an output)" if gaps else source.name
 
     def __len__(self) -> int:
         return len(self.chosen)

@@ -46,6 +46,10 @@ JOBS = {
         "score a checkpoint on held-out pairs beside copying the input",
         ("evaluate checkpoint=outputs/ip2p/world/last.ckpt data=world",),
     ),
+    "calibrate": Job(
+        "compare a metric's choices between systems with those of people: agreement and Cohen's kappa",
+        ("calibrate choices=choices.csv marks='{ours: outputs/ours, theirs: outputs/theirs}' metric=vlm_overall",),
+    ),
     "edit": Job(
         "edit a picture or a folder of pictures with a checkpoint or a diffusers folder",
         (
