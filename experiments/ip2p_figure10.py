@@ -5,9 +5,9 @@ fewer, and on pairs that were not filtered. It says that fewer pairs make edits 
 edited), and that unfiltered pairs make the result agree less with the input.
 
 tiny and world: drawn pairs of which half are spoilt on purpose (strange pictures, pictures that were not edited), and
-a score that knows 95 % of them. With an exact truth the two axes are the error where the picture should change and the
-error where it should stay. The corruption is ours: the world shows what wrong pairs do, not how well CLIP finds them.
-paper: your own shards with scores: train="data.path=FOLDER" evaluate="data.path=FOLDER".
+a score that knows 95 % of them. With an exact truth the two axes are the error where the picture should change and
+the error where it should stay. The corruption is ours: the world shows what wrong pairs do, not how well CLIP finds
+them. paper: your own shards with scores: train="data.path=FOLDER" evaluate="data.path=FOLDER".
 """
 
 from __future__ import annotations

@@ -4,8 +4,8 @@ The paper shows that a larger text scale s_T edits more strongly and a larger im
 input. Beside the pictures, this measures both over many pairs: how far the result is from the input, and how much of
 the true change was made.
 
-world: the InstructPix2Pix that the studies share, or base=RUN/checkpoints/last.ckpt.
-paper: base=timbrooks/instruct-pix2pix evaluate="data.path=FOLDER".
+world: the InstructPix2Pix that the studies share, or base=RUN/checkpoints/last.ckpt. paper:
+base=timbrooks/instruct-pix2pix evaluate="data.path=FOLDER".
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from ip2p_lightning.studies.drawing import draw_lines, new_figure, picture_grid
 from ip2p_lightning.studies.recipes import evaluate, ip2p, ip2p_checkpoint
 from ip2p_lightning.studies.study import Options
 
-TEXT_SCALES = {"tiny": (1.0, 2.0), "world": (0.5, 1.0, 1.5, 2.0, 3.0), "paper": (3.0, 7.5, 15.0)}
-IMAGE_SCALES = {"tiny": (1.0, 1.5), "world": (0.8, 1.0, 1.2, 1.5), "paper": (1.0, 1.2, 1.6)}
+TEXT_SCALES = {"tiny": (1.0, 2.0), "world": (0.5, 1.0, 2.0, 3.0), "paper": (3.0, 7.5, 15.0)}
+IMAGE_SCALES = {"tiny": (1.0, 1.5), "world": (0.8, 1.0, 1.5), "paper": (1.0, 1.2, 1.6)}
 SAMPLING = {"tiny": [], "world": ["steps=4", "data.validation.count=128", "show=4"], "paper": []}
 METRICS = ("strength", "true_change", "error", "kept")
 

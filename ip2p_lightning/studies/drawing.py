@@ -50,7 +50,9 @@ def draw_lines(
         names: what the legend calls a series.
         logarithmic: horizontally.
     """
-    places = {value: index if isinstance(value, str | bool) else value for index, value in enumerate(table.labels(x))}
+    values = table.labels(x)
+    numbers = not any(isinstance(value, str | bool) for value in values)
+    places = {v: v for v in sorted(values)} if numbers else {value: index for index, value in enumerate(values)}
     for number, value in enumerate(table.labels(series)):
         colour, marker = COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]
         found = [(places[key], table.where(**{x: key, series: value}).average(metric)) for key in places]
@@ -71,7 +73,7 @@ def draw_lines(
                 axes.annotate(told, (place, average.mean), xytext=(4, 4), textcoords="offset points", fontsize=7)
     if logarithmic:
         axes.set_xscale("log")
-    if any(isinstance(value, str | bool) for value in places):
+    if not numbers:
         axes.set_xticks(list(places.values()), [str(value) for value in places])
     elif len(places) < 8:
         axes.set_xticks(list(places), [f"{value:,g}" for value in places], minor=False)

@@ -78,10 +78,24 @@ def ordered(runs: Sequence[Run]) -> list[Run]:
     return list(found.values())
 
 
+def needed(runs: Sequence[Run], wanted: Sequence[Run]) -> list[Run]:
+    """The wanted runs and all that they need, directly or not, of a study's runs."""
+    by_name = {run.name: run for run in runs}
+    found = {run.name for run in wanted}
+    waiting = list(wanted)
+    while waiting:
+        more = [name for name in waiting.pop().needs if name in by_name and name not in found]
+        found |= set(more)
+        waiting += [by_name[name] for name in more]
+    return [run for run in runs if run.name in found]
+
+
 def _do_if_needed(run: Run, folder: Path, ends: Mapping[str, str], tell: Tell, apart: bool) -> str:
     """Do a run whose result is missing, unless one that it needs failed; returns why it has no result, or ""."""
     if lacking := [name for name in run.needs if ends[name]]:
         why = f"{lacking[0]}, which it needs, has no result"
+    elif error := run.fault(folder):
+        why = error
     elif run.missing(folder):
         tell(f"{run.name}: ip2p {run.job} {' '.join(run.overrides)}")
         why = _do(run, folder, apart)

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
+from diffusers import StableDiffusionPipeline
+
+from ip2p_lightning.methods.checkpoint import load_method
+from ip2p_lightning.methods.text_to_image import TextToImageModule
 from ip2p_lightning.studies.run import Run
 from ip2p_lightning.studies.study import Options
+from ip2p_lightning.studies.tasks import GENERAL, Task
 
 SEEDS: Mapping[str, tuple[int, ...]] = {"tiny": (0,), "world": (0, 1), "paper": (0, 1, 2)}
 """Seeds of the runs of a study, by size."""
@@ -60,6 +66,66 @@ def begun(options: Options, name: str, family: str, seed: int, *overrides: str) 
     steps = {"mgie": (300, 120), "lgie": (300, 120), "mgie_ft": (300, 120), "mgie_fz": (300,)}[family]
     words = [f"base={ip2p_checkpoint(options, seed)}"] if options.size == "world" else []
     return train(options, name, family, seed, *words, *overrides, steps=steps)
+
+
+def general(options: Options, family: str, seed: int) -> list[Run]:
+    """Training runs of which the last leaves a model of a family that learnt from `tasks.GENERAL` pairs."""
+    words = GENERAL[options.size]
+    if family == "ip2p":
+        return [train(options, f"train/general/ip2p-{seed}", family, seed, *words, steps=(800,))]
+    model = begun(options, f"train/general/{family}-{seed}", family, seed, *words)
+    if options.size != "world" or options.base:
+        return [model]
+    begin = f"train/general/ip2p-{seed}"
+    moved = tuple(word.replace(f"train/ip2p-{seed}", begin) for word in model.overrides)
+    return [*general(options, "ip2p", seed), replace(model, overrides=moved)]
+
+
+def tuned(options: Options, name: str, family: str, seed: int, model: Run, task: Task) -> Run:
+    """A training run that goes on from another one's weights on the pairs of a task."""
+    words = [word for word in model.overrides if word.startswith("base=")]
+    init = f"init=[{{checkpoint: '<{model.name}>/checkpoints/last.ckpt'}}]"
+    return train(
+        options, name, family, seed, *words, init, *task.trained(options.size), steps=(100, 100)[: _stages(family)]
+    )
+
+
+def without_instruction_loss(options: Options) -> list[str]:
+    """Overrides that take MGIE's instruction loss out of all stages of its experiment."""
+    return [
+        f"stages.{n}.loss_weights.instruction_loss=0" for n in range(_stages("mgie") if options.size == "world" else 1)
+    ]
+
+
+def text_to_image(options: Options) -> tuple[list[Run], list[str]]:
+    """What baselines that edit with a text-to-image model need: runs that train it, and overrides of `editor.pipeline`.
+
+    At size world the zoo's takes its place, at size paper Stable Diffusion 1.5.
+    """
+    if options.size == "world":
+        return [], []
+    if options.size == "paper":
+        weights = "stable-diffusion-v1-5/stable-diffusion-v1-5"
+        target = "diffusers.StableDiffusionPipeline.from_pretrained"
+        words = [f"editor.pipeline._target_={target}", f"+editor.pipeline.pretrained_model_name_or_path={weights}"]
+        return [], [*words, "~editor.pipeline.name", "editor.text_scale=7.5", "editor.steps=50"]
+    small = ["unet.widths=[16,32]", "data.train.size=32", "data.train.count=8", "data.batch_size=2", "data.workers=0"]
+    words = ["experiment=zoo/text_to_image", *_TRAIN["tiny"][:1], "~callbacks.summary", "~callbacks.speed", "threads=1"]
+    model = Run("train/text_to_image", "train", (*words, *small, "trainer.limit_val_batches=0"))
+    opened = ["editor.pipeline._target_=ip2p_lightning.studies.recipes.open_pipeline", "~editor.pipeline.name"]
+    return [model], [*opened, f"+editor.pipeline.checkpoint=<{model.name}>/checkpoints/last.ckpt", "editor.steps=2"]
+
+
+def open_pipeline(checkpoint: str) -> StableDiffusionPipeline:
+    """The pipeline of a text-to-image run's checkpoint, without progress bars."""
+    pipeline = load_method(checkpoint, TextToImageModule).pipeline()
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+def _stages(family: str) -> int:
+    """How many stages a family's world experiment has."""
+    return 1 if family in ("ip2p", "mgie_fz") else 2
 
 
 def evaluate(options: Options, name: str, model: str | Run, labels: Mapping[str, Any], *overrides: str) -> Run:

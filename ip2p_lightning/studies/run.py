@@ -11,7 +11,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
+
 from ip2p_lightning.config import compose, plain
+from ip2p_lightning.jobs.messages import explain
 
 RECORD = "run.json"
 _OUTPUT_KEYS = {"train": "output_dir"}  # other jobs: output
@@ -64,12 +68,22 @@ class Run:
         text = _composed(self.job, tuple(self.words(folder)))
         return json.loads(text.replace(json.dumps(str(folder))[1:-1], "<runs>"))
 
+    def fault(self, folder: Path) -> str:
+        """Why the job cannot be asked for: a part or a key that does not exist; "" if it can."""
+        try:
+            self.settings(folder)
+        except (ValueError, OSError, HydraException, OmegaConfBaseException) as error:
+            return (explain(error, self.job, self.words(folder)) or str(error)).splitlines()[0]
+        return ""
+
     def missing(self, folder: Path) -> str:
         """Why the run has no result that may be used; "" if it has.
 
         It has one if its folder's record was written at its end, names these settings and the very results of the runs
         it needs, and the files that it lists are there in full.
         """
+        if fault := self.fault(folder):
+            return fault
         record = read_record(folder / self.name)
         if record is None:
             return "it was never run"

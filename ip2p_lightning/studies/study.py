@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from ip2p_lightning.studies.drawing import save_figure
-from ip2p_lightning.studies.execution import execute
+from ip2p_lightning.studies.execution import execute, needed
 from ip2p_lightning.studies.results import read_values
 from ip2p_lightning.studies.run import Run
 from ip2p_lightning.studies.table import Claim, Row, Table
@@ -82,6 +82,7 @@ class Study:
         """Do the runs, unless told not to, and read the results of those that have labels."""
         folder = (Path(options.folder) / options.size / "runs").resolve()
         shown = [run for run in runs if run.labels]
+        runs = needed(runs, shown)
         if options.read.startswith("wandb:"):
             return Table(read_rows(options.read.removeprefix("wandb:"), self.name, shown))
         if options.run:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 from statistics import fmean, stdev
@@ -39,6 +39,10 @@ class Row:
     values: Mapping[str, Value] = field(default_factory=dict)
     gap: str = ""
     folder: Path | None = None
+
+    def renamed(self, label: str, names: Mapping[Any, str]) -> Row:
+        """The row with another value of a label, as figures call it."""
+        return replace(self, labels={**self.labels, label: names.get(self.labels[label], self.labels[label])})
 
 
 @dataclass(frozen=True)
@@ -105,6 +109,20 @@ class Table:
         found = [value for value in found if not math.isnan(value)]
         return Average(*_interval(found), len(found), len(self.rows), tuple(found))
 
+    def by_kind(self, metric: str, kinds: Sequence[str]) -> Table:
+        """A row for each kind of edit, with the label "kind" and that kind's value under the metric's plain name."""
+        return Table(
+            [
+                replace(
+                    row,
+                    labels={**row.labels, "kind": kind},
+                    values={metric: row.values[f"{kind}/{metric}"]} if f"{kind}/{metric}" in row.values else {},
+                )
+                for row in self.rows
+                for kind in kinds
+            ]
+        )
+
     def compare(self, text: str, metric: str, less: Mapping[str, Any], more: Mapping[str, Any]) -> Claim:
         """Whether a metric is less for some rows than for others, seed by seed.
 
@@ -158,6 +176,33 @@ class Table:
             return Claim(text, "confirmed", f"{metric}: {told}")
         return Claim(text, "contradicted" if ends[1].high < ends[0].low else "undecided", f"{metric}: {told}")
 
+    def above(self, text: str, x: str, y: str, upper: Any, lower: Any, series: str = "editor") -> Claim:
+        """Whether one trade-off curve lies above another wherever both are known (points joined by straight lines).
+
+        Confirmed or contradicted if all compared points agree; these are averages, without intervals.
+
+        Args:
+            text: what is claimed.
+            x: name of the horizontal value.
+            y: name of the vertical one; where less is better ("strength"), below counts as above.
+            upper: value of the label `series` of the curve that is claimed to be above.
+            lower: that of the other.
+            series: label that tells the curves apart.
+        """
+        curves = []
+        for value in (upper, lower):
+            rows = self.where(**{series: value}).rows
+            if not rows or any(x not in row.values or y not in row.values for row in rows):
+                return Claim(text, "not known", f"runs of {value} are missing")
+            curves.append(sorted((row.values[x].estimate, row.values[y].estimate) for row in rows))
+        sign = -1 if y == "strength" else 1
+        compared = [(b, at) for a, b in curves[1] if (at := _height(curves[0], a)) is not None]
+        better = sum(sign * at > sign * b for b, at in compared)
+        evidence = f"better at {better} of {len(compared)} points of {lower} that lie within {upper}'s range"
+        if not compared or 0 < better < len(compared):
+            return Claim(text, "undecided", evidence)
+        return Claim(text, "confirmed" if better else "contradicted", evidence)
+
     def save(self, path: Path, metrics: Sequence[str]) -> Path:
         """Write a CSV: a line for each row and metric; where there is no value, `gap` says why.
 
@@ -190,6 +235,14 @@ def _interval(values: Sequence[float]) -> tuple[float, float, float]:
     quantile = _STUDENT[len(values) - 1] if len(values) <= len(_STUDENT) else 1.96
     half = quantile * stdev(values) / math.sqrt(len(values))
     return mean, mean - half, mean + half
+
+
+def _height(curve: Sequence[tuple[float, float]], x: float) -> float | None:
+    """The height of a curve of points in the order of x; None beside it."""
+    for (x0, y0), (x1, y1) in pairwise(curve):
+        if x0 <= x <= x1:
+            return y0 + (y1 - y0) * ((x - x0) / (x1 - x0) if x1 > x0 else 0)
+    return None
 
 
 def _cell(number: float) -> str:

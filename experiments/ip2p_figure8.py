@@ -1,0 +1,89 @@
+"""InstructPix2Pix, figure 8: consistency with the input against consistency with the edit, beside other editors.
+
+The paper draws CLIP similarity to the input against CLIP direction similarity, each editor along the setting that
+trades one for the other: ours along s_I (s_T fixed), SDEdit along its strength, Prompt-to-Prompt along the share of
+steps that share attention. It finds that at the same direction its results are nearer to the input. Other editors get
+the edited caption, ours the instruction.
+
+tiny: pixel counterparts (part of the true change; change from the input, less is nearer) and random weights. world:
+the zoo's small CLIP and text-to-image model; give a well-trained base=RUN/checkpoints/last.ckpt. paper:
+base=timbrooks/instruct-pix2pix evaluate="data.path=FOLDER" and a Stable Diffusion.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from matplotlib.figure import Figure
+
+from ip2p_lightning.studies import Claim, Run, Study, Table
+from ip2p_lightning.studies.drawing import draw_curves, new_figure
+from ip2p_lightning.studies.recipes import evaluate, ip2p, ip2p_checkpoint, text_to_image
+from ip2p_lightning.studies.study import Options
+
+NAMES = {"ours": "InstructPix2Pix ($s_I$)", "sdedit": "SDEdit (strength)", "prompt_to_prompt": "Prompt-to-Prompt ($p$)"}
+SWEEPS = {  # the paper's s_I; SDEdit's and Prompt-to-Prompt's ranges are not stated in its text
+    "tiny": {"ours": (1.0, 1.5), "sdedit": (0.5, 1.0), "prompt_to_prompt": (0.5,)},
+    "world": {
+        "ours": (0.8, 1.0, 1.2, 1.5, 2.0),
+        "sdedit": (0.3, 0.5, 0.7, 0.9),
+        "prompt_to_prompt": (0.1, 0.5, 0.9),
+    },
+    "paper": {
+        "ours": (1.0, 1.2, 1.4, 1.6, 1.8, 2.0, 2.2),
+        "sdedit": (0.3, 0.5, 0.7, 0.9),
+        "prompt_to_prompt": (0.1, 0.3, 0.5, 0.7, 0.9),
+    },
+}
+SETTINGS = {"sdedit": "strength", "prompt_to_prompt": "self_share"}
+TEXT_SCALE = {"tiny": 2.0, "world": 1.5, "paper": 7.5}
+SAMPLING = {"tiny": ["metrics=strength"], "world": ["metrics=world", "steps=4"], "paper": ["metrics=ip2p"]}
+METRICS = ("clip_direction", "clip_input", "true_change", "strength", "error", "success")
+
+
+def runs(options: Options) -> list[Run]:
+    pipeline, words = text_to_image(options)
+    found = [*ip2p(options, seed=0), *pipeline]
+    for editor, values in SWEEPS[options.size].items():
+        for value in values:
+            if editor == "ours":
+                sampling = [*SAMPLING[options.size], f"text_scale={TEXT_SCALE[options.size]}", f"image_scale={value}"]
+                checkpoint = ip2p_checkpoint(options, 0)
+            else:
+                setting = SETTINGS[editor]
+                sampling = [f"editor={editor}", *words, *SAMPLING[options.size][:1], f"editor.{setting}={value}"]
+                checkpoint = "none"  # these editors have none
+            labels = {"editor": editor, "setting": value}
+            found.append(evaluate(options, f"evaluate/figure8/{editor}-{value}", checkpoint, labels, *sampling))
+    return found
+
+
+def axes_of(table: Table) -> tuple[str, str]:
+    """What is drawn: CLIP's similarities where they were measured, else their pixel counterparts."""
+    clip = any("clip_direction" in row.values for row in table.rows)
+    return ("clip_direction", "clip_input") if clip else ("true_change", "strength")
+
+
+def draw(table: Table) -> dict[str, Figure]:
+    figure, (axis,) = new_figure(width=5.2, height=4.0)
+    x, y = axes_of(table)
+    draw_curves(axis, table, x, y, "editor", "setting", names=NAMES)
+    labels = {"clip_direction": ("CLIP direction similarity", "CLIP similarity to the input")}
+    axis.set_xlabel(labels.get(x, ("part of the true change", ""))[0])
+    axis.set_ylabel(labels.get(x, ("", "change from the input [/255]"))[1])
+    return {"figure": figure}
+
+
+def claims(table: Table) -> Sequence[Claim]:
+    x, y = axes_of(table)
+    ours = table.where(editor="ours")
+    nearer = "a larger s_I gives results nearer to the input"
+    found = [ours.ordered(nearer, y, "setting", rising=y == "clip_input")]
+    return [*found, *(table.above(f"ours lies above {editor}", x, y, "ours", editor) for editor in list(NAMES)[1:])]
+
+
+STUDY = Study("ip2p_figure8", __doc__ or "", runs, draw, METRICS, claims)
+
+if __name__ == "__main__":
+    sys.exit(STUDY.main())
