@@ -12,6 +12,8 @@ from factories import IP2P, LGIE, MGIE, TEXT, stage, tiny_module
 from torch import Tensor
 
 from ip2p_lightning.callbacks.cache import EncodingCache
+from ip2p_lightning.callbacks.checkpoint import Checkpoint
+from ip2p_lightning.callbacks.step_randomness import StepRandomness
 from ip2p_lightning.config import build, compose
 from ip2p_lightning.data.datamodule import EditDataModule
 from ip2p_lightning.data.pair import PairBatch
@@ -120,6 +122,32 @@ def test_networks_in_half_precision_get_pictures_of_their_type(tmp_path, trainer
     module = tiny_module(IP2P | {"stages": [stage(**FROZEN)]})
     cached = trained(module, trainer, EncodingCache(tmp_path), precision="bf16-true")
     assert cached.batches[0].cached["edited_mean"].dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("cached_first", [False, True])
+def test_a_run_goes_on_with_the_cache_switched_on_or_off(tmp_path, trainer, cached_first):
+    """The rest of the run sees the same pairs and learns the same, to rounding."""
+
+    def run(name: str, cached: bool, ckpt: Any = None) -> tuple[Seen, EditingModule]:
+        module, seen = tiny_module(IP2P | {"stages": [stage(**FROZEN)]}, optimizer=PLAIN), Seen()
+        keep = Checkpoint(
+            tmp_path / name, filename="step-{step}", auto_insert_metric_name=False, save_top_k=-1,
+            every_n_train_steps=1, stop_signals=[],
+        )  # fmt: skip
+        cache = [EncodingCache(tmp_path / "cache", part_pairs=4)] if cached else []
+        torch.manual_seed(5)
+        module.stage = module.stages[0]
+        fitting = trainer(seen, keep, StepRandomness(), *cache, max_steps=5, enable_checkpointing=True)
+        fitting.fit(module, data(), ckpt_path=ckpt, weights_only=True)
+        return seen, module
+
+    whole, expected = run("whole", cached_first)
+    rest, found = run("rest", not cached_first, tmp_path / "whole/step-3.ckpt")
+    assert [batch.id for batch in rest.batches] == [batch.id for batch in whole.batches[3:]]
+    assert all(bool(batch.cached) != cached_first for batch in rest.batches)
+    torch.testing.assert_close(torch.stack(rest.losses), torch.stack(whole.losses[3:]), atol=1e-5, rtol=1e-5)
+    for (name, a), (_, b) in zip(expected.named_parameters(), found.named_parameters(), strict=True):
+        torch.testing.assert_close(b, a, atol=1e-5, rtol=1e-5, msg=name)
 
 
 def test_a_schedule_over_the_epoch_does_not_hide_the_cache(tmp_path, trainer):

@@ -8,15 +8,22 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import fsspec
+import lightning.pytorch as L
 import pytest
+import torch
 from moto.server import ThreadedMotoServer
 from object_store import ObjectStore, object_store
+from s3_front import s3_front
 from torch.utils.data import DataLoader
 
+from ip2p_lightning.callbacks.skipped_pairs import SkippedPairs
+from ip2p_lightning.data.datamodule import EditDataModule
 from ip2p_lightning.data.dataset_info import DatasetError, DatasetInfo
+from ip2p_lightning.data.pair import PairBatch
 from ip2p_lightning.data.reader import ShardDataset
 from ip2p_lightning.data.selection import Selection
 from ip2p_lightning.data.storage import RemoteAccess
+from ip2p_lightning.data.transforms import PairTransform
 from ip2p_lightning.data.verification import verify
 
 
@@ -84,6 +91,73 @@ def test_workers_read_from_s3(read: str, start: str, s3: tuple[str, dict], datas
 
 def _ids(pairs: list) -> list[str]:
     return [pair.id for pair in pairs]
+
+
+@pytest.mark.parametrize("read", ["shards", "ranges"])
+@pytest.mark.parametrize("fault", ["500", "half", "hang"])
+def test_an_s3_server_that_fails(fault: str, read: str, s3: tuple[str, dict], dataset: Path, tmp_path: Path) -> None:
+    """Two failures are passed over; a server that goes on failing is an error with shard and id, until it is back."""
+    url, options = s3
+    once = {"retries": {"total_max_attempts": 1}}  # the client's own repetitions would hide ours
+    with s3_front(options["endpoint_url"]) as front:
+        options = {"endpoint_url": front.url, "config_kwargs": once}
+        settings = access(tmp_path, read=read, attempts=3, timeout=0.8 if fault == "hang" else 20, options=options)
+        remote = ShardDataset(url, access=settings)
+        front.fault = lambda name, count: fault if name == "shard-000000.tar" and count <= 2 else ""
+        assert remote.encoded(3) == ShardDataset(dataset).encoded(3)
+        assert front.requests.count("shard-000000.tar") >= 3
+        last = remote.shards.tolist().index(2)
+        front.fault = lambda name, count: fault if name == "shard-000002.tar" else ""
+        place = rf"{url}/shard-000002\.tar: pair 'pair/{last}'"
+        with pytest.raises(DatasetError, match=rf"{place} cannot be read \(.*no answer in 3 attempt.*ip2p data verify"):
+            remote[last]
+        front.fault = lambda name, count: ""
+        assert remote[last].id == f"pair/{last}"
+
+
+@pytest.mark.parametrize("read", ["shards", "ranges"])
+def test_pairs_of_a_store_that_fails_are_left_out_counted_and_named(
+    read: str, store: ObjectStore, dataset: Path, tmp_path: Path
+) -> None:
+    """An epoch over a store of which one shard cannot be read: as many steps, and a report at its end."""
+    settings = access(tmp_path, read=read, attempts=2)
+    module = EditDataModule.from_shards(
+        f"{store.url}/dataset", transform=PairTransform(8), batch_size=8, access=settings, on_error="skip"
+    )
+    train = ShardDataset(dataset, Selection(split="train"))
+    lost = {id for id, shard in zip(train.column("id"), train.shards, strict=True) if shard == 1}
+    store.fault = lambda name, count: "500" if name == "shard-000001.tar" else ""
+    seen: list[str] = []
+    trainer = L.Trainer(
+        accelerator="cpu", max_epochs=1, limit_val_batches=0, logger=False, enable_checkpointing=False,
+        enable_progress_bar=False, enable_model_summary=False, callbacks=[SkippedPairs()],
+    )  # fmt: skip
+    with pytest.warns(UserWarning, match="could not be read") as caught:
+        trainer.fit(Reader(seen), module)
+    (message,) = (str(warning.message) for warning in caught if "could not be read" in str(warning.message))
+    assert message.startswith(f"epoch 0: {len(lost)} train pair(s) could not be read and others were taken instead:")
+    assert f"{store.url}/dataset/shard-000001.tar: pair " in message
+    assert f"and {len(lost) - 5} more" in message
+    assert (trainer.global_step, len(seen)) == (10, 80)
+    assert not lost & set(seen)
+
+
+class Reader(L.LightningModule):
+    """Notes what it is given."""
+
+    def __init__(self, seen: list[str]) -> None:
+        super().__init__()
+        self.weight, self.seen = torch.nn.Parameter(torch.zeros(())), seen
+
+    def training_step(self, batch: PairBatch, _: int) -> torch.Tensor:
+        self.seen += batch.id
+        return self.weight * batch.original_image.mean()
+
+    def validation_step(self, batch: PairBatch, _: int) -> None:
+        pass
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), lr=0.1)
 
 
 def test_verify_finds_remote_damage(s3: tuple[str, dict], dataset: Path, tmp_path: Path) -> None:
