@@ -122,7 +122,9 @@ class Generation:
         run_stage(self.trainer, work, inputs, self.ledgers[stage], batch_size)
 
     def _build(self, part: str) -> Any:
-        """A part, whose random weights, if it has any, are the same in every process and run."""
+        """A part, on this process's own accelerator; random weights, if it has any, are the same everywhere."""
+        if self.trainer.strategy.root_device.type == "cuda":
+            torch.cuda.set_device(self.trainer.strategy.root_device)
         torch.manual_seed(self.config.seed)
         return build(self.config[part])
 
