@@ -36,9 +36,10 @@ class Journal:
         self.file = self.folder / f"rows-{rank}.jsonl"
         settings = json.loads(json.dumps(settings))
         stored = self.folder / SETTINGS
-        if stored.is_file():
-            _check(json.loads(stored.read_text(encoding="utf-8")), settings, self.folder)
-        else:
+        found = json.loads(stored.read_text(encoding="utf-8")) if stored.is_file() else None
+        if found is not None and self.rows():
+            _check(found, settings, self.folder)
+        elif found != settings:
             self.folder.mkdir(parents=True, exist_ok=True)
             part = stored.with_suffix(f".{rank}.part")
             part.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")

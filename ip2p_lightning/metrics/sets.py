@@ -20,26 +20,39 @@ def metric_set(
     """Metrics by column name.
 
     Args:
-        metrics: ready ones, or constructors whose `encoder` or `judge` is the name of a shared part; None leaves a
-            column out.
+        metrics: ready ones, or constructors whose `encoder` or `judge` is the name of a shared part, and whose `metric`
+            (of `InRegion`) is the name of another column. None leaves a column out, and those that are made of it.
         shared: name -> what opens it.
 
     Raises:
-        ValueError: a metric names a part that is not there.
+        ValueError: a metric names a part or a column that is not there.
     """
     opened: dict[str, nn.Module] = {}
+    made: dict[str, EditMetric | None] = {}
 
-    def part(name: Any) -> nn.Module:
+    def part(name: str) -> nn.Module:
         if name not in shared:
             raise ValueError(f"there is no shared part {name!r}, only {', '.join(shared) or 'none'}; add it to shared")
         if name not in opened:
             opened[name] = shared[name]()
         return opened[name]
 
-    def finished(value: Any) -> Any:
-        if not isinstance(value, partial):
-            return value
-        given = {key: part(item) if key in _SHARED else finished(item) for key, item in value.keywords.items()}
-        return value.func(*value.args, **given)
+    def column(name: str) -> EditMetric | None:
+        if name not in metrics:
+            raise ValueError(f"there is no metric {name!r} to measure in a region, only {', '.join(metrics)}")
+        if name not in made:
+            made[name] = finished(metrics[name])
+        return made[name]
 
-    return {column: finished(metric) for column, metric in metrics.items() if metric is not None}
+    def finished(metric: EditMetric | partial[EditMetric] | None) -> EditMetric | None:
+        if not isinstance(metric, partial):
+            return metric
+        given: dict[str, Any] = dict(metric.keywords)
+        given |= {key: part(given[key]) for key in _SHARED if key in given}
+        if "metric" in given:
+            given["metric"] = column(given["metric"])
+            if given["metric"] is None:
+                return None
+        return metric.func(*metric.args, **given)
+
+    return {name: metric for name in metrics if (metric := column(name)) is not None}

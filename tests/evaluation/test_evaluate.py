@@ -11,9 +11,11 @@ import pytest
 from ip2p_lightning.data.pair import EditPair
 from ip2p_lightning.data.sources.world import WorldSource
 from ip2p_lightning.editors.copy_input import CopyInput
+from ip2p_lightning.editors.truth import Truth
 from ip2p_lightning.evaluation import EvaluationResult, evaluate
 from ip2p_lightning.evaluation.evaluate import Kept
 from ip2p_lightning.evaluation.figures import column_values
+from ip2p_lightning.metrics import EditMetric
 
 
 class Listed(list[EditPair]):
@@ -106,6 +108,55 @@ def test_nothing_is_kept_when_nothing_is_asked_for(scenes: WorldSource, part_way
     result = evaluate(part_way(scenes), scenes, metrics(), kept=Kept(examples=0, worst=0))
     assert not result.examples
     assert not result.worst
+
+
+def test_editors_get_what_they_may_need(scenes: WorldSource, metrics: Any) -> None:
+    asked: dict[str, Any] = {}
+
+    class Asks(CopyInput):
+        def edit(self, images: Any, instructions: Any, **given: Any) -> Any:
+            asked.update(given)
+            return super().edit(images, instructions, **given)
+
+    evaluate(Asks(), scenes, metrics(), count=3, batch_size=3, sampling={"steps": 2})
+    chosen = {scenes[index].id: scenes[index] for index in range(len(scenes))}
+    pairs = [chosen[id] for id in asked["ids"]]
+    assert [caption.edited for caption in asked["captions"]] == [pair.edited_caption for pair in pairs]
+    assert [caption.original for caption in asked["captions"]] == [pair.original_caption for pair in pairs]
+    assert asked["steps"] == 2
+    truth = evaluate(Truth(), scenes, metrics(), count=3)
+    assert truth.figures["error"].ours.estimate == 0
+    assert truth.figures["nearer"].ours.estimate == 1
+
+
+def test_metrics_with_a_ceiling_show_the_truth_beside(scenes: WorldSource, part_way: Any) -> None:
+    class Redness(EditMetric):
+        """How red a picture is: true pictures have a value of their own."""
+
+        label, higher_is_better, ceiling = "redness", None, True
+
+        def measure(self, images: Any, pairs: Any) -> Any:
+            return images[:, 0].flatten(1).mean(1)
+
+    result = evaluate(part_way(scenes, 1.0, 0.0), scenes, {"red": Redness()}, count=8)
+    figure = result.figures["red"]
+    assert figure.truth is not None
+    assert figure.copying is not None
+    assert figure.truth.estimate == pytest.approx(figure.ours.estimate, abs=1e-4)
+    assert figure.truth.estimate != pytest.approx(figure.copying.estimate, abs=1e-4)
+    assert result.summary()["figures"]["red"]["truth"]["values"] == 8
+
+
+def test_edits_of_another_size_and_ids_that_are_shared(scenes: WorldSource, metrics: Any) -> None:
+    class Halves(CopyInput):
+        def edit(self, images: Any, instructions: Any, **given: Any) -> Any:
+            return super().edit(images[..., ::2, ::2], instructions, **given)
+
+    with pytest.raises(ValueError, match="resize the edited pictures"):
+        evaluate(Halves(), scenes, metrics(), count=2)
+    twice = Listed([scenes[0], scenes[1], scenes[0]])
+    with pytest.raises(ValueError, match=f"two pairs have the id '{scenes[0].id}'"):
+        evaluate(CopyInput(), twice, metrics())
 
 
 def test_wrong_arguments_are_named(scenes: WorldSource, part_way: Any, metrics: Any) -> None:

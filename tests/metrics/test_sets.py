@@ -25,14 +25,18 @@ def test_one_encoder_for_all_who_name_it(clip: OpenClipEncoder) -> None:
             "plain": L1(),
             "truth": partial(PictureSimilarity, encoder="clip"),
             "input": partial(InputSimilarity, encoder="clip", label="to the input"),
-            "there": partial(InRegion, region="changed", metric=partial(PictureSimilarity, encoder="clip")),
+            "there": partial(InRegion, region="changed", metric="truth"),
             "left out": None,
+            "with it": partial(InRegion, region="changed", metric="left out"),
         },
         {"clip": partial(opening, "clip"), "dino": partial(opening, "dino")},
     )
     assert opened == ["clip"]
     assert list(metrics) == ["plain", "truth", "input", "there"]
-    assert metrics["truth"].encoder is metrics["input"].encoder is metrics["there"].metric.encoder  # type: ignore[union-attr]
+    assert metrics["truth"].encoder is metrics["input"].encoder
+    assert metrics["there"].metric is metrics["truth"]
+    with pytest.raises(ValueError, match="no metric 'nothing'"):
+        metric_set({"a": partial(InRegion, region="kept", metric="nothing")}, {})
     with pytest.raises(ValueError, match="no shared part 'clop', only clip"):
         metric_set({"a": partial(PictureSimilarity, encoder="clop")}, {"clip": partial(opening, "clip")})
 
@@ -43,9 +47,10 @@ def test_the_papers_sets_are_built(name: str, clip_folder: Path, alexnet_file: P
     config.shared.clip.name = f"local-dir:{clip_folder}"
     if "pretrained" in config.shared.clip:
         config.shared.clip.pretrained = None
-    config.metrics = {key: None if key.startswith("dino") else value for key, value in config.metrics.items()}
-    for key in [key for key in config.metrics if key.startswith("lpips")]:
-        (config.metrics[key].get("metric") or config.metrics[key]).backbone = str(alexnet_file)
+    if "dino" in config.metrics:
+        config.metrics.dino = None
+    if "lpips" in config.metrics:
+        config.metrics.lpips.backbone = str(alexnet_file)
     metrics = build(config)
     assert all(metric.missing == "gap" for metric in metrics.values() if hasattr(metric, "missing"))
     labels = [metric.label for metric in metrics.values()]
