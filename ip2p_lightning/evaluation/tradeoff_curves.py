@@ -103,7 +103,7 @@ def make_curves(measured: Sequence[Measured], groups: Sequence[str], settings: I
     means = [(draws.means(one.x), draws.means(one.y)) for one in measured]
     shared = shared_range([x[0] for x, _ in means])
     heights = [np.array([height(*row, shared) for row in zip(x, y, strict=True)]) for x, y in means]
-    areas = [np.array([dominated(*row) for row in zip(x, y, strict=True)]) for x, y in means]
+    areas = [dominated(x, y) for x, y in means]
     curves = []
     for number, one in enumerate(measured):
         (x, y), sizes = means[number], [int((~np.isnan(values)).sum()) for values in one.x]
@@ -148,14 +148,21 @@ def height(x: Floats, y: Floats, shared: tuple[float, float] | None) -> float:
     return float(np.trapezoid(np.interp(places, x[order], y[order]), places) / (shared[1] - shared[0]))
 
 
-def dominated(x: Floats, y: Floats) -> float:
-    """Area of the union of the rectangles from (0, 0) to each point (x [P], y [P]) with positive coordinates."""
-    area = reached = 0.0
-    for place in np.argsort(-y, kind="stable"):  # from the highest: what a lower point adds lies right of them
-        if x[place] > reached and y[place] > 0:
-            area += float((x[place] - reached) * y[place])
-            reached = float(x[place])
-    return area
+def dominated(x: Floats, y: Floats) -> Floats:
+    """Area of the union of the rectangles from (0, 0) to each point with positive coordinates.
+
+    Args:
+        x: [..., P].
+        y: [..., P].
+
+    Returns:
+        [...].
+    """
+    order = np.argsort(-y, axis=-1, kind="stable")  # from the highest: what a lower point adds lies right of them
+    x, y = np.take_along_axis(x, order, -1), np.take_along_axis(y, order, -1).clip(min=0)
+    reached = np.maximum.accumulate(x.clip(min=0), axis=-1)
+    before = np.concatenate([np.zeros_like(reached[..., :1]), reached[..., :-1]], axis=-1)
+    return ((reached - before) * y).sum(-1)
 
 
 class _Draws:

@@ -46,6 +46,14 @@ JOBS = {
         "score a checkpoint on held-out pairs beside copying the input",
         ("evaluate checkpoint=outputs/ip2p/world/last.ckpt data=world",),
     ),
+    "tradeoff": Job(
+        "how much of the edit is done against how much of the input is kept, at every scale, beside other editors",
+        (
+            "tradeoff checkpoint=last.ckpt text_scales=[1.5] image_scales=[0.8,1,1.2,1.5]",
+            "tradeoff checkpoint=last.ckpt metrics=strength x=true_change y=strength   # needs no weights",
+            "tradeoff checkpoint=last.ckpt baselines=[copying,sdedit,prompt_to_prompt]",
+        ),
+    ),
     "calibrate": Job(
         "compare a metric's choices between systems with those of people: agreement and Cohen's kappa",
         ("calibrate choices=choices.csv marks='{ours: outputs/ours, theirs: outputs/theirs}' metric=vlm_overall",),
