@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any, Literal
-
-import httpx
 
 from ip2p_lightning.generation.base import Caption, EditTriple, Rejected
 from ip2p_lightning.generation.prompt_format import ASK, END, EXAMPLES, completion, few_shot_prompt, prompt
@@ -115,10 +114,10 @@ class EndpointWriter(CompletionWriter):
     def _answer(self, content: bytes) -> str | Rejected:
         """The text of an answer; servers cut the end off and say that they did. Anything unlike an answer is none."""
         try:
-            choice = httpx.Response(200, content=content).json()["choices"][0]
+            choice = json.loads(content)["choices"][0]
             text = choice["message"]["content"] if self.api == "chat" else choice["text"]
             if not isinstance(text, str):
                 raise TypeError(f"the text is {text!r}")
-        except (ValueError, KeyError, IndexError, TypeError) as error:
+        except (ValueError, KeyError, IndexError, TypeError, RecursionError) as error:
             return f"not an answer ({type(error).__name__}: {error}){END}"  # unparsable: asked for again
         return text + END if choice.get("finish_reason") == "stop" and END not in text else text

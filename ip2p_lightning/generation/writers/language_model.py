@@ -191,7 +191,7 @@ class AddressedSampling(LogitsProcessor):
 
     def _draw(self, probabilities: Tensor) -> Tensor:
         if self.top_p < 1:
-            ranked, order = probabilities.sort(1, descending=True, stable=True)
+            ranked, order = probabilities.sort(dim=1, descending=True, stable=True)
             beyond = ranked.cumsum(1) - ranked >= self.top_p
             probabilities = probabilities.masked_fill(torch.zeros_like(beyond).scatter(1, order, beyond), 0.0)
         cumulative = probabilities.cumsum(1)
