@@ -43,8 +43,12 @@ JOBS = {
         ),
     ),
     "evaluate": Job(
-        "score a checkpoint on held-out pairs beside copying the input",
-        ("evaluate checkpoint=outputs/ip2p/world/last.ckpt data=world",),
+        "score a checkpoint, another editor or files of another system on held-out pairs beside copying the input",
+        (
+            "evaluate checkpoint=outputs/ip2p/world/last.ckpt data=world",
+            "evaluate checkpoint=last.ckpt data=world_benchmark metrics=world   # counting, places, ...",
+            "evaluate editor=outputs editor.path=FOLDER data=shards data.path=FOLDER metrics=magicbrush",
+        ),
     ),
     "tradeoff": Job(
         "how much of the edit is done against how much of the input is kept, at every scale, beside other editors",
@@ -52,6 +56,13 @@ JOBS = {
             "tradeoff checkpoint=last.ckpt text_scales=[1.5] image_scales=[0.8,1,1.2,1.5]",
             "tradeoff checkpoint=last.ckpt metrics=strength x=true_change y=strength   # needs no weights",
             "tradeoff checkpoint=last.ckpt baselines=[copying,sdedit,prompt_to_prompt]",
+        ),
+    ),
+    "drift": Job(
+        "edit pictures again and again: error by turn and by frequency, through pixels, latents, the autoencoder alone",
+        (
+            "drift checkpoint=last.ckpt turns=6",
+            "drift checkpoint=last.ckpt through=[pixels] text_scale=1.5 count=100",
         ),
     ),
     "calibrate": Job(
