@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,6 +20,11 @@ class TurnByTurn:
 
     def __init__(self, editor: Editor) -> None:
         self.editor = editor
+
+    @property
+    def pipeline(self) -> Any:
+        """The editor's, whose networks can be moved to a device; None if it has none."""
+        return getattr(self.editor, "pipeline", None)
 
     def edit(
         self,
