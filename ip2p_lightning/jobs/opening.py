@@ -13,7 +13,7 @@ from ip2p_lightning.methods.checkpoint import Weights
 
 
 def open_editor(
-    checkpoint: str | Path,
+    checkpoint: str | Path | None,
     device: str = "auto",
     weights: Weights = "ema",
     batch_size: int = 16,
@@ -30,7 +30,10 @@ def open_editor(
 
     Raises:
         FileNotFoundError: nothing there.
+        ValueError: no checkpoint was named.
     """
+    if checkpoint is None:
+        raise ValueError("checkpoint needs a value: a .ckpt, a folder or a hub name; or choose another editor=...")
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     path = Path(checkpoint)
