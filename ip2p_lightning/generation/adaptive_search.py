@@ -84,9 +84,8 @@ class AdaptiveSearch:
         seeds: in a round.
         shares: values of p tried with each seed.
         rounds: at most.
-        previews: shares of the steps at which pairs are looked at; () finishes all.
-        promising: share of the round's seeds that go on after each look, those whose best pair changes most in the
-            captions' direction.
+        previews: (share of the steps, share of the seeds still there that go on) of each look, those whose best pair
+            changes most in the captions' direction; () finishes all.
         ranges: what p and guidance are drawn from.
         seed: of all randomness, beside the triple's id.
     """
@@ -98,21 +97,20 @@ class AdaptiveSearch:
         seeds: int = 8,
         shares: int = 4,
         rounds: int = 6,
-        previews: Sequence[float] = (0.5,),
-        promising: float = 0.5,
+        previews: Sequence[tuple[float, float]] = ((0.2, 0.5), (0.5, 0.5)),
         ranges: Ranges | None = None,
         seed: int = 0,
     ) -> None:
         if min(enough, seeds, shares, rounds) < 1:
             raise ValueError(f"enough={enough}, seeds={seeds}, shares={shares}, rounds={rounds} must be at least 1")
-        if not 0 < promising <= 1 or not all(0 < share < 1 for share in previews):
+        if not all(0 < at < 1 and 0 < share <= 1 for at, share in previews):
             raise ValueError(
-                f"promising={promising} must be above 0 and at most 1, previews={list(previews)} shares of the steps "
-                "between 0 and 1"
+                f"previews={[list(look) for look in previews]} must be pairs: a share of the steps between 0 and 1, "
+                "and the share of the seeds that go on, above 0"
             )
         self.filter = filter or PairFilter()
         self.enough, self.seeds, self.shares, self.rounds = enough, seeds, shares, rounds
-        self.previews, self.promising = tuple(previews), promising
+        self.previews = dict(previews)
         self.ranges = ranges or Ranges()
         self.seed = seed
 
@@ -147,26 +145,27 @@ class AdaptiveSearch:
             return score_sound(triple, maker.make(triple, candidates), scorer)
         looks: dict[Candidate, ScoredPair] = {}
 
-        def promising(pairs: list[MadePair]) -> list[bool]:
+        def promising(pairs: list[MadePair], done: float) -> list[bool]:
             scored = score_sound(triple, pairs, scorer)
             looks.update({pair.candidate: pair for pair in scored})
-            return self._promising(scored)
+            return self._promising(scored, self.previews[min(self.previews, key=lambda at: abs(at - done))])
 
-        made = maker.make_promising(triple, candidates, promising, self.previews)
+        made = maker.make_promising(triple, candidates, promising, tuple(self.previews))
         finished = iter(score_sound(triple, [pair for pair in made if pair], scorer))
         return [
             next(finished) if pair else replace(looks[candidate], reason=looks[candidate].reason or PREVIEW, pair=None)
             for candidate, pair in zip(candidates, made, strict=True)
         ]
 
-    def _promising(self, scored: Sequence[ScoredPair]) -> list[bool]:
+    @staticmethod
+    def _promising(scored: Sequence[ScoredPair], share: float) -> list[bool]:
         """Seeds go on or not as a whole: what is dear is the original and what its pairs have in common."""
         best: dict[int, float] = {}
         for pair in scored:
             direction = pair.scores.direction if pair.scores else -math.inf
             best[pair.candidate.seed] = max(best.get(pair.candidate.seed, -math.inf), direction)
         ranked = sorted(best, key=lambda seed: -best[seed])
-        chosen = {seed for seed in ranked[: math.ceil(self.promising * len(ranked))] if best[seed] > -math.inf}
+        chosen = {seed for seed in ranked[: math.ceil(share * len(ranked))] if best[seed] > -math.inf}
         return [pair.candidate.seed in chosen and pair.scores is not None for pair in scored]
 
     def _learn(self, proposal: ShareProposal, new: Sequence[ScoredPair]) -> None:

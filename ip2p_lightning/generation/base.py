@@ -132,8 +132,8 @@ class PairMaker(Protocol):
         ...
 
 
-Promising = Callable[[list[MadePair]], list[bool]]
-"""Which of the half-made pairs are worth finishing."""
+Promising = Callable[[list[MadePair], float], list[bool]]
+"""Which pairs are worth finishing, of which this share of the steps is made."""
 
 
 @runtime_checkable

@@ -64,7 +64,7 @@ class PromptToPromptMaker:
 
     def make(self, triple: EditTriple, candidates: Sequence[Candidate], steps: int | None = None) -> list[MadePair]:
         """See `PairMaker.make`."""
-        made = self.make_promising(triple, candidates, lambda pairs: [True] * len(pairs), (), steps)
+        made = self.make_promising(triple, candidates, lambda pairs, made: [True] * len(pairs), (), steps)
         return [pair for pair in made if pair is not None]
 
     @torch.no_grad()
@@ -97,7 +97,7 @@ class PromptToPromptMaker:
                     sampling.advance(control)
                     if sampling.index in looks and not sampling.finished and sampling.branches:
                         numbers, pairs = self._pictures(sampling, self._clean(sampling), candidates)
-                        answers = zip(numbers, promising(pairs), strict=True)
+                        answers = zip(numbers, promising(pairs, sampling.index / sampling.steps), strict=True)
                         sampling.drop(number for number, keep in answers if not keep)
         finally:
             self.calls += sampling.calls

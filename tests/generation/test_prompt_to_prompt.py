@@ -119,15 +119,18 @@ def test_what_candidates_share_is_computed_once(pipeline):
 def test_pairs_that_promise_nothing_are_given_up(pipeline):
     candidates = [Candidate(seed, share, 5.0) for seed in (0, 1) for share in (0.3, 0.9)]
     seen: list[list[Candidate]] = []
+    shares: list[float] = []
 
-    def promising(pairs: list[MadePair]) -> list[bool]:
+    def promising(pairs: list[MadePair], share: float) -> list[bool]:
         seen.append([pair.candidate for pair in pairs])
+        shares.append(share)
         return [pair.candidate.seed == 1 and (len(seen) == 1 or pair.candidate.share < 0.5) for pair in pairs]
 
     made = maker(pipeline)
     assert isinstance(made, PreviewingPairMaker)
     pairs = made.make_promising(TRIPLE, candidates, promising, at=(0.2, 0.6))
     assert [pair is not None for pair in pairs] == [False, False, True, False]
+    assert shares == [0.2, 0.6]
     assert [set(row) for row in seen] == [set(candidates), set(candidates[2:])]
     whole = maker(pipeline).make(TRIPLE, candidates)
     torch.testing.assert_close(images([pairs[2]]), images([whole[2]]), **CLOSE)
@@ -137,7 +140,7 @@ def test_pairs_that_promise_nothing_are_given_up(pipeline):
 
 def test_all_may_be_given_up(pipeline):
     made = maker(pipeline)
-    assert made.make_promising(TRIPLE, [Candidate(0, 0.5, 5.0)], lambda pairs: [False], (0.2,)) == [None]
+    assert made.make_promising(TRIPLE, [Candidate(0, 0.5, 5.0)], lambda pairs, share: [False], (0.2,)) == [None]
     assert made.calls == 4
     assert made.make(TRIPLE, []) == []
 
@@ -145,7 +148,7 @@ def test_all_may_be_given_up(pipeline):
 def test_the_last_preview_resembles_the_picture_more_than_the_first(pipeline):
     previews: list[Tensor] = []
 
-    def look(pairs: list[MadePair]) -> list[bool]:
+    def look(pairs: list[MadePair], share: float) -> list[bool]:
         previews.append(images(pairs))
         return [True] * len(pairs)
 
@@ -162,7 +165,7 @@ def test_the_pipeline_is_left_as_it_was(pipeline):
     assert pipeline.unet.attn_processors == before
 
 
-def _stop(pairs: list[MadePair]) -> list[bool]:
+def _stop(pairs: list[MadePair], share: float) -> list[bool]:
     raise RuntimeError("stop")
 
 

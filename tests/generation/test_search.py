@@ -93,7 +93,7 @@ def test_a_search_that_finds_nothing_ends(maker, scorer):
 
 
 def test_seeds_that_promise_little_are_given_up(maker, scorer):
-    search = AdaptiveSearch(PairFilter(ALL), enough=1, seeds=4, shares=2, rounds=1, previews=(0.4,), promising=0.5)
+    search = AdaptiveSearch(PairFilter(ALL), enough=1, seeds=4, shares=2, rounds=1, previews=((0.4, 0.5),))
     result = search.run(TRIPLE, maker, scorer)
     given_up = [pair for pair in result.pairs if pair.reason == "preview"]
     assert len({pair.candidate.seed for pair in given_up}) == 2
@@ -105,7 +105,7 @@ def test_seeds_that_promise_little_are_given_up(maker, scorer):
 
 
 def test_the_same_search_twice(pipeline, scorer):
-    search = AdaptiveSearch(PairFilter(ALL, keep=2), enough=4, seeds=2, shares=2, rounds=2, previews=(0.5,))
+    search = AdaptiveSearch(PairFilter(ALL, keep=2), enough=4, seeds=2, shares=2, rounds=2, previews=((0.5, 0.5),))
     first, again = (search.run(TRIPLE, PromptToPromptMaker(pipeline, steps=3, batch_size=16), scorer) for _ in range(2))
     assert rows(first.pairs) == rows(again.pairs)
     assert first.calls == again.calls
@@ -150,8 +150,8 @@ def test_draws_cover_the_proposal():
     [
         (lambda: FixedSearch(candidates=0), "candidates=0"),
         (lambda: AdaptiveSearch(seeds=0), "seeds=0"),
-        (lambda: AdaptiveSearch(promising=0.0), r"promising=0\.0"),
-        (lambda: AdaptiveSearch(previews=(1.0,)), r"previews=\[1\.0\]"),
+        (lambda: AdaptiveSearch(previews=((0.5, 0.0),)), r"previews=\[\[0\.5, 0\.0\]\]"),
+        (lambda: AdaptiveSearch(previews=((1.0, 0.5),)), r"previews=\[\[1\.0, 0\.5\]\]"),
     ],
 )
 def test_settings_that_cannot_work(build, message):
