@@ -1,0 +1,77 @@
+"""`ip2p drift`: what becomes of pictures that are edited again and again, and which part of the model is to blame."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from omegaconf import DictConfig
+from rich.console import Console
+from rich.table import Table
+
+from ip2p_lightning.config import build, plain
+from ip2p_lightning.evaluation.drift import Drift, drift
+from ip2p_lightning.evaluation.progress import edit_progress
+from ip2p_lightning.evaluation.wording import number
+from ip2p_lightning.jobs.opening import open_editor
+from ip2p_lightning.jobs.splits import pairs_of
+
+
+def run(config: DictConfig) -> None:
+    """Run the chains, print the errors, and write rows.parquet, turns.csv, provenance.json and drift.svg/.png.
+
+    Raises:
+        FileNotFoundError: no such checkpoint or data.
+        ValueError: chains or a split that cannot be run.
+    """
+    console = Console()
+    result = measure(config, console)
+    folder = result.save(config.output)
+    (folder / "provenance.json").write_text(json.dumps(result.provenance, indent=2) + "\n", encoding="utf-8")
+    from ip2p_lightning.evaluation.drift_figure import drift_figure  # a second of imports
+    from ip2p_lightning.studies.drawing import save_figure
+
+    save_figure(drift_figure(result), folder / "drift")
+    console.print(_table(result))
+    console.print(f"figure: {folder / 'drift.svg'}", highlight=False, soft_wrap=True)
+
+
+def measure(config: DictConfig, console: Console) -> Drift:
+    """The values of every turn, as `conf/drift.yaml` describes."""
+    data = build(config.data)
+    pairs = pairs_of(data.sources(), config.split)
+    editor = open_editor(config.checkpoint, config.device, config.weights, config.batch_size)
+    sampling = {name: config[name] for name in ("text_scale", "image_scale", "steps") if config[name] is not None}
+    chains, ways = build(config.chains), [way for way in config.through if way != "autoencoder"]
+    edits = len(chains) * len(ways) * len(config.seeds) + ("autoencoder" in config.through)
+    total = (config.count or len(pairs)) * config.turns * edits
+    with edit_progress(console, f"editing in {config.turns} turns", total) as advance:
+        result = drift(
+            editor,
+            pairs,
+            chains,
+            config.turns,
+            through=plain(config.through),
+            count=config.count,
+            seeds=plain(config.seeds),
+            batch_size=config.batch_size,
+            transform=data.transform.evaluation(),
+            sampling=sampling,
+            intervals=build(config.intervals),
+            on_progress=advance,
+        )
+    result.provenance |= {"checkpoint": str(config.checkpoint), "weights": config.weights, "split": config.split}
+    return result
+
+
+def _table(result: Drift) -> Table:
+    rows = result.by_turn().to_pylist()
+    lines: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for row in rows:
+        lines.setdefault((row["chain"], row["through"]), []).append(row)
+    table = Table("chain", "through", title="mean error (/255) by turn", title_justify="left")
+    for turn in sorted({row["turn"] for row in rows} - {0}):
+        table.add_column(str(turn), justify="right")
+    for (chain, through), found in lines.items():
+        table.add_row(chain, through, *(number(row["error"], "/255") for row in found if row["turn"]))
+    return table
