@@ -12,6 +12,8 @@ import pyarrow.compute as pc
 from ip2p_lightning.data.dataset_info import SCORE_PREFIX
 from ip2p_lightning.data.randomness import hashed_integer
 
+REJECTED = "rejected"
+"""Split of pairs that a filter left out: stored to be looked at, and for other thresholds; nothing trains on them."""
 _BATCH = 65_536
 
 
@@ -22,7 +24,7 @@ class Selection:
     Args:
         split: keep this split only.
         splits: cut the dataset anew into named fractions that sum to 1 ({"train": 0.9, "test": 0.1}), whole groups at
-            a time, in place of the splits that are stored in it.
+            a time, in place of the splits that are stored in it; pairs of the stored split `REJECTED` stay out.
         kinds: keep these kinds of edits only.
         min_scores, max_scores: by score name, keep pairs with at least / at most this score; pairs without the score
             are dropped.
@@ -48,7 +50,7 @@ class Selection:
 
     def columns(self, known: Sequence[str]) -> list[str]:
         """The columns that `rows` looks at, of those that an index has."""
-        wanted = {"split" if self.splits is None else "group"}  # one at least, as it gives the number of rows
+        wanted = {"split"} if self.splits is None else {"split", "group"}  # one gives the number of rows
         if self.size is not None:
             wanted.add("id")
         if self.kinds is not None:
@@ -107,7 +109,8 @@ class Selection:
             return _among(index, "split", [self.split])
         self._check_known("split", [self.split], list(self.splits), name)
         groups = index.column("group").unique().to_pylist()
-        return _among(index, "group", [g for g in groups if group_split(g, self.splits, self.seed) == self.split])
+        chosen = [group for group in groups if group_split(group, self.splits, self.seed) == self.split]
+        return _among(index, "group", chosen) & ~_among(index, "split", [REJECTED])
 
     def _check_known(self, option: str, wanted: Sequence[str | None], known: Sequence[str], name: str) -> None:
         if unknown := [value for value in wanted if value not in known]:

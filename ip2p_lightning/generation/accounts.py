@@ -13,10 +13,11 @@ import torch
 from omegaconf import DictConfig
 
 from ip2p_lightning.config import plain
+from ip2p_lightning.data.selection import REJECTED
 from ip2p_lightning.generation.filter import KEPT
 from ip2p_lightning.generation.filtering import kept, read_reasons
 from ip2p_lightning.generation.manifest import Ledger, write_whole
-from ip2p_lightning.generation.merge import REJECTED, Merged
+from ip2p_lightning.generation.merge import Merged
 from ip2p_lightning.generation.planner import Plan, make_plan
 from ip2p_lightning.generation.run_card import RunCard, StageCount
 from ip2p_lightning.generation.triples import Triples, read_triples, triples_of_file

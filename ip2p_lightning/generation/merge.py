@@ -26,7 +26,7 @@ from ip2p_lightning.data.dataset_info import (
     file_sha256,
 )
 from ip2p_lightning.data.encoded import SCORES, EncodedPair
-from ip2p_lightning.data.selection import check_fractions, group_split
+from ip2p_lightning.data.selection import REJECTED, check_fractions, group_split
 from ip2p_lightning.data.shards import MAX_SHARD_BYTES, ShardWriter
 from ip2p_lightning.generation.base import PairScores
 from ip2p_lightning.generation.filter import KEPT
@@ -34,8 +34,6 @@ from ip2p_lightning.generation.filtering import RecordedTriple
 from ip2p_lightning.generation.manifest import write_whole
 from ip2p_lightning.generation.pairs import StoredPair, TripleRecord, read_record
 
-REJECTED = "rejected"
-"""Split of the pairs that are stored, but not kept; no training asks for it."""
 CANDIDATES = "candidates.parquet"
 SCORE_NAMES = {
     "image": "clip_image",

@@ -14,10 +14,9 @@ from rich.table import Table
 from ip2p_lightning.data.images import to_tensor
 from ip2p_lightning.data.pair import EditPair
 from ip2p_lightning.data.reader import ShardDataset
-from ip2p_lightning.data.selection import Selection
+from ip2p_lightning.data.selection import REJECTED, Selection
 from ip2p_lightning.evaluation.wording import percent
 from ip2p_lightning.generation.base import EditTriple
-from ip2p_lightning.generation.merge import REJECTED
 from ip2p_lightning.generation.rendering import CORRUPTION, RIGHT
 from ip2p_lightning.generation.world_triples import change_of
 from ip2p_lightning.models.judge import AttributeJudge

@@ -15,14 +15,14 @@ import torch
 from processes import in_process
 
 from ip2p_lightning.data.reader import ShardDataset
-from ip2p_lightning.data.selection import Selection
+from ip2p_lightning.data.selection import REJECTED, Selection
 from ip2p_lightning.data.verification import verify
 from ip2p_lightning.generation.base import Candidate, Caption, EditTriple, MadePair, PairScores, Rejected
 from ip2p_lightning.generation.captions import JsonlCaptions, TarCaptions, TextCaptions, take
 from ip2p_lightning.generation.filter import KEPT, PairFilter, Thresholds
 from ip2p_lightning.generation.filtering import NOT_STORED, FilterPairs, read_reasons, reasons, recorded
 from ip2p_lightning.generation.manifest import Facts, Ledger, ManifestError, PartWriteError, only_one
-from ip2p_lightning.generation.merge import CANDIDATES, REJECTED, merge
+from ip2p_lightning.generation.merge import CANDIDATES, merge
 from ip2p_lightning.generation.pairs import MakePairs, read_record
 from ip2p_lightning.generation.planner import Rate, make_plan
 from ip2p_lightning.generation.rendering import CORRUPTION, RIGHT, RenderedPairs
@@ -311,6 +311,8 @@ def test_training_selects_what_was_kept_and_no_more(made: tuple[Path, Ledger]):
     everything = ShardDataset(made[0] / "dataset")
     kept = sum(len(ShardDataset(made[0] / "dataset", Selection(split=split))) for split in SPLITS)
     assert kept == len(everything) - everything.column("split").count(REJECTED) > 0
+    again = Selection(split="all", splits={"all": 1.0})
+    assert len(ShardDataset(made[0] / "dataset", again)) == kept
 
 
 def test_a_plan_adds_up(made: tuple[Path, Ledger]):
