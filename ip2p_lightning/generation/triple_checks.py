@@ -1,7 +1,8 @@
 """What is refused among captions and triples, each with a reason to be counted by (InstructPix2Pix section 3.1.1).
 
-Reasons: "empty", "too_long", "unsafe", "copy" (nothing is edited), "duplicate" (a caption or an address seen before);
-writers add "unparsable" and "refused" (by a server), the grammar "no_edit".
+Reasons: "empty", "too_long", "unsafe", "copy" (nothing is edited), "unrelated" (another picture altogether, where this
+is asked for), "duplicate" (a caption or an address seen before); writers add "unparsable" and "refused" (by a server),
+the grammar "no_edit".
 """
 
 from __future__ import annotations
@@ -70,12 +71,23 @@ class TripleChecks:
         safety: finds unsafe text; None lets everything pass.
         max_caption: longest caption, before or after the edit, in characters.
         max_instruction: longest instruction in characters.
+        min_kept: least share of the caption's words that the edited caption must hold, in [0, 1]. The original asks
+            for none; a small language model tends to describe another picture, of which no edit can be made.
     """
 
-    def __init__(self, safety: TextSafety | None = WORDS, max_caption: int = 400, max_instruction: int = 200) -> None:
+    def __init__(
+        self,
+        safety: TextSafety | None = WORDS,
+        max_caption: int = 400,
+        max_instruction: int = 200,
+        min_kept: float = 0.0,
+    ) -> None:
         if min(max_caption, max_instruction) < 1:
             raise ValueError(f"max_caption={max_caption} and max_instruction={max_instruction} must be at least 1")
+        if not 0 <= min_kept <= 1:
+            raise ValueError(f"min_kept={min_kept} must be a share, 0 to 1")
         self.safety, self.max_caption, self.max_instruction = safety, max_caption, max_instruction
+        self.min_kept = min_kept
 
     def of_caption(self, caption: Caption) -> Rejected | None:
         """Why nothing should be written for a caption; None if something should."""
@@ -95,6 +107,8 @@ class TripleChecks:
         )
         if len({original, instruction, edited}) < 3:
             return Rejected(triple.id, "copy", f"{triple.instruction} -> {triple.edited_caption}")
+        if kept_share(original, edited) < self.min_kept:
+            return Rejected(triple.id, "unrelated", f"{triple.instruction} -> {triple.edited_caption}")
         return None
 
     def _text(self, id: str, text: str, limit: int) -> Rejected | None:
@@ -131,6 +145,12 @@ class Duplicates:
 def comparable(text: str) -> str:
     """The text as it is compared: without case, white space around it and final punctuation."""
     return one_line(text).strip(" .!?").lower()
+
+
+def kept_share(original: str, edited: str) -> float:
+    """Share of the original caption's different words that the edited caption holds, in [0, 1]."""
+    words, others = (set(re.findall(r"\w+", text.lower())) for text in (original, edited))
+    return len(words & others) / max(1, len(words))
 
 
 def tally(outcomes: Iterable[Caption | EditTriple | Rejected]) -> Counter[str]:

@@ -8,7 +8,7 @@ import pytest
 
 from ip2p_lightning.generation.base import Caption, EditTriple, Rejected
 from ip2p_lightning.generation.everyday import EverydayTriples
-from ip2p_lightning.generation.triple_checks import Duplicates, TripleChecks, UnsafeWords, tally
+from ip2p_lightning.generation.triple_checks import Duplicates, TripleChecks, UnsafeWords, kept_share, tally
 
 
 def triple(original: str = "a dog", instruction: str = "make it a cat", edited: str = "a cat") -> EditTriple:
@@ -35,6 +35,19 @@ def test_triples_are_refused_for_a_reason(refused: EditTriple, reason: str):
     assert found is not None
     assert (found.id, found.reason) == ("t", reason)
     assert found.detail or reason == "empty"
+
+
+def test_unrelated_captions_are_refused_where_asked():
+    unrelated = triple("a dog on a red sofa", "make it a poster", "a poster of the sea")
+    assert TripleChecks().of_triple(unrelated) is None
+    found = TripleChecks(min_kept=0.5).of_triple(unrelated)
+    assert found is not None
+    assert found.reason == "unrelated"
+    related = triple("a dog on a red sofa", "make the sofa blue", "A dog on a blue sofa.")
+    assert TripleChecks(min_kept=0.5).of_triple(related) is None
+    assert kept_share("a dog, a sofa", "A sofa") == pytest.approx(2 / 3)
+    with pytest.raises(ValueError, match="min_kept=2"):
+        TripleChecks(min_kept=2)
 
 
 def test_sound_triples_pass():
