@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,7 @@ import torch
 from PIL import Image
 
 from ip2p_lightning.data.images import to_pil
+from ip2p_lightning.data.randomness import hashed_integer
 from ip2p_lightning.data.sources import PairSource
 from ip2p_lightning.evaluation.figures import COPYING, TEXT_EXACT, TEXT_EXACT_INFO, IntervalSettings, MetricInfo
 from ip2p_lightning.evaluation.journal import Journal, Key
@@ -37,12 +39,15 @@ class Kept:
     Args:
         examples: number of pairs drawn at random before anything is edited.
         worst: number of kinds whose worst edit is kept.
+        kinds: number of kinds, those with most edits, of which three edits are kept: the best, the worst, and one drawn
+            at random.
         worst_by: metric that says how an edit stands to copying the input.
         seed: of the random draw.
     """
 
     examples: int = 12
     worst: int = 4
+    kinds: int = 0
     worst_by: str = "error"
     seed: int = 0
 
@@ -139,7 +144,11 @@ class _Run:
     done: frozenset[Key] = frozenset()
 
     def __post_init__(self) -> None:
-        self.gallery = Gallery(frozenset((place, self.seeds[0]) for place in self.shown), self._badness)
+        shown = frozenset((place, self.seeds[0]) for place in self.shown)
+        rankings: dict[str, Callable[[Mapping[str, Any]], float]] = {"worst": self._badness}
+        if self.kept.kinds:
+            rankings = {"random": self._lot, "best": lambda row: -self._badness(row), **rankings}
+        self.gallery = Gallery(shown, rankings)
 
     def resume(self, folder: str | Path | None, facts: Mapping[str, Any]) -> None:
         """Open the journal, and take over what it holds."""
@@ -213,6 +222,7 @@ class _Run:
             metrics=infos,
             examples=self._examples([(place, self.seeds[0]) for place in self.shown]),
             worst=self._examples(self._worst()),
+            by_kind=self._by_kind(),
             provenance=provenance,
             intervals=intervals,
         )
@@ -236,17 +246,36 @@ class _Run:
             )
         return examples
 
+    def _first(self, ranking: str) -> dict[str, tuple[float, Key]]:
+        """Kind -> the greatest value of a ranking, and whose it is."""
+        first: dict[str, tuple[float, Key]] = {}
+        for key, row in self.rows.items():
+            value = self.gallery.rankings[ranking](row)
+            if value > first.get(row["kind"], (-float("inf"),))[0]:
+                first[row["kind"]] = value, key
+        return first
+
     def _worst(self) -> list[Key]:
         """The worst edit of each kind, of the kinds whose worst is worst."""
-        worst: dict[str, tuple[float, Key]] = {}
-        for key, row in self.rows.items():
-            badness = self._badness(row)
-            if badness > worst.get(row["kind"], (-float("inf"),))[0]:
-                worst[row["kind"]] = badness, key
-        return [key for _, key in sorted(worst.values(), key=lambda item: -item[0])[: self.kept.worst]]
+        return [key for _, key in sorted(self._first("worst").values(), key=lambda item: -item[0])[: self.kept.worst]]
+
+    def _by_kind(self) -> dict[str, list[Example]]:
+        """Ranking -> its edit of each of the largest kinds, in the order of their names."""
+        if not self.kept.kinds:
+            return {}
+        counts = Counter(row["kind"] for row in self.rows.values())
+        kinds = sorted(kind for kind, _ in counts.most_common(self.kept.kinds))
+        firsts = {name: self._first(name) for name in self.gallery.rankings}
+        return {
+            name: self._examples([first[kind][1] for kind in kinds if kind in first]) for name, first in firsts.items()
+        }
 
     def _keys(self, places: Sequence[int]) -> list[Key]:
         return [(place, seed) for place in places for seed in self.seeds]
+
+    def _lot(self, row: Mapping[str, Any]) -> float:
+        """A number that depends on the pair and the seed alone."""
+        return float(hashed_integer(self.kept.seed, f"{row['pair']}/{row['seed']}") % 2**52)
 
     def _badness(self, row: Mapping[str, Any]) -> float:
         """How much worse than copying, in the unit of the metric; NaN if that cannot be said."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ip2p_lightning.evaluation.amounts import Amount, amounts
 from ip2p_lightning.evaluation.figures import TEXT_EXACT, Figure
 from ip2p_lightning.evaluation.result import EvaluationResult
 from ip2p_lightning.evaluation.wording import percent, plural, span
@@ -34,6 +35,8 @@ def limits(result: EvaluationResult) -> list[Limit]:
     found: list[Limit] = []
     for kind, figures in result.kinds.items():
         found += _kind_limits(kind, figures)
+    told = {limit.where for limit in found}
+    found += [_amount_limit(amount) for amount in amounts(result)[:-1] if amount.verdict and amount.kind not in told]
     found.sort(key=lambda limit: not limit.serious)
     scarce = [kind for kind, figures in result.kinds.items() if _scarce(figures)]
     if scarce:
@@ -69,6 +72,14 @@ def _kind_limits(kind: str, figures: Mapping[str, Figure]) -> list[Limit]:
         if kept is not None:
             text += f", but {kept.ours.estimate:.1f} of 255 is lost where nothing should change"
     return [Limit(kind, text + ".", serious=error.verdict == "worse")]
+
+
+def _amount_limit(amount: Amount) -> Limit:
+    how = "Stops short" if amount.verdict == "little" else "Overdoes it"
+    text = f"{how}: half of its edits make less than {amount.middle.estimate:.2f} of the true change"
+    if amount.verdict == "much":
+        text = f"{how}: half of its edits make more than {amount.middle.estimate:.2f} times the true change"
+    return Limit(amount.kind, f"{text} ({span(amount.middle)}).", serious=False)
 
 
 def _scarce(figures: Mapping[str, Figure]) -> bool:

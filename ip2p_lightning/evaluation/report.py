@@ -18,10 +18,11 @@ from PIL import Image
 
 from ip2p_lightning import __version__
 from ip2p_lightning.evaluation import wording
+from ip2p_lightning.evaluation.amounts import LITTLE, MUCH, Amount, amounts, amounts_svg, place
 from ip2p_lightning.evaluation.curves import Curve, curve_svg
 from ip2p_lightning.evaluation.figures import TEXT_EXACT, Figure, MetricInfo
 from ip2p_lightning.evaluation.limits import ERROR, Limit, limits
-from ip2p_lightning.evaluation.result import EvaluationResult
+from ip2p_lightning.evaluation.result import EvaluationResult, Example
 from ip2p_lightning.metrics import Interval
 
 RELATIVE, NEARER = "relative", "nearer"
@@ -106,6 +107,11 @@ def render_report(report: Report) -> str:
         style=Markup((folder / "report.css").read_text(encoding="utf-8")),  # our own file
         tiles=_tiles(report),
         tables=[_Table.of(result) for result in report.results],
+        kinds=[(result, _by_kind(result)) for result in report.results if result.by_kind],
+        amounts=[(result, _amounts(result)) for result in report.results if amounts(result)],
+        little=LITTLE,
+        much=MUCH,
+        place=place,
         limits=[(result, limits(result)) for result in report.results],
         charts=[(run, _charts(run)) for run in report.runs],
         total=sum(seconds for _, seconds in report.phases),
@@ -207,6 +213,18 @@ def _row(name: str, figures: dict[str, Figure], end: float) -> _Row:
     pairs = max((figure.ours.groups for figure in figures.values()), default=0)
     nearer = figures[NEARER].ours if NEARER in figures else None
     return _Row(name, pairs, figures.get(ERROR), relative, nearer, places)
+
+
+def _by_kind(result: EvaluationResult) -> list[tuple[str, list[tuple[str, Example]]]]:
+    """Kind -> title and edit: one drawn at random, the best, the worst."""
+    titles = {"random": "at random", "best": "best", "worst": "worst"}
+    names = dict.fromkeys(example.kind for examples in result.by_kind.values() for example in examples)
+    shown = [(titles[title], example) for title in titles for example in result.by_kind.get(title, [])]
+    return [(kind, [item for item in shown if item[1].kind == kind]) for kind in names]
+
+
+def _amounts(result: EvaluationResult) -> list[tuple[Amount, Markup]]:
+    return [(amount, amounts_svg(amount)) for amount in amounts(result)]
 
 
 def _charts(run: TrainingRun) -> list[tuple[str, Markup]]:

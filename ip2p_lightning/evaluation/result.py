@@ -76,6 +76,7 @@ class EvaluationResult:
         metrics: what the metric columns mean.
         examples: edits of pairs drawn at random before anything was edited.
         worst: the edits that stand worst to copying.
+        by_kind: "random", "best" and "worst" -> one edit of each kind; best and worst beside copying.
         provenance: where the figures come from (checkpoint, editor and sampler settings, data, seeds), JSON values.
         intervals: how the intervals are made.
     """
@@ -85,6 +86,7 @@ class EvaluationResult:
     metrics: dict[str, MetricInfo]
     examples: list[Example] = field(default_factory=list)
     worst: list[Example] = field(default_factory=list)
+    by_kind: dict[str, list[Example]] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
     intervals: IntervalSettings = field(default_factory=IntervalSettings)
 
@@ -143,7 +145,10 @@ class EvaluationResult:
         pictures.mkdir(parents=True, exist_ok=True)
         pq.write_table(self.rows, folder / "rows.parquet", compression="zstd")
         pyarrow.csv.write_csv(self.rows, folder / "rows.csv")
-        kept = {name: _save_examples(getattr(self, name), pictures, name) for name in ("examples", "worst")}
+        kept: dict[str, Any] = {
+            name: _save_examples(getattr(self, name), pictures, name) for name in ("examples", "worst")
+        }
+        kept["by_kind"] = {name: _save_examples(some, pictures, f"kind-{name}") for name, some in self.by_kind.items()}
         text = json.dumps(self.summary() | kept, indent=2, ensure_ascii=False, allow_nan=False)
         (folder / "summary.json").write_text(text + "\n", encoding="utf-8")
         return folder
@@ -166,6 +171,9 @@ class EvaluationResult:
             metrics={name: MetricInfo(**info) for name, info in summary["metrics"].items()},
             examples=_load_examples(summary["examples"], folder / "pictures"),
             worst=_load_examples(summary["worst"], folder / "pictures"),
+            by_kind={
+                name: _load_examples(some, folder / "pictures") for name, some in summary.get("by_kind", {}).items()
+            },
             provenance=summary["provenance"],
             intervals=IntervalSettings(**summary["intervals"]),
         )

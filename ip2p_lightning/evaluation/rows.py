@@ -110,30 +110,30 @@ class Measuring:
 
 @dataclass
 class Gallery:
-    """Keeps the pictures of edits that are shown: those of pairs drawn beforehand, and the worst of each kind so far.
+    """Keeps the pictures of edits that are shown: those of pairs drawn beforehand, and of each kind some so far.
 
     Args:
         shown: (position, seed) of the edits drawn beforehand.
-        badness: how bad a row is; NaN if that cannot be said.
+        rankings: name -> value of a row, NaN if that cannot be said; of each kind, the edit with the greatest is kept.
     """
 
     shown: frozenset[Key]
-    badness: Callable[[Mapping[str, Any]], float]
+    rankings: Mapping[str, Callable[[Mapping[str, Any]], float]]
     pictures: dict[Key, Image.Image] = field(default_factory=dict)
-    _worst: dict[str, tuple[float, Key]] = field(default_factory=dict)
+    _first: dict[tuple[str, str], tuple[float, Key]] = field(default_factory=dict)
 
     def add(self, key: Key, row: Mapping[str, Any], image: Tensor) -> bool:
         """Look at an edit; whether its picture is kept, for now."""
-        badness, kind = self.badness(row), row["kind"]
-        before = self._worst.get(kind)
-        worst = badness > before[0] if before is not None else not math.isnan(badness)
-        if worst:
-            if before is not None and before[1] not in self.shown:
-                del self.pictures[before[1]]
-            self._worst[kind] = badness, key
-        if worst or key in self.shown:
+        for name, ranking in self.rankings.items():
+            value, place = ranking(row), (name, row["kind"])
+            if value > self._first.get(place, (-math.inf,))[0]:  # never true of NaN
+                self._first[place] = value, key
+        held = self.shown | {first for _, first in self._first.values()}
+        if key in held:
             self.pictures[key] = to_pil(image)
-        return key in self.pictures
+        for passed in self.pictures.keys() - held:
+            del self.pictures[passed]
+        return key in held
 
 
 def edited(editor: Editor, tensors: PairBatch, seed: int, sampling: Mapping[str, Any]) -> tuple[Tensor, list[str]]:

@@ -34,7 +34,7 @@ UNFINISHED = "unfinished"
 
 
 def run(config: DictConfig) -> None:
-    """Evaluate, print the tables, and write rows, summary.json, pictures, grid.png and report.html to `output`.
+    """Evaluate, print the tables, and write rows, summary.json, pictures, figures and report.html to `output`.
 
     Raises:
         FileNotFoundError: no such checkpoint or data.
@@ -49,6 +49,9 @@ def run(config: DictConfig) -> None:
     folder = result.save(config.output)
     if result.examples:
         edit_grid(result.examples).save(folder / "grid.png")
+    from ip2p_lightning.evaluation.plates import save_plates  # a second of imports
+
+    save_plates(result, folder / "figures")
     page = write_report(report(result, config), folder / "report.html")
     shutil.rmtree(folder / UNFINISHED, ignore_errors=True)
     console.print(metrics_table(result))
@@ -115,7 +118,7 @@ def _evaluate(config: DictConfig, console: Console) -> EvaluationResult:
             batch_size=config.batch_size,
             transform=data.transform.evaluation(),
             sampling=sampling,
-            kept=Kept(config.show, config.worst),
+            kept=Kept(config.show, config.worst, config.kinds),
             intervals=build(config.intervals),
             provenance={**editor_facts(editor, plain(config.editor)), **_described(pairs), "split": config.split},
             on_progress=advance,

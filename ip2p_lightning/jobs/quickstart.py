@@ -118,7 +118,7 @@ def _evaluate(config: DictConfig, console: Console) -> None:
                 name=entry.title,
                 seeds=plain(config.seeds),
                 batch_size=config.batch_size,
-                kept=Kept(entry.show, config.worst, seed=config.seed),
+                kept=Kept(entry.show, config.worst, config.kinds, seed=config.seed),
                 intervals=IntervalSettings(seed=config.seed),
                 provenance=provenance(editor, str(path), "ema"),
                 on_progress=advance,

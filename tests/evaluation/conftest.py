@@ -27,6 +27,7 @@ from ip2p_lightning.metrics import (
     NearerThanInput,
     RelativeError,
 )
+from ip2p_lightning.metrics.strength import TrueChange
 
 
 class PartWay:
@@ -71,6 +72,7 @@ def all_metrics() -> dict[str, EditMetric]:
         "nearer": NearerThanInput(),
         "halved": ErrorHalved(),
         "copied": CopyRate(),
+        "true_change": TrueChange(),
     }
 
 
@@ -93,7 +95,7 @@ def scenes() -> WorldSource:
 def scene_result(scenes: WorldSource) -> EvaluationResult:
     share = {"remove": -0.2, "replace": 0.05, "time": 0.9}
     editor = PartWay(scenes, share)
-    return evaluate(editor, scenes, all_metrics(), name="scenes it has never seen", kept=Kept(8, 4))
+    return evaluate(editor, scenes, all_metrics(), name="scenes it has never seen", kept=Kept(8, 4, kinds=3))
 
 
 @pytest.fixture(scope="session")

@@ -38,6 +38,10 @@ FLAGS = [
 ]
 
 
+PICTURES = 3 * (8 + 3 * 3 + 6 + 2)
+"""Edits at random of both sets, of three kinds of scenes, and the worst of photographs."""
+
+
 @pytest.fixture(scope="module")
 def report(scene_result: EvaluationResult, photo_result: EvaluationResult) -> Report:
     steps = tuple(range(0, 200, 10))
@@ -96,7 +100,7 @@ def test_well_formed_without_scripts_or_addresses(page: str) -> None:
 
 def test_pictures_are_the_examples(page: str, scene_result: EvaluationResult) -> None:
     sources = re.findall(r'src="data:image/png;base64,([^"]+)"', page)
-    assert len(sources) == 3 * (8 + 6 + 4 + 2)
+    assert len(sources) == PICTURES
     first = Image.open(io.BytesIO(base64.b64decode(sources[0])))
     assert np.array_equal(np.asarray(first), np.asarray(scene_result.examples[0].original))
 
@@ -136,27 +140,64 @@ def test_large_pictures_are_shrunk() -> None:
     assert picture.size == (384, 192)
 
 
+def test_each_kind_shows_a_random_the_best_and_the_worst_edit(page: str, scene_result: EvaluationResult) -> None:
+    assert {name: len(examples) for name, examples in scene_result.by_kind.items()} == dict.fromkeys(
+        ("random", "best", "worst"), 3
+    )
+    assert page.count('<h3 class="kindname">') == 3
+    assert page.count('<p class="role ') == 9
+
+
+def test_amounts_of_change_are_shown_by_kind(
+    page: str, scene_result: EvaluationResult, photo_result: EvaluationResult
+) -> None:
+    """The editor goes a twentieth of the way for "replace", and the other way for "remove"."""
+    assert "Too little, too much" in page
+    assert page.count('class="amounts"') == sum(len(result.kinds) + 1 for result in (scene_result, photo_result))
+    assert "Stops short: half of its edits make less than 0.0" in page
+
+
+CHECK = """
+onload = () => {
+  const shade = c => { const [r, g, b] = c.match(/[\\d.]+/g).map(v => v / 255).map(
+      v => v <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4); return .2126 * r + .7152 * g + .0722 * b };
+  const solid = e => { for (; e; e = e.parentElement) { const c = e.ownerDocument.defaultView.getComputedStyle(e)
+      .backgroundColor; if (!/, 0\\)$/.test(c)) return c } return "rgb(255, 255, 255)" };
+  const found = [...document.querySelectorAll("iframe")].map(frame => {
+    const d = frame.contentDocument, e = d.documentElement, images = [...d.images];
+    const texts = [...d.body.querySelectorAll("*")].filter(t => t.offsetParent && !t.closest("svg") &&
+      [...t.childNodes].some(n => n.nodeType == 3 && n.data.trim()));
+    const contrast = texts.map(t => { const a = shade(frame.contentWindow.getComputedStyle(t).color),
+      b = shade(solid(t)); return (Math.max(a, b) + .05) / (Math.min(a, b) + .05) });
+    return {width: e.clientWidth, scroll: e.scrollWidth, images: images.length,
+      broken: images.filter(i => !i.naturalWidth).length, height: e.scrollHeight, contrast: Math.min(...contrast),
+      small: Math.min(...texts.map(t => parseFloat(frame.contentWindow.getComputedStyle(t).fontSize))),
+      page: shade(frame.contentWindow.getComputedStyle(d.body).backgroundColor)} });
+  document.body.innerHTML = "<p id=probe>" + JSON.stringify(found) + "</p>" }
+"""
+
+
 @pytest.mark.browser
-@pytest.mark.parametrize("width", [390, 1280])
-def test_fits_the_screen_and_loads_its_pictures(page: str, width: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_reads_well_on_a_phone_and_on_a_screen(page: str, scheme: str, tmp_path: Path) -> None:
     if CHROMIUM is None:
         pytest.skip("no chromium on the path; install it to run this test")
-    inner = html.escape(page)  # in a frame, because a headless window cannot be as narrow as a phone
-    probe = tmp_path / "probe.html"
-    probe.write_text(
-        f'<body><iframe id="frame" style="border:0;width:{width}px;height:800px" srcdoc="{inner}"></iframe><script>'
-        "onload = () => { const d = frame.contentDocument, e = d.documentElement, images = [...d.images];"
-        'document.body.innerHTML = "<p id=probe>" + JSON.stringify({scroll: e.scrollWidth, client: e.clientWidth,'
-        "images: images.length, broken: images.filter(i => !i.naturalWidth).length,"
-        "height: e.scrollHeight}) + '</p>' }</script>"
+    frames = "".join(  # because a headless window cannot be as narrow as a phone
+        f'<iframe style="border:0;width:{width}px;height:800px" srcdoc="{html.escape(page)}"></iframe>'
+        for width in (390, 1280)
     )
-    command = [CHROMIUM, *FLAGS, f"--user-data-dir={tmp_path / 'profile'}", probe.as_uri()]
-    dom = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
-    found = re.search(r'<p id="probe">(.*?)</p>', dom)
-    assert found, dom[:500]
-    measured = json.loads(found.group(1))
-    assert measured["client"] == width
-    assert measured["scroll"] <= width
-    assert measured["images"] == 60
-    assert measured["broken"] == 0
-    assert measured["height"] > 1000
+    probe = tmp_path / "probe.html"
+    probe.write_text(f'<meta name="color-scheme" content="light dark"><body>{frames}<script>{CHECK}</script>')
+    dark = "--blink-settings=preferredColorScheme=" + ("0" if scheme == "dark" else "1")
+    command = [CHROMIUM, *FLAGS, dark, f"--user-data-dir={tmp_path / 'profile'}", probe.as_uri()]
+    dom = subprocess.run(command, capture_output=True, text=True, timeout=240, check=True).stdout
+    probed = re.search(r'<p id="probe">(.*?)</p>', dom)
+    assert probed, dom[:500]
+    for width, found in zip((390, 1280), json.loads(probed.group(1)), strict=True):
+        assert found["width"] == width
+        assert found["scroll"] <= width
+        assert (found["images"], found["broken"]) == (PICTURES, 0)
+        assert found["height"] > 1000
+        assert found["contrast"] >= 4.5, "the least that WCAG 2 asks of small text"
+        assert found["small"] >= 11
+        assert (found["page"] < 0.05) == (scheme == "dark")
