@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from diffusers import StableDiffusionPipeline
 
+import ip2p_lightning.models.patch_pca  # noqa: F401 (diffusers opens our classes in imported modules alone)
 from ip2p_lightning.data.sources import PairSource
 from ip2p_lightning.methods.checkpoint import load_method
 from ip2p_lightning.methods.text_to_image import TextToImageModule
