@@ -21,6 +21,7 @@ from PIL import Image
 from ip2p_lightning.studies import Claim, Run, Study, Table
 from ip2p_lightning.studies.drawing import draw_lines, new_figure, picture_grid
 from ip2p_lightning.studies.recipes import evaluate, ip2p, ip2p_checkpoint
+from ip2p_lightning.studies.results import read_summary
 from ip2p_lightning.studies.study import Options
 
 TEXT_SCALES = {"tiny": (1.0, 2.0), "world": (0.5, 1.0, 2.0, 3.0), "paper": (3.0, 7.5, 15.0)}
@@ -41,12 +42,16 @@ def runs(options: Options) -> list[Run]:
 def draw(table: Table) -> dict[str, Figure]:
     texts, images = table.labels("text_scale"), table.labels("image_scale")
 
-    def picture(row: int, column: int, name: str = "edited") -> Image.Image | None:
-        (found,) = table.where(text_scale=texts[column], image_scale=images[row]).rows
+    def picture(row: int, column: int) -> Image.Image | None:
+        name, scale = ("edited", texts[column - 1]) if column else ("original", texts[0])
+        (found,) = table.where(text_scale=scale, image_scale=images[row]).rows
         path = (found.folder or Path()) / "pictures" / f"examples-000-{name}.png"
         return Image.open(path).convert("RGB") if path.is_file() and not found.gap else None
 
-    grid = picture_grid([f"$s_I$ = {scale:g}" for scale in images], [f"$s_T$ = {scale:g}" for scale in texts], picture)
+    columns = ["input", *(f"$s_T$ = {scale:g}" for scale in texts)]
+    grid = picture_grid([f"$s_I$ = {scale:g}" for scale in images], columns, picture)
+    done = [row.folder for row in table.rows if row.folder and not row.gap]
+    grid.suptitle(read_summary(done[0])["examples"][0]["instruction"] if done else "no result", fontsize=9)
     figure, axes = new_figure(columns=4, width=3.3)
     titles = ("change from the input [/255]", "part of the true change", "error [/255]", "where it should stay [/255]")
     for axis, metric, title in zip(axes, METRICS, titles, strict=True):
@@ -61,6 +66,9 @@ def claims(table: Table) -> Sequence[Claim]:
     return [
         by_text.ordered(f"a larger s_T edits more strongly (s_I = {image:g})", "strength", "text_scale"),
         by_text.ordered(f"a larger s_T makes more of the true change (s_I = {image:g})", "true_change", "text_scale"),
+        by_image.ordered(
+            f"a larger s_I makes less of the change (s_T = {text:g})", "true_change", "image_scale", False
+        ),
         by_image.ordered(f"a larger s_I stays closer to the input (s_T = {text:g})", "strength", "image_scale", False),
         by_image.ordered(
             f"a larger s_I spoils less of what should stay (s_T = {text:g})", "kept", "image_scale", False

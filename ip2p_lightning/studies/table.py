@@ -51,7 +51,8 @@ class Average:
 
     Args:
         mean: over the runs that have a result; NaN if none has.
-        low, high: 95 % t-interval over at least three runs, the least and the greatest value of two; NaN of one.
+        low, high: 95 % t-interval over at least three runs, the least and the greatest value of two; the interval over
+            pairs where there should be but one, NaN where only one of several has a result.
         runs: how many have a result.
         wanted: how many should.
         single: the values of the runs.
@@ -107,6 +108,9 @@ class Table:
         """A metric over all rows, which should differ by their seed alone."""
         found = [row.values[metric].estimate for row in self.rows if metric in row.values]
         found = [value for value in found if not math.isnan(value)]
+        if len(found) == len(self.rows) == 1:
+            value = self.rows[0].values[metric]
+            return Average(value.estimate, value.low, value.high, 1, 1, tuple(found))
         return Average(*_interval(found), len(found), len(self.rows), tuple(found))
 
     def by_kind(self, metric: str, kinds: Sequence[str]) -> Table:
