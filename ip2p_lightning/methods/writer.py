@@ -19,6 +19,7 @@ from ip2p_lightning.generation.prompt_format import completion, prompt
 from ip2p_lightning.methods.stage import Stage
 from ip2p_lightning.methods.staged import OptimizerFactory, StagedModule
 from ip2p_lightning.models.causal_lm import text_ids
+from ip2p_lightning.models.pretrained import marks
 
 _IGNORED = -100
 
@@ -51,6 +52,7 @@ class WriterModule(StagedModule):
         self.model = model
         self.tokenizer = tokenizer
         self.max_length = max_length
+        self._marks = marks(self)  # checkpoints leave out what the model's own folder holds
 
     def forward(self, batch: PairBatch, generator: torch.Generator | None = None) -> dict[str, Tensor]:
         """The loss of a batch's texts; its pictures are not looked at.

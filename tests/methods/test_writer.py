@@ -17,7 +17,7 @@ from ip2p_lightning.jobs.train import train
 from ip2p_lightning.methods.checkpoint import load_method
 from ip2p_lightning.methods.stage import Stage
 from ip2p_lightning.methods.writer import WriterModule
-from ip2p_lightning.models.causal_lm import build_causal_lm
+from ip2p_lightning.models.causal_lm import build_causal_lm, load_causal_lm
 from ip2p_lightning.world.tokenizer import world_tokenizer
 
 TRIPLES = [
@@ -99,6 +99,21 @@ def test_an_adapter_begins_as_nothing_and_alone_is_trained():
     learning = {name for name, parameter in adapted.named_parameters() if parameter.requires_grad}
     assert learning
     assert learning.isdisjoint(own)
+
+
+def test_checkpoints_leave_out_what_the_model_s_folder_holds(tmp_path: Path):
+    plain = module()
+    plain.model.save_pretrained(tmp_path)
+    writer = WriterModule(load_causal_lm(tmp_path, lora={"rank": 2}), plain.tokenizer)
+    checkpoint = {"state_dict": writer.state_dict()}
+    writer.on_save_checkpoint(checkpoint)
+    assert checkpoint["state_dict"]
+    assert all("lora_" in name for name in checkpoint["state_dict"])
+    again = WriterModule(load_causal_lm(tmp_path, lora={"rank": 2}), plain.tokenizer)
+    again.on_load_checkpoint(checkpoint)
+    again.load_state_dict(checkpoint["state_dict"])
+    ids, _ = writer.rows(TRIPLES)
+    assert torch.equal(writer.model(input_ids=ids).logits, again.model(input_ids=ids).logits)
 
 
 @pytest.mark.parametrize("lora", [False, True])
