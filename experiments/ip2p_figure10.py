@@ -31,11 +31,12 @@ METRICS = ("error", "changed", "kept", "copied", "nearer", "halved")
 
 def runs(options: Options) -> list[Run]:
     found = []
-    for seed, pairs, filtered in product(SEEDS[options.size], PAIRS[options.size], (True, False)):
-        name = f"figure10/{pairs}-{'filtered' if filtered else 'all'}-{seed}"
-        model = train(options, f"train/{name}", "ip2p", seed, *data(options.size, pairs, filtered), steps=(400,))
-        labels = {"pairs": pairs, "filtered": filtered, "seed": seed}
-        found += [model, evaluate(options, f"evaluate/{name}", model, labels)]
+    for seed, pairs in product(SEEDS[options.size], PAIRS[options.size]):
+        for filtered in (True, False):
+            name = f"figure10/{pairs}-{'filtered' if filtered else 'all'}-{seed}"
+            model = train(options, f"train/{name}", "ip2p", seed, *data(options.size, pairs, filtered), steps=(400,))
+            labels = {"pairs": pairs, "filtered": filtered, "seed": seed}
+            found += [model, evaluate(options, f"evaluate/{name}", model, labels)]
     return found
 
 

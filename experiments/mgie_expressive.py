@@ -55,9 +55,8 @@ def draw(table: Table) -> dict[str, Figure]:
     figure, axes = new_figure(columns=3, width=4.4)
     titles = ("error [/255]", "SSIM", "expressive instruction exactly right")
     for axis, metric, title in zip(axes, ("error", "ssim", "text_exact"), titles, strict=True):
-        draw_dots(axis, named, metric, "arm", "of")
+        draw_dots(axis, named, metric, "arm", "of", names={"all": "all kinds"})
         axis.set_title(title)
-        axis.get_legend().remove()
     return {"figure": figure}
 
 

@@ -96,11 +96,11 @@ def offline_runs(folder: Path) -> list[dict[str, Any]]:
 
 
 def _offline_run(path: Path) -> dict[str, Any]:
-    from wandb.proto.wandb_internal_pb2 import Record
+    from wandb.proto import wandb_internal_pb2
 
     told: dict[str, Any] = {"name": "", "group": "", "state": "crashed", "config": {}, "summary": {}}
     for data in _records(path.read_bytes(), path):
-        record = Record.FromString(data)
+        record = wandb_internal_pb2.Record.FromString(data)  # pyright: ignore[reportAttributeAccessIssue]
         kind = record.WhichOneof("record_type")
         if kind == "run":
             told |= {"name": record.run.display_name, "group": record.run.run_group}
