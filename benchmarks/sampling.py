@@ -2,14 +2,16 @@
 
 At s_I = 1 one of the three evaluations that the pipeline makes in each step has the factor zero: ours leaves it out and
 gives the same picture. With a guidance interval the steps outside it need one evaluation, and the picture changes; what
-that costs is told as the distance to the whole guidance, and as a share of what guidance changes at all.
+that costs is told as the distance to the whole guidance, and as a share of what guidance changes at all. Of a trained
+editor of the embedded world (--editor) it is told as error against the truth, and that alone is measured then.
 
-python benchmarks/sampling.py [--quick] [--model FOLDER]
+python benchmarks/sampling.py [--quick] [--model FOLDER | --editor CHECKPOINT]
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
@@ -23,7 +25,8 @@ from diffusers import (
     UNet2DConditionModel,
 )
 from diffusers.utils import logging
-from interleaved import clock, interleave, report
+from interleaved import clock, interleave, machine, report
+from interval import quality, show
 from torch import Tensor
 from train_step import DEVICE, SCHEDULE, networks
 
@@ -149,9 +152,24 @@ def main(quick: bool, model: str | None) -> None:
     report(f"an edit in {steps} steps at s_I = 1", seconds, "diffusers' pipeline", "seconds", facts)
 
 
+def compare_quality(checkpoint: str, quick: bool) -> None:
+    """What the interval costs a trained editor, in a table and a line of JSON."""
+    warnings.filterwarnings("ignore")
+    torch.set_num_threads(1)
+    count, steps, scales = (4, 4, [2.0]) if quick else (128, 8, [1.5, 3.0])
+    interval = INTERVAL.start, INTERVAL.stop
+    entries = quality(checkpoint, scales, interval, count, steps)
+    show(entries, f"{count} held-out pairs in {steps} steps at s_I = 1; interval {interval}")
+    print(json.dumps({"pairs": count, "steps": steps, "interval": interval, "quality": entries, "machine": machine()}))
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="tiny networks, a few steps: does it run?")
     parser.add_argument("--model", help="folder or hub name of a trained pipeline, to tell what the interval costs")
+    parser.add_argument("--editor", help="checkpoint trained on the world's simple level: quality against the truth")
     arguments = parser.parse_args()
-    main(arguments.quick, arguments.model)
+    if arguments.editor:
+        compare_quality(arguments.editor, arguments.quick)
+    else:
+        main(arguments.quick, arguments.model)

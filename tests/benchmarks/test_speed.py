@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from processes import printed_by
 
 FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
 sys.path.insert(0, str(FOLDER))
@@ -16,17 +16,15 @@ sys.path.insert(0, str(FOLDER))
 from interleaved import interleave, ratios  # noqa: E402
 
 
-def result(script: str) -> dict:
-    environment = {**os.environ, "PYTHONPATH": str(FOLDER.parent)}
-    done = subprocess.run(
-        [sys.executable, FOLDER / script, "--quick"], check=True, capture_output=True, text=True, env=environment
-    )
-    return json.loads(done.stdout.splitlines()[-1])
+def result(script: str, folder: Path, *arguments: object) -> dict:
+    """The line of JSON that a benchmark prints at last."""
+    printed = printed_by(lambda: importlib.import_module(script).main(*arguments), folder / "log")
+    return json.loads(printed.splitlines()[-1])
 
 
 @pytest.mark.slow
-def test_train_step_compares_three_ways():
-    found = result("train_step.py")
+def test_train_step_compares_three_ways(tmp_path):
+    found = result("train_step", tmp_path, True)
     assert set(found["ratio"]) == {"plain loop", "ours", "ours, cache=disk"}
     assert found["ratio"]["plain loop"] == 1
     assert 0 < found["encoder_share"] < 1
@@ -34,8 +32,8 @@ def test_train_step_compares_three_ways():
 
 
 @pytest.mark.slow
-def test_sampling_gives_the_pipeline_s_pictures():
-    found = result("sampling.py")
+def test_sampling_gives_the_pipeline_s_pictures(tmp_path):
+    found = result("sampling", tmp_path, True, None)
     assert found["difference"] < 1e-4
     assert found["evaluations"]["ours"] == 2
     assert found["evaluations"]["interval"] < 2

@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
+import importlib
 import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from processes import printed_by
 
-ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 
 
 @pytest.mark.slow
-def test_streaming_compares_layouts_and_sizes() -> None:
-    done = subprocess.run(
-        [sys.executable, ROOT / "benchmarks" / "streaming.py", "--quick"],
-        check=True,
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
-    found = json.loads(done.stdout.splitlines()[-1])
+def test_streaming_compares_layouts_and_sizes(tmp_path: Path) -> None:
+    printed = printed_by(lambda: importlib.import_module("streaming").main(True), tmp_path / "log")
+    found = json.loads(printed.splitlines()[-1])
     assert set(found["pairs_per_second"]) == {
         "InstructPix2Pix's folders",
         "shards, the same Lanczos",
