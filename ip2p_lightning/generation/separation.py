@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
 import torch
+from PIL import Image
 from rich.table import Table
 
+from ip2p_lightning.data.contact_sheet import contact_sheet
+from ip2p_lightning.data.encoded import SCORES
 from ip2p_lightning.data.images import to_tensor
 from ip2p_lightning.data.pair import EditPair
+from ip2p_lightning.data.randomness import addressed_random
 from ip2p_lightning.data.reader import ShardDataset
 from ip2p_lightning.data.selection import REJECTED, Selection
 from ip2p_lightning.evaluation.wording import percent
@@ -23,6 +27,7 @@ from ip2p_lightning.models.judge import AttributeJudge
 from ip2p_lightning.world.attributes import changed, describe, kept
 
 _BATCH = 64
+_BEST = "clip_direction"
 _SHARES = ("right", "changed", "kept", "original")
 
 
@@ -74,6 +79,30 @@ def separation_table(rows: list[Correctness]) -> Table:
         shares = map(percent, (row.right, row.changed, row.kept, row.original))
         table.add_row(row.name, f"{row.pairs:,}", *shares)
     return table
+
+
+def separation_sheet(
+    path: str | Path, left_out: bool, count: int = 9, columns: int = 3, side: int = 128
+) -> Image.Image:
+    """A contact sheet of random pairs that were kept or left out, each with its mistake, if known, and its direction.
+
+    Args:
+        path: the dataset folder.
+        left_out: those that were not kept.
+        count: how many pairs.
+        columns: pairs in a row.
+        side: pixels of a picture's side.
+    """
+    dataset = ShardDataset(path)
+    wanted = [row for row, split in enumerate(dataset.column("split")) if (split == REJECTED) == left_out]
+    chosen = addressed_random("separation", left_out).sample(wanted, min(count, len(wanted)))
+    pairs = [dataset[row] for row in chosen]
+    named = [
+        replace(pair, kind=f"{pair.metadata.get(CORRUPTION, pair.kind)}, direction {pair.metadata[SCORES][_BEST]:.2f}")
+        for pair in pairs
+    ]
+    title = f"{'left out' if left_out else 'kept'}: {len(named)} of {len(wanted):,} pairs"
+    return contact_sheet(named, title=title, columns=columns, side=side)
 
 
 def _correctness(name: str, datasets: list[ShardDataset], judge: AttributeJudge) -> Correctness:

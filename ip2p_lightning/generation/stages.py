@@ -41,8 +41,11 @@ class Work(Protocol):
 
     name: str
     """Of the stage."""
-    calls: int
-    """Samples that went through a denoiser so far."""
+
+    @property
+    def calls(self) -> int:
+        """Samples that went through a denoiser so far."""
+        ...
 
     @property
     def models(self) -> Sequence[Any]:
