@@ -45,7 +45,8 @@ class TurnByTurn:
         """
         each = check_request(images, instructions, seeds)
         lines = [[line for line in text.splitlines() if line.strip()] for text in instructions]
-        current, written = list(images), [[] for _ in each]
+        current: list[Any] = list(images)
+        written: list[list[str]] = [[] for _ in each]
         for turn in range(max(map(len, lines), default=0)):
             places = [place for place, turns in enumerate(lines) if turn < len(turns)]
             chosen = [current[place] for place in places]

@@ -55,7 +55,7 @@ class LocalAnswerer:
         """
         from transformers import AutoModelForImageTextToText, AutoProcessor
 
-        model = AutoModelForImageTextToText.from_pretrained(
+        model: Any = AutoModelForImageTextToText.from_pretrained(
             path, dtype=getattr(torch, dtype), use_safetensors=True, trust_remote_code=False
         )
         processor = AutoProcessor.from_pretrained(path, trust_remote_code=False)

@@ -172,8 +172,8 @@ def black_and_white(mask: bytes, original: bytes, place: str) -> bytes:
                 return mask
             painted = open_image(mask, name="mask")  # refuses what is too large before anything is decoded
             holes = opened.convert("RGBA").getchannel("A") if opened.has_transparency_data else None
-        if holes is not None and holes.getextrema()[0] < 128:
-            return _png(np.asarray(holes) < 128)
+        if holes is not None and (transparent := np.asarray(holes) < 128).any():
+            return _png(transparent)
         pixels = np.asarray(painted)
         if (np.ptp(pixels, axis=2) <= 16).all() and (np.abs(pixels.astype(int) - 128) >= 96).mean() > 0.95:
             return mask

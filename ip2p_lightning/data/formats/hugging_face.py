@@ -167,10 +167,11 @@ class _Rows:
 
     def row(self, number: int) -> dict[str, Any]:
         if self.file.suffix != ".parquet":
-            if self._table is None:
-                table = _arrow(pa.memory_map(str(self.file)))
-                self._table = table.select([name for name in table.schema.names if name in self.columns])
-            return self._table.slice(number, 1).to_pylist()[0]
+            table = self._table
+            if table is None:
+                whole = _arrow(pa.memory_map(str(self.file)))
+                table = self._table = whole.select([name for name in whole.schema.names if name in self.columns])
+            return table.slice(number, 1).to_pylist()[0]
         if self._batch is None or number < self._start:
             opened = pq.ParquetFile(self.file)
             names = [name for name in opened.schema_arrow.names if name in self.columns]

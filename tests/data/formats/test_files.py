@@ -22,7 +22,7 @@ from ip2p_lightning.data.formats.json_lines import JsonLines
 from ip2p_lightning.data.formats.webdataset import WebDataset
 from ip2p_lightning.data.reader import ShardDataset
 from ip2p_lightning.data.rendering import render_dataset
-from tests.data.formats.conftest import full_pair
+from tests.data.formats.conftest import contents, full_pair
 from tests.data.formats.test_round_trip import preset
 
 File = Callable[..., bytes]
@@ -61,6 +61,16 @@ def test_parquet_files_by_split(file: File, tmp_path: Path):
     assert pairs[0].group == "242679"
     assert pairs[0].metadata == {"turn": 3}
     assert pairs[0].mask is not None
+
+
+def test_loader_processes_read_tables_alike(file: File, tmp_path: Path):
+    pq.write_table(pa.Table.from_pylist(magicbrush_rows(file) * 20), tmp_path / "train.parquet")
+    source = HuggingFace(
+        {"original_image": "source_img", "edited_image": "target_img"}, numbers={"turn": "turn_index"}
+    ).open(tmp_path)
+    for name, workers in (("alone", 0), ("together", 2)):
+        assert render_dataset(source, tmp_path / name, workers=workers).info.pairs == 60
+    assert contents(tmp_path / "alone") == contents(tmp_path / "together")
 
 
 def test_arrow_files_of_save_to_disk(file: File, tmp_path: Path):
