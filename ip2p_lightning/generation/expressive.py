@@ -85,7 +85,7 @@ class MllmExpander:
         self.model: Any = cast(Any, model).to(_device(device)).eval()
         self.tokenizer, self.summariser = tokenizer, summariser
         self.words, self.sentences, self.batch_size = words, sentences, batch_size
-        vision = model.config.vision_config
+        vision: Any = model.config.vision_config
         patches = (vision.image_size // vision.patch_size) ** 2
         patches += model.config.vision_feature_select_strategy == "full"
         self.prompt = Prompt(tokenizer, template, patches, max_text_length)

@@ -17,6 +17,7 @@ from ip2p_lightning.data.randomness import hashed_integer
 from ip2p_lightning.generation.base import Caption, EditTriple, Rejected
 from ip2p_lightning.generation.prompt_format import one_line
 
+_ARTICLE = re.compile(r"^(?:an?|the) ")
 _WORD_LIST = Path(__file__).with_name("unsafe_words.txt")
 
 
@@ -143,8 +144,8 @@ class Duplicates:
 
 
 def comparable(text: str) -> str:
-    """The text as it is compared: without case, white space around it and final punctuation."""
-    return one_line(text).strip(" .!?").lower()
+    """The text as it is compared: without case, final punctuation, and an article at its beginning."""
+    return _ARTICLE.sub("", one_line(text).strip(" .!?").lower())
 
 
 def kept_share(original: str, edited: str) -> float:

@@ -20,6 +20,7 @@ def triple(original: str = "a dog", instruction: str = "make it a cat", edited: 
     [
         (triple(edited="A dog."), "copy"),
         (triple(edited=" a  DOG!"), "copy"),
+        (triple(edited="Dog"), "copy"),
         (triple(instruction="a dog"), "copy"),
         (triple(edited="Make it a cat."), "copy"),
         (triple(instruction=" "), "empty"),
