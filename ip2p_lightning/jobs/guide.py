@@ -65,9 +65,27 @@ JOBS = {
             "drift checkpoint=last.ckpt through=[pixels] text_scale=1.5 count=100",
         ),
     ),
+    "checkpoints": Job(
+        "a run by its checkpoints: trade-off, copy rate, dependence on picture and text; was it trained too long?",
+        (
+            "checkpoints run=outputs/ip2p/world",
+            "checkpoints run=outputs/ip2p/world metrics=strength x=true_change y=strength count=100",
+        ),
+    ),
     "calibrate": Job(
         "compare a metric's choices between systems with those of people: agreement and Cohen's kappa",
         ("calibrate choices=choices.csv marks='{ours: outputs/ours, theirs: outputs/theirs}' metric=vlm_overall",),
+    ),
+    "preference": Job(
+        "let people choose between two systems' edits on a blind page, and count their choices",
+        (
+            "preference make systems='{ours: FOLDER, theirs: FOLDER2}' data=shards data.path=data/mine output=study",
+            "preference read output=study answers=[anna.csv,bo.csv]",
+        ),
+        {
+            "make": "write page.html, which names no system, and key.json, which does",
+            "read": "win rates with intervals, by kind, and the choices for ip2p calibrate",
+        },
     ),
     "edit": Job(
         "edit a picture or a folder of pictures with a checkpoint or a diffusers folder",

@@ -23,9 +23,9 @@ from ip2p_lightning.evaluation.figures import IntervalSettings
 from ip2p_lightning.evaluation.sweeps import EditorSweep, GuidanceSweep
 from ip2p_lightning.evaluation.tradeoff import Tradeoff, tradeoff
 from ip2p_lightning.metrics import L1, EditMetric
-from ip2p_lightning.metrics.strength import ChangeFromInput
 from ip2p_lightning.metrics.encoders import Interpolated, OpenClipEncoder
 from ip2p_lightning.metrics.similarity import DirectionSimilarity, InputSimilarity
+from ip2p_lightning.metrics.strength import ChangeFromInput
 from ip2p_lightning.models.dual_encoder import DualEncoder
 from ip2p_lightning.world.tokenizer import world_tokenizer
 
@@ -108,7 +108,8 @@ def test_originals_texts_and_the_first_step_are_computed_once() -> None:
     counting("texts", module.conditioner, "condition")
     counting("pictures", module.autoencoder, "encode_original")
     counting("denoised", module.denoiser, "forward")
-    run([GuidanceSweep(TrainedEditor(module), [2.0, 3.0], [1.0, 1.5], steps=2)], {"direction": L1(), "kept": ChangeFromInput()})
+    sweep = GuidanceSweep(TrainedEditor(module), [2.0, 3.0], [1.0, 1.5], steps=2)
+    run([sweep], {"direction": L1(), "kept": ChangeFromInput()})
     first, second = 3, 2 * (2 + 3)  # at s_I = 1 nothing needs the picture without both
     assert counts == {"texts": 5, "pictures": 5, "denoised": 5 * (first + second)}
 

@@ -1,0 +1,91 @@
+"""`ip2p checkpoints`: how a run's editor changes from checkpoint to checkpoint; was it trained too long?"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig
+from rich.console import Console
+from rich.table import Table
+
+from ip2p_lightning.config import build, plain
+from ip2p_lightning.evaluation.by_checkpoint import Course, by_checkpoint, checkpoints_of
+from ip2p_lightning.evaluation.progress import edit_progress
+from ip2p_lightning.evaluation.wording import number
+from ip2p_lightning.jobs.opening import open_editor
+from ip2p_lightning.jobs.splits import pairs_of
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+PANELS = {
+    "dominated": "area dominated",
+    "copied": "left as they were",
+    "source_dependence": "dependence on the picture",
+    "text_dependence": "dependence on the text (/255)",
+}
+
+
+def run(config: DictConfig) -> None:
+    """Measure, print the table and the verdict, and write checkpoints.csv, provenance.json and checkpoints.svg/.png.
+
+    Raises:
+        FileNotFoundError: a run without checkpoints, or no data.
+        ValueError: a split that the data does not have, or axes that `metrics` does not measure.
+    """
+    console = Console()
+    course = measure(config, console)
+    folder = course.save(config.output)
+    facts = course.provenance | {"verdict": course.verdict}
+    (folder / "provenance.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+    from ip2p_lightning.studies.drawing import save_figure  # a second of imports
+
+    rows = course.table().to_pylist()
+    save_figure(_figure(rows), folder / "checkpoints")
+    table = Table("step", *PANELS.values(), title=f"{len(rows)} checkpoints", title_justify="left")
+    for row in rows:
+        table.add_row(f"{row['step']:,}", *(number(row[name]) for name in PANELS))
+    console.print(table)
+    console.print(course.verdict, highlight=False)
+
+
+def measure(config: DictConfig, console: Console) -> Course:
+    """All checkpoints, as `conf/checkpoints.yaml` describes."""
+    data = build(config.data)
+    files = checkpoints_of(config.run)
+    with edit_progress(console, f"measuring {len(files)} checkpoints", len(files)) as advance:
+        return by_checkpoint(
+            files,
+            lambda path: open_editor(Path(path), config.device, config.weights, config.batch_size),
+            pairs_of(data.sources(), config.split),
+            build(config.metrics),
+            x=config.x,
+            y=config.y,
+            text_scales=plain(config.text_scales),
+            image_scales=plain(config.image_scales),
+            steps=config.steps,
+            count=config.count,
+            batch_size=config.batch_size,
+            seed=config.seed,
+            transform=data.transform.evaluation(),
+            intervals=build(config.intervals),
+            on_checkpoint=lambda step: advance(1),
+        )
+
+
+def _figure(rows: list[dict[str, Any]]) -> Figure:
+    """A panel for each figure, over the steps, with its interval as a band."""
+    from ip2p_lightning.studies.drawing import COLOURS, new_figure
+
+    figure, axes = new_figure(columns=len(PANELS), width=3.2, height=2.6)
+    steps = [row["step"] for row in rows]
+    for axis, (name, title) in zip(axes, PANELS.items(), strict=True):
+        axis.plot(steps, [row[name] for row in rows], marker="o", markersize=3, color=COLOURS[0])
+        low, high = ([row[f"{name}_{end}"] for row in rows] for end in ("low", "high"))
+        axis.fill_between(steps, low, high, color=COLOURS[0], alpha=0.15, linewidth=0)
+        axis.set_title(title, fontsize=9)
+        axis.set_xlabel("step")
+        axis.grid(color="0.9", linewidth=0.6)
+    return figure
