@@ -122,6 +122,10 @@ class FolderOutputs:
             image = image.crop(centred(*image.size, aspect=size[0] / size[1]))
         return image.resize(size, Image.Resampling.BICUBIC)
 
+    def open(self, file: Path) -> Image.Image:
+        """A file that `find` found, PIL RGB at its own size."""
+        return open_image(file)
+
     def find(self, id: str) -> Path | None:
         """The file of a pair; None if there is none.
 

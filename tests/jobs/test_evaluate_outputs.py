@@ -66,3 +66,18 @@ def test_outputs_are_scored_judged_and_calibrated(ip2p, files):
     assert "1 choices are left out" in printed
     assert json.loads((files / "calibration.json").read_text())["agreement"]["estimate"] == 1.0
     assert "was not evaluated by 'beauty'; it has" in ip2p(*words[:-1], "metric=beauty", fails=True)
+
+
+def test_people_choose_on_a_blind_page(ip2p, files):
+    common = ["systems={good: good/outputs.jsonl, poor: poor/outputs.jsonl}", "data=shards", "data.path=pairs"]
+    common += ["data.transform.resolution=32", "output=study"]
+    assert "but 7 of 8 pairs have both" in ip2p("preference", "make", *common, "count=8", fails=True)
+    assert "study/page.html: give this page to people" in ip2p("preference", "make", *common, "count=7")
+    key = json.loads((files / "study/key.json").read_text())
+    lines = [
+        f"{number},follows,{'left' if item['left'] == 'good' else 'right'},anna" for number, item in enumerate(key)
+    ]
+    (files / "anna.csv").write_text("\n".join(["item,question,answer,rater", *lines]))
+    printed = ip2p("preference", "read", "output=study", "answers=[anna.csv]")
+    assert "100%" in printed
+    assert (files / "study/choices-follows.csv").is_file()

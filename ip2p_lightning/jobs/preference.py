@@ -1,0 +1,90 @@
+"""`ip2p preference`: make a blind page of two systems' edits for people, and read what they answered."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+from omegaconf import DictConfig
+from rich.console import Console
+from rich.table import Table
+
+from ip2p_lightning.config import build, plain
+from ip2p_lightning.data.sources import PairSource
+from ip2p_lightning.editors.precomputed import FolderOutputs
+from ip2p_lightning.evaluation.preference import (
+    Item,
+    Preference,
+    preference,
+    read_answers,
+    write_choices,
+    write_page,
+)
+from ip2p_lightning.metrics.bootstrap import Interval
+
+
+def run(config: DictConfig) -> None:
+    """Carry out `config.command`.
+
+    Raises:
+        FileNotFoundError: missing outputs or answers.
+        ValueError: other than two systems, too few pairs, or answers that are not this study's.
+    """
+    {"make": _make, "read": _read}[config.command](config)
+
+
+def _make(config: DictConfig) -> None:
+    pairs = build(config.data).sources()[config.split]
+    outputs = {name: FolderOutputs(path, missing="gap") for name, path in plain(config.systems or {}).items()}
+    if len(outputs) != 2:
+        raise ValueError(f"systems={list(outputs)}: name two, such as systems='{{ours: FOLDER, theirs: FOLDER2}}'")
+    page = write_page(_items(pairs, outputs, config), config.output, seed=config.seed, side=config.side)
+    print(f"{page}: give this page to people, and keep {page.with_name('key.json')} to yourself")
+
+
+def _items(pairs: PairSource, outputs: dict[str, FolderOutputs], config: DictConfig) -> list[Item]:
+    there = [outputs[name].answered(pairs).chosen for name in outputs]
+    both = sorted(set(there[0]) & set(there[1]))
+    if len(both) < config.count:
+        raise ValueError(f"count={config.count}, but {len(both)} of {len(pairs)} pairs have both systems' outputs")
+    items = []
+    for index in sorted(random.Random(f"preference/{config.seed}").sample(both, config.count)):
+        pair = pairs[index]
+        original = pair.original_image
+        edits = {}
+        for name, output in outputs.items():
+            file = output.find(pair.id)
+            assert file is not None  # among those that are answered
+            edits[name] = output.open(file)
+        items.append(Item(pair.id, pair.instruction, original, edits, pair.kind))  # type: ignore[arg-type]
+    return items
+
+
+def _read(config: DictConfig) -> None:
+    folder = Path(config.output)
+    console = Console()
+    for question, rows in read_answers(folder / "key.json", plain(config.answers)).items():
+        if not rows:
+            continue
+        table = Table(title=question, title_justify="left")
+        for column in ("category", "choices", *_names(preference([choice for choice, _ in rows]))):
+            table.add_column(column, justify="left" if column == "category" else "right")
+        for category in ["", *sorted({category for _, category in rows if category})]:
+            chosen = [choice for choice, own in rows if category in ("", own)]
+            table.add_row(category or "all", *_cells(preference(chosen, resamples=config.resamples)))
+        console.print(table)
+        write_choices([choice for choice, _ in rows], folder / f"choices-{question}.csv")
+        console.print(f"{folder / f'choices-{question}.csv'}: for ip2p calibrate", highlight=False, soft_wrap=True)
+
+
+def _names(result: Preference) -> tuple[str, str, str]:
+    return result.first, "no difference", result.second
+
+
+def _cells(result: Preference) -> tuple[str, ...]:
+    shares = (result.first_share, result.tie_share, result.second_share)
+    return f"{result.choices:,}", *(_percent(share) for share in shares)
+
+
+def _percent(interval: Interval) -> str:
+    return f"{interval.estimate:.0%} ({interval.low:.0%} to {interval.high:.0%})"
