@@ -20,13 +20,13 @@ from ip2p_lightning.metrics.bootstrap import Interval
 from ip2p_lightning.metrics.encoders.judge import JudgeReader
 from ip2p_lightning.zoo.registry import load as load_model
 
-LEVEL = "medium"
+LEVEL = "simple"
 LARGEST_BYTES = 12_000_000
 LIMITS = (
     "It edits 64 x 64 pixels: drawn scenes of the embedded world, and photographs by local operations (light, colour, "
     "blur, sketch, mosaic). It does not know the things on photographs, and cannot add, remove or replace them there.",
-    "Small things, combinations of thing and colour that training held out, and moving things are its weak spots; the "
-    "figures by kind say how weak.",
+    "Of the drawn scenes it knows the simple level: one large thing, a balloon, seven kinds of edit. Combinations of "
+    "thing and colour that training held out often fail.",
     "It was trained on crops of five photographs that scikit-image brings.",
 )
 PHOTO_KINDS = (
@@ -57,22 +57,20 @@ def measure(editor: TrainedEditor, pairs: WorldSource, root: Path | None = None)
 
     Args:
         editor: what is measured.
-        pairs: of the medium level.
+        pairs: of the simple level.
         root: where the judge lies; in the package if None.
 
     Returns:
-        For the pairs, as many of the simple level, and as many crops of the test photographs, under "medium", "simple"
-        and "photographs": mean error and that of copying (grey levels), shares of edits that are nearer to the truth
-        than the input is and that halve its error, error where nothing may change; for the levels the judge's success
-        and its ceiling, over all and by kind; for models that write, the share of texts that are exactly right.
+        For the pairs and as many crops of the test photographs, under "scenes" and "photographs": mean error and that
+        of copying (grey levels), shares of edits that are nearer to the truth than the input is and that halve its
+        error, error where nothing may change; for the scenes the judge's success and its ceiling, over all and by
+        kind; for models that write, the share of texts that are exactly right.
     """
-    count, split = len(pairs), pairs.split
     judge = JudgeReader(load_model("judge", root))
     judged = {"success": AttributeSuccess(judge, whole=True), "attributes kept": AttributeSuccess(judge, of="kept")}
     sets: dict[str, PairSource] = {
-        "medium": pairs,
-        "simple": WorldSource(count, size=pairs.size, level="simple", split=split),
-        "photographs": PhotoSource(count, size=pairs.size, kinds=PHOTO_KINDS, split="test"),
+        "scenes": pairs,
+        "photographs": PhotoSource(len(pairs), size=pairs.size, kinds=PHOTO_KINDS, split="test"),
     }
     figures: dict[str, Interval] = {}
     for name, source in sets.items():

@@ -27,7 +27,7 @@ LIMITS = (
     "It knows the captions of the embedded world alone, and draws 64 x 64 pixels.",
     "Its figures are what the judge finds; put the judge's own accuracy on true pictures beside them.",
 )
-STEPS, GUIDANCE = 25, 2.0
+STEPS, GUIDANCE = 8, 1.5
 
 
 def pack(checkpoint: Path, folder: Path) -> None:

@@ -25,7 +25,7 @@ COMMON = [
 ]  # fmt: skip
 SCENES = ["data.train.size=32", "data.train.count=8"]
 EDITING = [
-    *(f"data.train.{part}.count=8" for part in range(3)), "data.transform.resolution=32",
+    *(f"data.train.{part}.count=8" for part in range(2)), "data.transform.resolution=32",
     "denoiser.network.layers=1", "denoiser.network.width=24", "denoiser.network.sample_size=4",
     "autoencoder.vae.sources=null",
 ]  # fmt: skip
