@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import StableDiffusionPipeline
 from diffusers.utils import logging
 from interleaved import clock, machine
 from omegaconf import OmegaConf
@@ -37,6 +36,7 @@ from ip2p_lightning.metrics.encoders import OpenClipEncoder
 from ip2p_lightning.models.dual_encoder import DualEncoder
 from ip2p_lightning.world.tokenizer import world_tokenizer
 from ip2p_lightning.zoo import path
+from ip2p_lightning.zoo.text_to_image import load
 
 TIMED = 5
 """Candidates of each triple on which one at a time is timed."""
@@ -151,9 +151,7 @@ def opened(pipeline: str | None) -> PromptToPromptMaker:
     if pipeline is None:
         return build(config)
     config.pop("pipeline")
-    loaded = StableDiffusionPipeline.from_pretrained(pipeline, dtype=torch.float32, use_safetensors=True)
-    loaded.set_progress_bar_config(disable=True)
-    return build(config, pipeline=loaded)
+    return build(config, pipeline=load(Path(pipeline)))
 
 
 def tell(ways: dict[str, Way]) -> None:

@@ -1,8 +1,8 @@
 """As many candidates as it takes: cheap ones first, more where the filter accepts, no further once there are enough.
 
-What makes it cheaper than the paper's fixed number, in the order in which it helps on small models (docs/pairs.md):
-several p for each seed share the original and most of the edited picture; seeds whose previews change in the wrong
-direction are given up; p is drawn where pairs were best; a triple that has enough is left alone.
+What makes it cheaper than the paper's fixed number: several p for each seed share the original and most of the edited
+picture; seeds whose previews change in the wrong direction are given up; p and guidance are drawn near those of the
+best pairs; a triple that has enough is left alone.
 """
 
 from __future__ import annotations
@@ -25,54 +25,44 @@ from ip2p_lightning.generation.filter import KEPT, SURPLUS, PairFilter
 from ip2p_lightning.generation.search import PREVIEW, Ranges, ScoredPair, SearchResult, judged, score_sound
 
 
-class ShareProposal:
-    """Where p is drawn from: at first everywhere alike, then where the best pairs of seeds were.
+class Proposal:
+    """Where p and guidance are drawn from: everywhere alike at first, then near those of the best pairs so far.
 
-    A histogram, each field the mean of a Beta(1, 1) prior updated by the seeds that tried it and by those whose best
-    accepted pair it held.
+    That is the cross-entropy method (Rubinstein 1999) with a kernel around each of the elite.
 
     Args:
-        limits: least and greatest p.
-        fields: of the histogram.
+        ranges: the limits.
+        elite: share of the seeds with an accepted pair whose best pair is followed, at least one.
+        spread: standard deviation around it, as a share of the range.
         everywhere: share of the draws that ignore it.
     """
 
-    def __init__(self, limits: tuple[float, float], fields: int = 8, everywhere: float = 0.2) -> None:
-        self.limits, self.everywhere = limits, everywhere
-        self.tried, self.best = [0] * fields, [0] * fields
+    def __init__(self, ranges: Ranges, elite: float = 0.25, spread: float = 0.08, everywhere: float = 0.15) -> None:
+        self.ranges, self.elite, self.spread, self.everywhere = ranges, elite, spread, everywhere
+        self.best: list[Candidate] = []
 
-    def field(self, share: float) -> int:
-        """The field of a p."""
-        low, high = self.limits
-        place = (share - low) / (high - low) if high > low else 0.0
-        return min(len(self.tried) - 1, max(0, int(place * len(self.tried))))
+    def follow(self, accepted: Sequence[ScoredPair]) -> None:
+        """Learn from all accepted pairs, best direction first."""
+        seeds: dict[int, Candidate] = {}
+        for pair in accepted:
+            seeds.setdefault(pair.candidate.seed, pair.candidate)
+        self.best = list(seeds.values())[: math.ceil(self.elite * len(seeds))]
 
-    def update(self, tried: Sequence[float], best: float | None) -> None:
-        """Learn from a seed: what was tried, and the p of its best accepted pair, if there is one."""
-        for field in {self.field(share) for share in tried}:
-            self.tried[field] += 1
-        if best is not None:
-            self.best[self.field(best)] += 1
+    def shares(self, count: int, random: Random) -> list[float]:
+        """`count` values of p for one seed; without elite one in each of as many parts of the range."""
+        low, high = self.ranges.share
+        even = [low + (high - low) * (number + random.random()) / count for number in range(count)]
+        return [self._near([c.share for c in self.best], value, self.ranges.share, random) for value in even]
 
-    def weights(self) -> list[float]:
-        """Probability of each field."""
-        means = [(1 + best) / (2 + tried) for best, tried in zip(self.best, self.tried, strict=True)]
-        even = self.everywhere / len(means)
-        return [even + (1 - self.everywhere) * mean / sum(means) for mean in means]
+    def guidance_scale(self, value: float, random: Random) -> float:
+        """Guidance of a seed; `value`, drawn from the whole range, without elite."""
+        return self._near([c.guidance_scale for c in self.best], value, self.ranges.guidance_scale, random)
 
-    def draw(self, count: int, random: Random) -> list[float]:
-        """`count` values of p, one in each of as many parts of equal probability."""
-        weights = self.weights()
-        return [self._quantile((number + random.random()) / count, weights) for number in range(count)]
-
-    def _quantile(self, position: float, weights: Sequence[float]) -> float:
-        low, high = self.limits
-        width = (high - low) / len(weights)
-        for field, weight in enumerate(weights):
-            if position <= weight or field == len(weights) - 1:
-                return low + width * (field + min(1.0, position / weight))
-            position -= weight
-        raise AssertionError("probabilities sum to 1")
+    def _near(self, elite: Sequence[float], even: float, limits: tuple[float, float], random: Random) -> float:
+        if not elite or random.random() < self.everywhere:
+            return even
+        low, high = limits
+        return min(high, max(low, random.gauss(random.choice(elite), self.spread * (high - low))))
 
 
 class AdaptiveSearch:
@@ -86,17 +76,17 @@ class AdaptiveSearch:
         rounds: at most.
         previews: (share of the steps, share of the seeds still there that go on) of each look, those whose best pair
             changes most in the captions' direction; () finishes all.
-        ranges: what p and guidance are drawn from.
+        ranges: what p and guidance are drawn from at first, see `Proposal`.
         seed: of all randomness, beside the triple's id.
     """
 
     def __init__(
         self,
         filter: PairFilter | None = None,
-        enough: int = 8,
+        enough: int = 12,
         seeds: int = 8,
         shares: int = 4,
-        rounds: int = 6,
+        rounds: int = 4,
         previews: Sequence[tuple[float, float]] = ((0.2, 0.5), (0.5, 0.5)),
         ranges: Ranges | None = None,
         seed: int = 0,
@@ -117,24 +107,24 @@ class AdaptiveSearch:
     def run(self, triple: EditTriple, maker: PairMaker, scorer: PairScorer) -> SearchResult:
         """See `Search.run`."""
         before = maker.calls
-        proposal = ShareProposal(self.ranges.share)
+        proposal = Proposal(self.ranges)
         found: list[ScoredPair] = []
         for number in range(self.rounds):
             candidates = self._candidates(triple, number, proposal)
             new = self._make(triple, candidates, maker, scorer)
-            self._learn(proposal, new)
             found = judged([*found, *new], self.filter)
+            proposal.follow(self._accepted(found))
             if sum(pair.reason in (KEPT, SURPLUS) for pair in found) >= self.enough:
                 break
         return SearchResult(triple, found, maker.calls - before)
 
-    def _candidates(self, triple: EditTriple, number: int, proposal: ShareProposal) -> list[Candidate]:
+    def _candidates(self, triple: EditTriple, number: int, proposal: Proposal) -> list[Candidate]:
         candidates = []
         for place in range(number * self.seeds, (number + 1) * self.seeds):
             drawn = self.ranges.draw(self.seed, triple, place)
-            random = addressed_random("shares", self.seed, triple.id, place)
-            for share in proposal.draw(self.shares, random):
-                candidates.append(Candidate(drawn.seed, share, drawn.guidance_scale))
+            random = addressed_random("near the best", self.seed, triple.id, place)
+            scale = proposal.guidance_scale(drawn.guidance_scale, random)
+            candidates += [Candidate(drawn.seed, share, scale) for share in proposal.shares(self.shares, random)]
         return candidates
 
     def _make(
@@ -168,12 +158,7 @@ class AdaptiveSearch:
         chosen = {seed for seed in ranked[: math.ceil(share * len(ranked))] if best[seed] > -math.inf}
         return [pair.candidate.seed in chosen and pair.scores is not None for pair in scored]
 
-    def _learn(self, proposal: ShareProposal, new: Sequence[ScoredPair]) -> None:
-        rows: dict[int, list[ScoredPair]] = {}
-        for pair in new:
-            if pair.reason != PREVIEW:
-                rows.setdefault(pair.candidate.seed, []).append(pair)
-        for pairs in rows.values():
-            good = [p for p in pairs if p.scores and not self.filter.thresholds.reason(p.scores)]
-            best = max(good, key=lambda p: p.scores.direction if p.scores else -math.inf, default=None)
-            proposal.update([p.candidate.share for p in pairs], best.candidate.share if best else None)
+    def _accepted(self, found: Sequence[ScoredPair]) -> list[ScoredPair]:
+        """Finished pairs that reach the thresholds, best direction first; also those that are like a better one."""
+        good = [p for p in found if p.pair and p.scores and not self.filter.thresholds.reason(p.scores)]
+        return sorted(good, key=lambda p: -p.scores.direction if p.scores else 0.0)

@@ -9,8 +9,8 @@ import pytest
 import torch
 from generation.pairs_factory import STEPS, TRIPLE, tiny_pipeline
 
-from ip2p_lightning.generation.adaptive_search import AdaptiveSearch, ShareProposal
-from ip2p_lightning.generation.base import EditTriple
+from ip2p_lightning.generation.adaptive_search import AdaptiveSearch, Proposal
+from ip2p_lightning.generation.base import Candidate, EditTriple
 from ip2p_lightning.generation.filter import PairFilter, Thresholds
 from ip2p_lightning.generation.prompt_to_prompt import PromptToPromptMaker
 from ip2p_lightning.generation.scores import ClipScorer
@@ -122,27 +122,44 @@ def test_a_pipeline_that_returns_nothing_useful(scorer, search):
     assert not result.kept
 
 
-def test_shares_are_drawn_where_the_best_pairs_were():
-    proposal = ShareProposal((0.1, 0.9), fields=8, everywhere=0.2)
-    random = torch.Generator().manual_seed(0)  # only to vary the example
-    assert proposal.weights() == pytest.approx([1 / 8] * 8)
-    for _ in range(30):
-        tried = (0.1 + 0.8 * torch.rand(4, generator=random)).tolist()
-        proposal.update(tried, min(tried, key=lambda share: abs(share - 0.45)))
-    weights = proposal.weights()
-    assert sum(weights) == pytest.approx(1)
-    assert max(weights) == weights[proposal.field(0.45)]
-    assert min(weights) >= 0.2 / 8
+def accepted(*candidates: Candidate) -> list[ScoredPair]:
+    return [ScoredPair(candidate, "") for candidate in candidates]
 
 
-def test_draws_cover_the_proposal():
-    shares = ShareProposal((0.1, 0.9)).draw(8, Random(0))
+def test_draws_cover_the_range_until_something_is_accepted():
+    proposal = Proposal(Ranges((0.1, 0.9), (2.0, 4.0)))
+    shares = proposal.shares(8, Random(0))
     assert [int((share - 0.1) * 10) for share in shares] == list(range(8))
-    assert ShareProposal((0.5, 0.5)).draw(3, Random(0)) == [0.5] * 3
-    narrow = ShareProposal((0.1, 0.9), fields=4, everywhere=0.0)
-    for _ in range(200):
-        narrow.update([0.2, 0.4, 0.6, 0.8], 0.6)
-    assert sum(0.5 <= share <= 0.7 for share in narrow.draw(100, Random(0))) > 90
+    assert proposal.guidance_scale(3.3, Random(0)) == 3.3
+    proposal.follow([])
+    assert proposal.guidance_scale(3.3, Random(0)) == 3.3
+
+
+def test_draws_are_near_the_best_of_what_was_accepted():
+    proposal = Proposal(Ranges((0.1, 0.9), (2.0, 4.0)), elite=0.25, spread=0.02, everywhere=0.1)
+    best = [Candidate(seed, 0.3, 2.5) for seed in (1, 2)]
+    proposal.follow(accepted(best[0], Candidate(1, 0.8, 2.5), best[1], *(Candidate(s, 0.7, 3.5) for s in range(3, 8))))
+    assert proposal.best == best  # a quarter of the eight seeds, the best pair of each
+    random = Random(0)
+    shares = [share for _ in range(100) for share in proposal.shares(2, random)]
+    scales = [proposal.guidance_scale(3.9, random) for _ in range(100)]
+    assert 160 < sum(abs(share - 0.3) < 0.06 for share in shares) < 200  # the others explore
+    assert 80 < sum(abs(scale - 2.5) < 0.15 for scale in scales) < 100
+    assert min(shares) >= 0.1
+    assert max(shares) <= 0.9
+
+
+def test_later_rounds_follow_the_first(maker, scorer):
+    search = AdaptiveSearch(PairFilter(ALL, keep=2), enough=8, seeds=4, shares=1, rounds=2, previews=())
+    result = search.run(TRIPLE, maker, scorer)
+    first, second = result.pairs[:4], result.pairs[4:]
+    best = max(first, key=lambda pair: pair.scores.direction).candidate
+    near = [abs(pair.candidate.guidance_scale - best.guidance_scale) < 0.25 * 7.5 for pair in second]
+    assert sum(near) >= 3
+    assert [p.candidate for p in first] == [
+        Candidate(drawn.seed, pair.candidate.share, drawn.guidance_scale)
+        for pair, drawn in zip(first, (Ranges().draw(0, TRIPLE, n) for n in range(4)), strict=True)
+    ]
 
 
 @pytest.mark.parametrize(
