@@ -37,7 +37,8 @@ def runs(options: Options) -> list[Run]:
     shown = [f"count={ROWS[options.size]}", f"show={ROWS[options.size]}", "metrics=strength"]
     for editor in EDITORS:
         checkpoint = ip2p_checkpoint(options, 0) if editor == "ours" else "none"
-        own = [] if editor == "ours" else [f"editor={editor}", *(words if editor != "text2live" else [])]
+        quick = ["editor.steps=2"] if options.size == "tiny" else []
+        own = [] if editor == "ours" else [f"editor={editor}", *(quick if editor == "text2live" else words)]
         labels = {"editor": editor}
         found.append(evaluate(options, f"evaluate/figure9/{editor}", checkpoint, labels, *own, *shown))
     return found
