@@ -154,7 +154,7 @@ def test_amounts_of_change_are_shown_by_kind(
     """The editor goes a twentieth of the way for "replace", and the other way for "remove"."""
     assert "Too little, too much" in page
     assert page.count('class="amounts"') == sum(len(result.kinds) + 1 for result in (scene_result, photo_result))
-    assert "Stops short: half of its edits make less than 0.0" in page
+    assert '<span class="worse">0.05</span>' in page
 
 
 CHECK = """
