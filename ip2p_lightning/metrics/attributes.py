@@ -55,7 +55,8 @@ class AttributeSuccess(EditMetric):
         super().__init__()
         if (of, whole) not in _LABELS:
             raise ValueError(f"of={of!r}: choose changed, kept or both")
-        self.judge, self.of, self.whole, self.missing = judge, of, whole, check_missing(missing)
+        self.judge, self.of, self.whole = judge, of, whole
+        self.missing: Missing = check_missing(missing)
         self.label = _LABELS[of, whole]  # type: ignore[misc]
 
     def measure(self, images: Tensor, pairs: PairBatch) -> Tensor:

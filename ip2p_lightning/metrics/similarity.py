@@ -70,7 +70,8 @@ class _CaptionMetric(EditMetric):
 
     def __init__(self, encoder: TextEncoder, missing: Missing = "error", label: str | None = None) -> None:
         super().__init__()
-        self.encoder, self.missing = encoder, check_missing(missing)
+        self.encoder = encoder
+        self.missing: Missing = check_missing(missing)
         if label is not None:
             self.label = label  # type: ignore[misc]
 

@@ -70,7 +70,8 @@ class OpenClipEncoder(TextEncoder):
         weights = name if pretrained is None else f"{name} {pretrained}"
         prepared: Preparation = Photographed(own)  # type: ignore[arg-type]
         if preparation == "interpolated":
-            settings, size = clip.visual.preprocess_cfg, clip.visual.image_size  # type: ignore[union-attr]
+            visual: Any = clip.visual
+            settings, size = visual.preprocess_cfg, visual.image_size
             side = size if isinstance(size, int) else size[0]
             prepared = Interpolated(side, settings["mean"], settings["std"], legacy_range=legacy_range)
         return cls(clip, open_clip.get_tokenizer(source), prepared, weights)

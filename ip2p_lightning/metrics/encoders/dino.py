@@ -36,9 +36,7 @@ class TimmEncoder(Encoder):
             resize: see `dino_preparation`.
             crop: see `dino_preparation`.
         """
-        network = timm.create_model(
-            name, pretrained=weights is None, num_classes=0, **({"checkpoint_path": weights} if weights else {})
-        )
+        network = timm.create_model(name, pretrained=weights is None, num_classes=0, checkpoint_path=weights or "")
         return cls(network, dino_preparation(resize, crop), f"{name} {weights or 'of timm'}")
 
     def features(self, prepared: Tensor) -> Tensor:
