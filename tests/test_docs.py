@@ -190,7 +190,9 @@ def test_the_recipes_are_the_composed_ones(family: str):
 
 
 def test_every_experiment_and_ablation_is_told_of():
-    text = "".join((ROOT / "docs" / page).read_text(encoding="utf-8") for page in ("training.md", "zoo.md", "writing.md"))
+    text = "".join(
+        (ROOT / "docs" / page).read_text(encoding="utf-8") for page in ("training.md", "zoo.md", "writing.md")
+    )
     assert [name for name in [*experiments(), *options("ablation")] if f"`{name}`" not in text] == []
 
 

@@ -22,7 +22,8 @@ class EulerAncestral(EulerAncestralDiscreteScheduler):
         return_dict: bool = True,
     ) -> EulerAncestralDiscreteSchedulerOutput | tuple[Tensor, Tensor]:
         """One step; `generator` is one, or one for each sample."""
-        if self.config.prediction_type != "sample":
+        config: Any = self.config
+        if config.prediction_type != "sample":
             return super().step(model_output, timestep, sample, generator, return_dict)  # type: ignore[arg-type]
         if self.step_index is None:
             self._init_step_index(timestep)

@@ -22,7 +22,7 @@ class DDIMPath:
     """
 
     def __init__(self, scheduler: Any, steps: int, device: torch.device | str = "cpu") -> None:
-        ddim = DDIMScheduler.from_config(scheduler.config)
+        ddim: Any = DDIMScheduler.from_config(scheduler.config)
         ddim.set_timesteps(steps, device=device)
         self.prediction_type: str = ddim.config.prediction_type
         if self.prediction_type not in ("epsilon", "v_prediction", "sample"):

@@ -113,7 +113,8 @@ class PromptToPrompt:
                     "shared in UNets with separate self- and cross-attention, as Stable Diffusion has"
                 )
         self._before = dict(self.unet.attn_processors)
-        self.unet.set_attn_processor({name: _Processor(self) for name in self._before})
+        processors: dict[str, Any] = {name: _Processor(self) for name in self._before}
+        self.unet.set_attn_processor(processors)
         return self
 
     def __exit__(
@@ -131,7 +132,7 @@ class _Processor:
 
     def __call__(
         self,
-        attn: Attention,
+        attn: Any,
         hidden_states: Tensor,
         encoder_hidden_states: Tensor | None = None,
         attention_mask: Tensor | None = None,

@@ -74,8 +74,8 @@ class FullSize:
             return carry_over(image, before, after, self.radius, self.epsilon, self.grain)
         if image.size == after.size:
             return after
-        tensors = [to_tensor(as_rgb(picture)) for picture in (image, before, after)]
-        return to_pil(carry_over(*tensors, self.radius, self.epsilon, self.grain))
+        large, small, changed = (to_tensor(as_rgb(picture)) for picture in (image, before, after))
+        return to_pil(carry_over(large, small, changed, self.radius, self.epsilon, self.grain))
 
 
 def carry_over(

@@ -59,7 +59,8 @@ class PromptToPromptEditor:
             raise ValueError(f"self_share={self_share} and cross_share={cross_share} are shares of the steps: 0 to 1")
         self.pipeline: Any = pipeline
         self.text_scale, self.steps = text_scale, steps
-        self.self_share, self.cross_share, self.kind, self.largest_map = self_share, cross_share, kind, largest_map
+        self.self_share, self.cross_share, self.largest_map = self_share, cross_share, largest_map
+        self.kind: Literal["auto", "replace", "refine"] = kind
         self.inversion = inversion or NullTextInversion()
         self.autoencoder = Autoencoder(self.pipeline.vae, scale_original=True)
         network = self.pipeline.unet.config

@@ -248,7 +248,8 @@ class OpenClip:
         import open_clip
 
         clip = open_clip.create_model(name, pretrained=pretrained)
-        settings: Any = clip.visual.preprocess_cfg
+        visual: Any = clip.visual
+        settings = visual.preprocess_cfg
         return cls(clip, open_clip.get_tokenizer(name), settings["mean"], settings["std"])
 
     @property

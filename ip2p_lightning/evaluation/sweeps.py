@@ -57,7 +57,7 @@ class GuidanceSweep:
         ValueError: no scales, or one twice.
     """
 
-    across = "image_scale"
+    across: str = "image_scale"
 
     def __init__(
         self,
@@ -71,7 +71,7 @@ class GuidanceSweep:
         self.editor, self.steps, self.rows, self.name = editor, steps, rows, name
         for key, scales in (("text_scales", text_scales), ("image_scales", image_scales)):
             _check_values(key, scales)
-        self.points: list[Point] = [
+        self.points: Sequence[Point] = [
             {"text_scale": float(text), "image_scale": float(image)} for text in text_scales for image in image_scales
         ]
 
@@ -143,7 +143,7 @@ class EditorSweep:
         self.name, self.across = name, parameter or ""
         if parameter is not None:
             _check_values(parameter, values)
-        self.points: list[Point] = [{parameter: value} for value in values] if parameter else [{}]
+        self.points: Sequence[Point] = [{parameter: value} for value in values] if parameter else [{}]
         self.sampling = dict(sampling or {})
         self.editors = [make(**point) for point in self.points]
 

@@ -58,7 +58,8 @@ class PromptToPromptMaker:
         self.scheduler = scheduler or euler_ancestral(pipeline)
         check_scheduler(self.scheduler)
         self.size = size
-        self.cross, self.cross_share = cross, cross_share
+        self.cross: Literal["auto", "replace", "refine"] | None = cross
+        self.cross_share = cross_share
         self.name = name or str(pipeline.config.get("_name_or_path") or type(pipeline).__name__)
         self.calls = 0
 
@@ -109,7 +110,8 @@ class PromptToPromptMaker:
     def _states(self, triple: EditTriple) -> Tensor:
         """[3, L, D] of "" and both captions."""
         captions = [triple.original_caption, triple.edited_caption]
-        told, null = self.pipeline.encode_prompt(captions, self.pipeline.unet.device, 1, True)
+        states: Any = self.pipeline.encode_prompt(captions, self.pipeline.unet.device, 1, True)
+        told, null = states
         return torch.cat([null[:1], told]).to(self.pipeline.unet.dtype)
 
     def _shape(self) -> tuple[int, int, int]:
@@ -155,4 +157,4 @@ class PromptToPromptMaker:
 
 def euler_ancestral(pipeline: StableDiffusionPipeline) -> EulerAncestral:
     """The paper's sampler, with the noise schedule, prediction and spacing of a pipeline."""
-    return EulerAncestral.from_config(pipeline.scheduler.config)
+    return EulerAncestral.from_config(pipeline.scheduler.config)  # type: ignore[return-value]

@@ -27,6 +27,10 @@ STABLE_DIFFUSION_15: dict[str, Any] = {
 }
 
 
+Generators = torch.Generator | list[torch.Generator] | None
+"""One for the batch, or one for each sample."""
+
+
 class Posterior(NamedTuple):
     """What an encoder says of pictures, unscaled.
 
@@ -71,7 +75,7 @@ class Autoencoder(nn.Module):
         """[C] what a squared error in each channel counts in the editing loss, 1 on average; None: all the same."""
         return getattr(self.vae, "importance", None)
 
-    def encode_edited(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    def encode_edited(self, images: Tensor, generator: Generators = None) -> Tensor:
         """Pictures [B, 3, H, W] in [-1, 1] to scaled samples of the posterior [B, C, H / factor, W / factor].
 
         Raises:
@@ -94,7 +98,7 @@ class Autoencoder(nn.Module):
             return Posterior(output.latents)
         return Posterior(output.latent_dist.mode(), getattr(output.latent_dist, "std", None))
 
-    def sample(self, posterior: Posterior, generator: torch.Generator | None = None) -> Tensor:
+    def sample(self, posterior: Posterior, generator: Generators = None) -> Tensor:
         """Scaled samples [B, C, h, w] of a posterior."""
         mean, std = posterior
         if std is None:

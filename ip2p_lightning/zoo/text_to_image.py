@@ -47,9 +47,7 @@ def load(folder: Path) -> StableDiffusionPipeline:
     return pipeline
 
 
-def measure(
-    pipeline: StableDiffusionPipeline, pairs: PairSource, root: Path | None = None
-) -> dict[str, Interval]:
+def measure(pipeline: StableDiffusionPipeline, pairs: PairSource, root: Path | None = None) -> dict[str, Interval]:
     """What the judge reads in pictures made from the captions of the originals, and in the originals themselves.
 
     Args:

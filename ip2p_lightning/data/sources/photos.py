@@ -160,7 +160,7 @@ def _crop(path: Path, square: tuple[float, float, float], size: int) -> Image.Im
 
 
 def _varied(image: Image.Image, rng: Random) -> Image.Image:
-    """The picture mirrored or not, with all hues turned by one angle and each colour channel made stronger or weaker."""
+    """The picture mirrored or not, all hues turned by one angle, each colour channel made stronger or weaker."""
     image = mirror(image) if rng.random() < 0.5 else image
     hue, saturation, value = image.convert("HSV").split()
     turn = rng.randrange(256)
