@@ -14,16 +14,21 @@ _STYLES = {"better": "green", "worse": "red", "undecided": "yellow"}
 
 
 def metrics_table(result: EvaluationResult) -> Table:
-    """Every metric: ours with its interval, copying the input, and the paired difference with its interval."""
+    """Every metric: ours with its interval, copying the input, and the paired difference with its interval.
+
+    Where the true pictures themselves score less than perfectly, their figure stands beside as what can be reached.
+    """
     confidence = f"{100 * result.intervals.confidence:g}% intervals"
     title = f"{result.name}: {plural(result.pairs, 'pair')}, {plural(result.rows.num_rows, 'edit')}, {confidence}"
     table = Table(title=title, title_justify="left")
     table.add_column("metric", min_width=16)
-    for column in ("ours", "copying", "difference"):
+    bounded = any(figure.truth for figure in result.figures.values())
+    for column in ("ours", "copying", "difference", *(["truth"] if bounded else [])):
         table.add_column(column, justify="right", no_wrap=column != "difference")
     for name, figure in result.figures.items():
         info = result.metrics[name]
-        table.add_row(info.label + _unit(info), *_cells(figure, info))
+        truth = [Text(number(figure.truth.estimate, info.unit) if figure.truth else "")] if bounded else []
+        table.add_row(info.label + _unit(info), *_cells(figure, info), *truth)
     return table
 
 
@@ -50,6 +55,26 @@ def kinds_table(result: EvaluationResult, metric: str = ERROR) -> Table:
         figures.reverse()
     for kind, figure in figures:
         table.add_row(kind.replace("_", " "), str(figure.ours.groups), *_cells(figure, info))
+    return table
+
+
+def probes_table(result: EvaluationResult, metric: str) -> Table:
+    """One metric for each set and probe of a benchmark.
+
+    Args:
+        result: the evaluation.
+        metric: column name, of `result.figures`.
+    """
+    info = result.metrics[metric]
+    table = Table(title=f"{info.label}{_unit(info)} by probe", title_justify="left")
+    table.add_column("probe")
+    for column in ("pairs", "ours", "copying", "difference", *(["truth"] if info.ceiling else [])):
+        table.add_column(column, justify="right", no_wrap=True)
+    for probe, figures in result.probes.items():
+        if metric in figures:
+            figure = figures[metric]
+            truth = [Text(number(figure.truth.estimate, info.unit))] if figure.truth else []
+            table.add_row(probe, str(figure.ours.groups), *_cells(figure, info), *truth)
     return table
 
 

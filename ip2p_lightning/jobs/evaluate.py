@@ -24,7 +24,7 @@ from ip2p_lightning.evaluation.progress import edit_progress
 from ip2p_lightning.evaluation.provenance import editor_facts, sampler_facts, settings
 from ip2p_lightning.evaluation.report import Command, Report, write_report
 from ip2p_lightning.evaluation.sharing import Ranks
-from ip2p_lightning.evaluation.tables import kinds_table, metrics_table
+from ip2p_lightning.evaluation.tables import kinds_table, metrics_table, probes_table
 from ip2p_lightning.evaluation.wording import number, percent, plural, span
 from ip2p_lightning.jobs.opening import place
 from ip2p_lightning.strategies.ranks import ranks
@@ -57,6 +57,8 @@ def run(config: DictConfig) -> None:
     console.print(metrics_table(result))
     if ERROR in result.figures:
         console.print(kinds_table(result))
+    if result.probes:
+        console.print(probes_table(result, "success" if "success" in result.figures else next(iter(result.figures))))
     console.print(f"report: {page}", highlight=False, soft_wrap=True)
 
 

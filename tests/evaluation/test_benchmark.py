@@ -10,6 +10,7 @@ from ip2p_lightning.editors.copy_input import CopyInput
 from ip2p_lightning.editors.truth import Truth
 from ip2p_lightning.evaluation import evaluate
 from ip2p_lightning.evaluation.benchmark import SETS, WorldBenchmark, probe
+from ip2p_lightning.evaluation.tables import probes_table
 from ip2p_lightning.metrics import L1, ErrorHalved
 
 
@@ -70,6 +71,8 @@ def test_figures_by_set_and_probe() -> None:
     assert result.summary()["probes"]["counting"]["halved"]["ours"]["estimate"] == 1
     copied = evaluate(CopyInput(), source, metrics, transform=data.transform.evaluation())
     assert all(figures["error"].ours.estimate > 0 for figures in copied.probes.values())
+    table = probes_table(copied, "error")
+    assert list(table.columns[0].cells) == list(copied.probes)
 
 
 def test_levels_without_probes() -> None:

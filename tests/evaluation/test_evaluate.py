@@ -15,6 +15,8 @@ from ip2p_lightning.editors.truth import Truth
 from ip2p_lightning.evaluation import EvaluationResult, evaluate
 from ip2p_lightning.evaluation.evaluate import Kept
 from ip2p_lightning.evaluation.figures import column_values
+from ip2p_lightning.evaluation.report import Report, render_report
+from ip2p_lightning.evaluation.tables import metrics_table
 from ip2p_lightning.metrics import EditMetric
 
 
@@ -145,6 +147,8 @@ def test_metrics_with_a_ceiling_show_the_truth_beside(scenes: WorldSource, part_
     assert figure.truth.estimate == pytest.approx(figure.ours.estimate, abs=1e-4)
     assert figure.truth.estimate != pytest.approx(figure.copying.estimate, abs=1e-4)
     assert result.summary()["figures"]["red"]["truth"]["values"] == 8
+    assert metrics_table(result).columns[-1].header == "truth"
+    assert "<small>truth " in render_report(Report("title", "lede", [result]))
 
 
 def test_edits_of_another_size_and_ids_that_are_shared(scenes: WorldSource, metrics: Any) -> None:
