@@ -58,7 +58,8 @@ def run(config: DictConfig) -> None:
     if ERROR in result.figures:
         console.print(kinds_table(result))
     if result.probes:
-        console.print(probes_table(result, "success" if "success" in result.figures else next(iter(result.figures))))
+        main = "brought_about" if "brought_about" in result.figures else next(iter(result.figures))
+        console.print(probes_table(result, main))
     console.print(f"report: {page}", highlight=False, soft_wrap=True)
 
 
