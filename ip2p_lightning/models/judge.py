@@ -135,5 +135,7 @@ class _Block(nn.Module):
 
 def _consistent(reading: dict[str, str]) -> dict[str, str]:
     """The reading without colours, sizes and parts of things that are not there."""
-    empty = tuple(name.removesuffix("thing") for name, value in reading.items() if value == NOTHING)
-    return {name: value for name, value in reading.items() if value == NOTHING or not name.startswith(empty)}
+    absent = {name.removesuffix(" thing") for name, value in reading.items() if value == NOTHING}
+    return {
+        name: value for name, value in reading.items() if value == NOTHING or name.rpartition(" ")[0] not in absent
+    }

@@ -75,3 +75,16 @@ def test_half_precision_weights_load_as_full(judge: AttributeJudge, tmp_path):
     again = AttributeJudge.from_pretrained(tmp_path, dtype=torch.float32)
     assert next(again.parameters()).dtype == torch.float32
     torch.testing.assert_close(again(images), expected, atol=5e-3, rtol=1e-2)
+
+
+def test_what_flies_over_an_empty_place_is_read():
+    attributes = {
+        "left thing": ("nothing",),
+        "left colour": ("red",),
+        "left sky thing": ("kite",),
+        "left sky colour": ("blue",),
+    }
+    judge = AttributeJudge(attributes, size=16, widths=(8, 8, 8), hidden=8)
+    assert judge.read(torch.zeros(1, 3, 16, 16)) == [
+        {"left thing": "nothing", "left sky thing": "kite", "left sky colour": "blue"}
+    ]
