@@ -1,0 +1,30 @@
+"""The embedded world from captions to kept pairs: what the filter keeps is right, by the truth and by the judge."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ip2p_lightning.config import compose
+from ip2p_lightning.generation.separation import separation, separation_sheet
+from ip2p_lightning.jobs.generate import generate
+from ip2p_lightning.zoo import load, path
+
+
+@pytest.mark.slow
+def test_the_filter_tells_right_pairs_from_wrong_ones(tmp_path: Path):
+    for name in ("judge", "dual_encoder"):
+        try:
+            path(name)
+        except FileNotFoundError as error:
+            pytest.skip(str(error))
+    dataset = generate(compose("generate", ["experiment=generate/rendered", "count=12", f"output_dir={tmp_path}"]))
+    kept, left_out = separation(dataset, load("judge"))
+    assert (kept.name, left_out.name) == ("kept", "left out")
+    assert kept.pairs + left_out.pairs == 12 * 8
+    assert kept.right > 0.9 > 0.3 > left_out.right
+    assert kept.changed > left_out.changed + 0.4
+    assert kept.kept > left_out.kept
+    assert abs(kept.original - left_out.original) < 0.05, "the originals are alike, whatever was done to the edits"
+    assert separation_sheet(dataset, left_out=True, count=4, side=32).width > 4 * 32
