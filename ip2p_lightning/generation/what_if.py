@@ -17,7 +17,7 @@ from ip2p_lightning.data.contact_sheet import contact_sheet
 from ip2p_lightning.data.dataset_info import INDEX_NAME, SCORE_PREFIX, DatasetInfo
 from ip2p_lightning.data.pair import EditPair
 from ip2p_lightning.data.reader import ShardDataset
-from ip2p_lightning.generation.filter import UNSAFE, Thresholds
+from ip2p_lightning.generation.filter import DUPLICATE, UNSAFE, Thresholds
 from ip2p_lightning.generation.merge import CANDIDATES, SCORE_NAMES
 from ip2p_lightning.generation.run_card import CARD
 
@@ -42,6 +42,9 @@ class Outcome:
 
 class WhatIf:
     """The scored candidates of a dataset.
+
+    Pictures are not compared again: pairs that the filter found unsafe or like a better one stay out, and of those that
+    only other thresholds let in, no more than one of a seed comes in.
 
     Args:
         path: a dataset folder; that of `ip2p generate` knows every candidate, any other the pairs that it holds.
@@ -168,7 +171,10 @@ class WhatIf:
         if (self.path / CANDIDATES).is_file():
             table = pq.read_table(self.path / CANDIDATES)
             reasons = table.column("reason").to_pylist()
-            open_ = [not p and r != UNSAFE for p, r in zip(table.column("preview").to_pylist(), reasons, strict=True)]
+            open_ = [
+                not p and r not in (UNSAFE, DUPLICATE)
+                for p, r in zip(table.column("preview").to_pylist(), reasons, strict=True)
+            ]
             return table.append_column("open", pa.array(open_, pa.bool_()))
         index = pq.read_table(self.path / INDEX_NAME)
         scores = [name for name in index.column_names if name.startswith(SCORE_PREFIX)]

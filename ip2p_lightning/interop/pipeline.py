@@ -25,6 +25,10 @@ from PIL import Image
 from torch import Tensor
 from transformers import CLIPTextModel, LlavaForConditionalGeneration, PreTrainedModel, PreTrainedTokenizerBase
 
+# diffusers opens classes of ours in modules that are imported, and in no others.
+import ip2p_lightning.models.identity
+import ip2p_lightning.models.patch_pca
+import ip2p_lightning.models.taef2  # noqa: F401
 from ip2p_lightning.conditioners.base import Conditioner
 from ip2p_lightning.conditioners.language_model import LanguageModelConditioner
 from ip2p_lightning.conditioners.multimodal import MultimodalConditioner

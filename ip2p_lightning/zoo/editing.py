@@ -21,7 +21,7 @@ from ip2p_lightning.metrics.encoders.judge import JudgeReader
 from ip2p_lightning.zoo.registry import load as load_model
 
 LEVEL = "simple"
-LARGEST_BYTES = 12_000_000
+LARGEST_BYTES = 13_000_000
 LIMITS = (
     "It edits 64 x 64 pixels: drawn scenes of the embedded world, and photographs by local operations (light, colour, "
     "blur, sketch, mosaic). It does not know the things on photographs, and cannot add, remove or replace them there.",

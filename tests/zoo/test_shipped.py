@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -71,6 +74,18 @@ def test_an_editor_opens_by_its_name_and_halves_the_error(name: str):
         )
         edited = editor.edit(before, [pair.instruction for pair in chosen]).images
         assert (edited - truth).abs().mean() < 0.5 * (before - truth).abs().mean()
+
+
+@pytest.mark.slow
+def test_every_model_opens_in_a_process_that_has_imported_nothing_else():
+    program = (
+        "from ip2p_lightning import zoo\nimport sys\nfor name in sys.argv[1:]: print(type(zoo.load(name)).__name__)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, *reversed(SHIPPED)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.split()) == len(SHIPPED)
 
 
 def test_an_editor_that_is_not_there_says_how_it_is_made():
