@@ -19,7 +19,7 @@ from ip2p_lightning.models.judge import ABSENT, AttributeJudge
 
 STAGE = Stage("judge", {"attribute_loss": 1.0}, {"*": {"lr": 1e-2}}, max_steps=40)
 TINY = [
-    "judge.size=32", "judge.widths=[8,8,8]", "judge.hidden=16", "data.train.size=32", "data.train.count=8",
+    "judge.size=32", "judge.widths=[8,8,8]", "judge.hidden=16", "data.transform.resolution=32", "data.train.0.count=8",
     "data.validation.count=4", "data.batch_size=4", "data.workers=0", "stages.0.max_steps=2",
     "trainer.precision=32-true", "~callbacks.summary",
     "callbacks.progress.line_interval=1000",
