@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import islice
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import torch
 from PIL import Image
 from rich.table import Table
@@ -18,14 +18,17 @@ from ip2p_lightning.data.images import to_tensor
 from ip2p_lightning.data.pair import EditPair
 from ip2p_lightning.data.randomness import addressed_random
 from ip2p_lightning.data.reader import ShardDataset
-from ip2p_lightning.data.selection import REJECTED, Selection
 from ip2p_lightning.evaluation.wording import percent
 from ip2p_lightning.generation.base import EditTriple
+from ip2p_lightning.generation.filter import DUPLICATE, KEPT, SURPLUS
+from ip2p_lightning.generation.merge import CANDIDATES
 from ip2p_lightning.generation.rendering import CORRUPTION, RIGHT
 from ip2p_lightning.generation.world_triples import change_of
 from ip2p_lightning.models.judge import AttributeJudge
 from ip2p_lightning.world.attributes import changed, describe, kept
 
+GROUPS = ("kept", "spare", "left out")
+"""Pairs that are kept; good enough, but too many or like better ones; refused for their scores or pictures."""
 _BATCH = 64
 _BEST = "clip_direction"
 _SHARES = ("right", "changed", "kept", "original")
@@ -54,20 +57,21 @@ class Correctness:
 
 @torch.no_grad()
 def separation(path: str | Path, judge: AttributeJudge) -> list[Correctness]:
-    """Correctness of the pairs of a generated dataset of the world: those that were kept, and those that were not.
+    """Correctness of the pairs of a generated dataset of the world, for each of `GROUPS` that has any.
 
     Args:
         path: the dataset folder.
         judge: reads what pictures show.
 
     Raises:
+        FileNotFoundError: a dataset without `candidates.parquet`.
         ValueError: pairs that are not of the world.
     """
-    groups = defaultdict(list)
-    splits = dict.fromkeys(ShardDataset(path).column("split"))
-    for split in splits:
-        groups["left out" if split == REJECTED else "kept"].append(ShardDataset(path, Selection(split=split)))
-    return [_correctness(name, datasets, judge) for name, datasets in sorted(groups.items())]
+    dataset = ShardDataset(path)
+    rows: dict[str, list[int]] = defaultdict(list)
+    for row, group in enumerate(_groups(path, dataset)):
+        rows[group].append(row)
+    return [_correctness(group, dataset, rows[group], judge) for group in GROUPS if group in rows]
 
 
 def separation_table(rows: list[Correctness]) -> Table:
@@ -81,34 +85,40 @@ def separation_table(rows: list[Correctness]) -> Table:
     return table
 
 
-def separation_sheet(
-    path: str | Path, left_out: bool, count: int = 9, columns: int = 3, side: int = 128
-) -> Image.Image:
-    """A contact sheet of random pairs that were kept or left out, each with its mistake, if known, and its direction.
+def separation_sheet(path: str | Path, group: str, count: int = 9, columns: int = 3, side: int = 128) -> Image.Image:
+    """A contact sheet of random pairs of one group, each with its mistake, if known, and its direction.
 
     Args:
         path: the dataset folder.
-        left_out: those that were not kept.
+        group: one of `GROUPS`.
         count: how many pairs.
         columns: pairs in a row.
         side: pixels of a picture's side.
     """
     dataset = ShardDataset(path)
-    wanted = [row for row, split in enumerate(dataset.column("split")) if (split == REJECTED) == left_out]
-    chosen = addressed_random("separation", left_out).sample(wanted, min(count, len(wanted)))
+    wanted = [row for row, name in enumerate(_groups(path, dataset)) if name == group]
+    chosen = addressed_random("separation", group).sample(wanted, min(count, len(wanted)))
     pairs = [dataset[row] for row in chosen]
     named = [
         replace(pair, kind=f"{pair.metadata.get(CORRUPTION, pair.kind)}, direction {pair.metadata[SCORES][_BEST]:.2f}")
         for pair in pairs
     ]
-    title = f"{'left out' if left_out else 'kept'}: {len(named)} of {len(wanted):,} pairs"
+    title = f"{group}: {len(named)} of {len(wanted):,} pairs"
     return contact_sheet(named, title=title, columns=columns, side=side)
 
 
-def _correctness(name: str, datasets: list[ShardDataset], judge: AttributeJudge) -> Correctness:
+def _groups(path: str | Path, dataset: ShardDataset) -> list[str]:
+    """The group of each pair of the dataset."""
+    table = pq.read_table(Path(path) / CANDIDATES, columns=["pair", "reason"])
+    reasons = dict(zip(table.column("pair").to_pylist(), table.column("reason").to_pylist(), strict=True))
+    names = {KEPT: GROUPS[0], SURPLUS: GROUPS[1], DUPLICATE: GROUPS[1]}
+    return [names.get(reasons[id], GROUPS[2]) for id in dataset.column("id")]
+
+
+def _correctness(name: str, dataset: ShardDataset, rows: list[int], judge: AttributeJudge) -> Correctness:
     tallies: dict[str, list[bool]] = defaultdict(list)
     count = 0
-    for batch in _batches(datasets):
+    for batch in _batches(dataset, rows):
         count += len(batch)
         originals = torch.stack([to_tensor(pair.original_image) for pair in batch])  # type: ignore[arg-type]
         edited = torch.stack([to_tensor(pair.edited_image) for pair in batch])  # type: ignore[arg-type]
@@ -125,6 +135,6 @@ def _correctness(name: str, datasets: list[ShardDataset], judge: AttributeJudge)
     return Correctness(name, count, **shares)
 
 
-def _batches(datasets: list[ShardDataset]) -> Iterator[list[EditPair]]:
-    pairs = (dataset[row] for dataset in datasets for row in range(len(dataset)))
-    return iter(lambda: list(islice(pairs, _BATCH)), [])
+def _batches(dataset: ShardDataset, rows: list[int]) -> Iterator[list[EditPair]]:
+    for start in range(0, len(rows), _BATCH):
+        yield [dataset[row] for row in rows[start : start + _BATCH]]

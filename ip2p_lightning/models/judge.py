@@ -136,6 +136,4 @@ class _Block(nn.Module):
 def _consistent(reading: dict[str, str]) -> dict[str, str]:
     """The reading without colours, sizes and parts of things that are not there."""
     absent = {name.removesuffix(" thing") for name, value in reading.items() if value == NOTHING}
-    return {
-        name: value for name, value in reading.items() if value == NOTHING or name.rpartition(" ")[0] not in absent
-    }
+    return {name: value for name, value in reading.items() if value == NOTHING or name.rpartition(" ")[0] not in absent}
