@@ -31,7 +31,10 @@ EDITING = [
 ]  # fmt: skip
 BASE = "runs/instruct_pix2pix/checkpoints/last.ckpt"
 SMALL = {
-    "judge": ["data.transform.resolution=32", "data.train.0.count=8", "data.train.1.count=8", "judge.size=32", "judge.widths=[8,8,8]", "judge.hidden=16"],
+    "judge": [
+        "data.transform.resolution=32", "data.train.0.count=8", "data.train.1.count=8",
+        "judge.size=32", "judge.widths=[8,8,8]", "judge.hidden=16",
+    ],
     "dual_encoder": [
         *SCENES, "encoder.width=32", "encoder.layers=1", "encoder.text_layers=1", "encoder.image_size=32",
     ],
