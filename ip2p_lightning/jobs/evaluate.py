@@ -27,6 +27,7 @@ from ip2p_lightning.evaluation.sharing import Ranks
 from ip2p_lightning.evaluation.tables import kinds_table, metrics_table, probes_table
 from ip2p_lightning.evaluation.wording import number, percent, plural, span
 from ip2p_lightning.jobs.opening import place
+from ip2p_lightning.jobs.splits import pairs_of
 from ip2p_lightning.strategies.ranks import ranks
 
 UNFINISHED = "unfinished"
@@ -103,7 +104,7 @@ def _accelerated(device: str) -> bool:
 
 def _evaluate(config: DictConfig, console: Console) -> EvaluationResult:
     data = build(config.data)
-    pairs = _pairs(data.sources(), config.split)
+    pairs = pairs_of(data.sources(), config.split)
     device = "cuda" if config.device == "auto" and torch.cuda.is_available() else config.device.replace("auto", "cpu")
     editor = place(build(config.editor), device)
     if hasattr(editor, "answered"):
@@ -171,9 +172,3 @@ def sentence(result: EvaluationResult) -> str:
 def edit_command(checkpoint: str) -> str:
     """The command line that edits a picture with a checkpoint."""
     return f'ip2p edit checkpoint={checkpoint} image=photo.jpg instruction="make it a pencil sketch" output=out.png'
-
-
-def _pairs(sources: dict[str, PairSource], split: str) -> PairSource:
-    if split not in sources:
-        raise ValueError(f"the data has no {split} pairs, only {', '.join(sources)}; choose split=... among these")
-    return sources[split]

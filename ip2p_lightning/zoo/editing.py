@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import torch
@@ -18,6 +17,7 @@ from ip2p_lightning.methods.checkpoint import load_module
 from ip2p_lightning.metrics import L1, AttributeSuccess, EditMetric, ErrorHalved, KeptRegionError, NearerThanInput
 from ip2p_lightning.metrics.bootstrap import Interval
 from ip2p_lightning.metrics.encoders.judge import JudgeReader
+from ip2p_lightning.zoo.precision import open_in_float32
 from ip2p_lightning.zoo.registry import load as load_model
 
 LEVEL = "simple"
@@ -41,10 +41,7 @@ def pack(checkpoint: Path, folder: Path) -> None:
     module.conditioner.half()
     module.denoiser.half()
     export(module, folder)
-    for config in folder.glob("*/config.json"):  # transformers opens a model in the type that is written there
-        values = json.loads(config.read_text(encoding="utf-8"))
-        if "dtype" in values:
-            config.write_text(json.dumps(values | {"dtype": "float32"}, indent=2) + "\n", encoding="utf-8")
+    open_in_float32(folder)
 
 
 def load(folder: Path) -> TrainedEditor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from ip2p_lightning.metrics.bootstrap import Interval
 from ip2p_lightning.models.judge import AttributeJudge
 from ip2p_lightning.zoo.card import batches
 from ip2p_lightning.zoo.figures import Tally, family
+from ip2p_lightning.zoo.precision import open_in_float32
 from ip2p_lightning.zoo.registry import load as load_model
 
 SUMMARY = "a Stable Diffusion in small: 64-pixel scenes of the embedded world from their captions"
@@ -24,7 +24,7 @@ EXPERIMENT = "zoo/text_to_image"
 LEVEL = "simple"
 LARGEST_BYTES = 12_000_000
 LIMITS = (
-    "It knows the captions of the embedded world alone, and draws 64 x 64 pixels.",
+    "It knows the captions of the embedded world's simple level alone, and draws 64 x 64 pixels.",
     "Its figures are what the judge finds; put the judge's own accuracy on true pictures beside them.",
 )
 STEPS, GUIDANCE = 8, 1.5
@@ -36,8 +36,7 @@ def pack(checkpoint: Path, folder: Path) -> None:
     pipeline.unet.half()
     pipeline.text_encoder.half()
     pipeline.save_pretrained(str(folder))
-    config = folder / "text_encoder" / "config.json"  # transformers opens a model in the type that is written there
-    config.write_text(json.dumps(json.loads(config.read_text()) | {"dtype": "float32"}, indent=2) + "\n")
+    open_in_float32(folder)
 
 
 def load(folder: Path) -> StableDiffusionPipeline:

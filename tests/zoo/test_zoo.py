@@ -17,6 +17,7 @@ from ip2p_lightning.models.judge import AttributeJudge
 from ip2p_lightning.zoo import dual_encoder, judge
 from ip2p_lightning.zoo.card import Card
 from ip2p_lightning.zoo.dual_encoder import area
+from ip2p_lightning.zoo.editing import PHOTO_KINDS
 from ip2p_lightning.zoo.figures import Tally, family
 
 COMMON = [
@@ -107,6 +108,11 @@ def test_list_and_card(root: Path, capsys: pytest.CaptureFixture[str]):
     assert all(name in printed for name in zoo.names())
     assert main(["zoo", "card", "name=judge", f"root={root}"]) == 0
     assert "# judge" in capsys.readouterr().out
+
+
+def test_photographs_are_measured_by_what_training_does_to_them():
+    photographs = compose("train", ["experiment=zoo/instruct_pix2pix"]).data.train[1]
+    assert tuple(photographs.kinds) == PHOTO_KINDS
 
 
 def test_what_is_not_there(tmp_path: Path):
