@@ -15,6 +15,7 @@ from rich.table import Table
 from ip2p_lightning.data.contact_sheet import contact_sheet
 from ip2p_lightning.data.encoded import SCORES
 from ip2p_lightning.data.images import to_tensor
+from ip2p_lightning.data.mistakes import MISTAKE, RIGHT
 from ip2p_lightning.data.pair import EditPair
 from ip2p_lightning.data.randomness import addressed_random
 from ip2p_lightning.data.reader import ShardDataset
@@ -22,7 +23,6 @@ from ip2p_lightning.evaluation.wording import percent
 from ip2p_lightning.generation.base import EditTriple
 from ip2p_lightning.generation.filter import DUPLICATE, KEPT, SURPLUS
 from ip2p_lightning.generation.merge import CANDIDATES
-from ip2p_lightning.generation.rendering import CORRUPTION, RIGHT
 from ip2p_lightning.generation.world_triples import change_of
 from ip2p_lightning.models.judge import AttributeJudge
 from ip2p_lightning.world.attributes import changed, describe, kept
@@ -100,7 +100,7 @@ def separation_sheet(path: str | Path, group: str, count: int = 9, columns: int 
     chosen = addressed_random("separation", group).sample(wanted, min(count, len(wanted)))
     pairs = [dataset[row] for row in chosen]
     named = [
-        replace(pair, kind=f"{pair.metadata.get(CORRUPTION, pair.kind)}, direction {pair.metadata[SCORES][_BEST]:.2f}")
+        replace(pair, kind=f"{pair.metadata.get(MISTAKE, pair.kind)}, direction {pair.metadata[SCORES][_BEST]:.2f}")
         for pair in pairs
     ]
     title = f"{group}: {len(named)} of {len(wanted):,} pairs"
@@ -125,8 +125,8 @@ def _correctness(name: str, dataset: ShardDataset, rows: list[int], judge: Attri
         for pair, before, after in zip(batch, judge.read(originals), judge.read(edited), strict=True):
             triple = EditTriple(pair.id, "", "", "", metadata=pair.metadata)
             truths = describe(change_of(triple))
-            if CORRUPTION in pair.metadata:
-                tallies["right"].append(pair.metadata[CORRUPTION] == RIGHT)
+            if MISTAKE in pair.metadata:
+                tallies["right"].append(pair.metadata[MISTAKE] == RIGHT)
             tallies["changed"] += [after.get(name) == value for name, value in changed(*truths).items()]
             alike = kept(*truths)
             tallies["kept"] += [before.get(name) == after.get(name) == value for name, value in alike.items()]

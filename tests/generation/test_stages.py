@@ -14,6 +14,7 @@ import pytest
 import torch
 from processes import in_process
 
+from ip2p_lightning.data.mistakes import MISTAKE, RIGHT
 from ip2p_lightning.data.reader import ShardDataset
 from ip2p_lightning.data.selection import REJECTED, Selection
 from ip2p_lightning.data.verification import verify
@@ -25,7 +26,7 @@ from ip2p_lightning.generation.manifest import Facts, Ledger, ManifestError, Par
 from ip2p_lightning.generation.merge import CANDIDATES, merge
 from ip2p_lightning.generation.pairs import MakePairs, read_record
 from ip2p_lightning.generation.planner import Rate, make_plan
-from ip2p_lightning.generation.rendering import CORRUPTION, RIGHT, RenderedPairs
+from ip2p_lightning.generation.rendering import RenderedPairs
 from ip2p_lightning.generation.search import FixedSearch
 from ip2p_lightning.generation.stages import PATIENCE, run_stage
 from ip2p_lightning.generation.triples import WriteTriples, read_triples, triples_of_file
@@ -42,7 +43,7 @@ class Truth:
     name = "truth"
 
     def score(self, triple: EditTriple, pairs: Sequence[MadePair]) -> list[PairScores]:
-        right = [pair.metadata[CORRUPTION] == RIGHT for pair in pairs]
+        right = [pair.metadata[MISTAKE] == RIGHT for pair in pairs]
         grain = [pair.candidate.seed / 2**34 for pair in pairs]
         return [PairScores(0.8, 0.4 * yes + more, 0.3, 0.3) for yes, more in zip(right, grain, strict=True)]
 
@@ -239,7 +240,7 @@ def test_the_filter_keeps_right_pairs_alone(made: tuple[Path, Ledger]):
     dataset = ShardDataset(made[0] / "dataset")
     by_split: dict[str, set[str]] = {}
     for pair, split in zip(map(dataset.__getitem__, range(len(dataset))), dataset.column("split"), strict=True):
-        by_split.setdefault(split, set()).add(pair.metadata[CORRUPTION])
+        by_split.setdefault(split, set()).add(pair.metadata[MISTAKE])
     assert by_split.pop(REJECTED) > {"no edit", "unrelated"}
     assert all(kinds == {RIGHT} for kinds in by_split.values())
     groups = list(zip(dataset.column("group"), dataset.column("split"), strict=True))

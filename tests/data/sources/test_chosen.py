@@ -6,6 +6,7 @@ import pickle
 
 import pytest
 
+from ip2p_lightning.data.mistakes import MISTAKE, RIGHT
 from ip2p_lightning.data.sources.candidates import CandidateSource
 from ip2p_lightning.data.sources.chosen import ChosenSource
 from ip2p_lightning.data.sources.world import WorldSource
@@ -27,7 +28,7 @@ def test_sizes_are_nested() -> None:
 
 def test_thresholds_keep_the_good_ones() -> None:
     kept = ChosenSource(CANDIDATES, min_scores={"agreement": 0.5})
-    wrong = sum(kept[index].metadata["planted"] != "right" for index in range(len(kept)))
+    wrong = sum(kept[index].metadata[MISTAKE] != RIGHT for index in range(len(kept)))
     assert 30 < len(kept) < 90
     assert wrong < 0.15 * len(kept)
     dropped = ChosenSource(CANDIDATES, max_scores={"agreement": 0.5})
