@@ -45,7 +45,7 @@ class WorldBenchmark:
     Args:
         count: pairs of each set.
         size: side of the pictures in pixels.
-        level: "simple", "medium" or "full"; sets whose kinds of edit a level lacks need "full".
+        level: "simple", "broad", "medium" or "full"; sets whose kinds of edit a level lacks need "full".
         seed: another seed gives other pairs.
         sets: names in `SETS`; None for all that the level has.
 

@@ -32,7 +32,7 @@ class WorldCaptions:
 
     Args:
         count: number of captions, at least 1.
-        level: "simple", "medium" or "full".
+        level: "simple", "broad", "medium" or "full".
         split: "train", "validation" or "test", as `WorldSource` divides scenes; test scenes show held-out combinations.
         seed: another seed gives other scenes.
 

@@ -40,7 +40,7 @@ class Level:
     """What scenes of one difficulty are made of.
 
     Args:
-        name: "simple", "medium" or "full".
+        name: "simple", "broad", "medium" or "full".
         times, seasons, weathers, backgrounds: values that occur.
         colours: paints that occur.
         main: kinds of which each scene has at least one on the ground.
@@ -117,7 +117,7 @@ def _attributes(level: Level, rng: Random, things: tuple[Thing, ...], lights: bo
     return Scene(
         time=rng.choice(level.times),
         season=season,
-        weather=rng.choice(weathers if level.single else [*weathers, "clear", "clear"]),
+        weather=rng.choice([*weathers, "clear", "clear"] if len(level.weathers) > 1 else weathers),
         background=rng.choice(level.backgrounds),
         things=things,
         lights=lights,
@@ -131,6 +131,16 @@ def _sample_simple(level: Level, rng: Random) -> Scene:
         (slot,) = free_slots(things, "balloon", level)
         things = (main, Thing("balloon", rng.choice(paints_of("balloon", level)), slot))
     return _attributes(level, rng, things, lights=False)
+
+
+def _sample_broad(level: Level, rng: Random) -> Scene:
+    """One large or medium thing at one side, perhaps a balloon at the other, in any hour, season and weather."""
+    size, main = rng.choice(("large", "large", "medium")), rng.choice(level.main)
+    things = (Thing(main, rng.choice(level.colours), rng.choice(("left", "right")), size),)
+    if rng.random() < 0.4:
+        (slot,) = free_slots(things, "balloon", level)
+        things = (*things, Thing("balloon", rng.choice(paints_of("balloon", level)), slot))
+    return _attributes(level, rng, things, lights=rng.random() < 0.3)
 
 
 def _sample_many(level: Level, rng: Random) -> Scene:
@@ -168,6 +178,24 @@ SIMPLE = Level(
     sample=_sample_simple,
     single=True,
 )
+BROAD = Level(
+    name="broad",
+    times=CYCLE,
+    seasons=SEASONS,
+    weathers=WEATHERS,
+    backgrounds=BACKGROUNDS,
+    colours=(*SIMPLE.colours, "white", "green"),
+    main=SIMPLE.main,
+    others=(),
+    sky=SIMPLE.sky,
+    edits=(
+        *SIMPLE.edits,
+        *("move", "resize", "weather", "lights", "visual"),
+        *("brightness", "contrast", "saturation", "black_and_white", "sepia", "sketch", "mosaic", "blur", "painting"),
+    ),
+    sample=_sample_broad,
+    single=True,
+)
 MEDIUM = Level(
     name="medium",
     times=("day", "sunset", "night"),
@@ -199,4 +227,4 @@ FULL = Level(
     sample=_sample_many,
 )
 
-LEVELS: dict[str, Level] = {level.name: level for level in (SIMPLE, MEDIUM, FULL)}
+LEVELS: dict[str, Level] = {level.name: level for level in (SIMPLE, BROAD, MEDIUM, FULL)}

@@ -28,7 +28,7 @@ class WorldSource:
     Args:
         count: number of pairs, at least 1.
         size: side of the square pictures in pixels.
-        level: "simple", "medium" or "full" (see `levels.LEVELS`).
+        level: "simple", "broad", "medium" or "full" (see `levels.LEVELS`).
         seed: another seed gives other pairs.
         kinds: kinds of edit to draw, with equal shares or each with its weight; all kinds of the level if None.
         split: "train", "validation" or "test".

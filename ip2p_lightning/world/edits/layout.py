@@ -23,11 +23,12 @@ SIDE = {"left": "to the left of", "right": "to the right of"}
 
 @edit("move")
 def move(scene: Scene, level: Level, rng: Random) -> Change | None:
-    """Put a thing at another free place."""
-    old = rng.choice(scene.things)
-    new = replace(old, slot=rng.choice([slot for slot in SLOTS if slot != old.slot]))
+    """Put a thing at another free place; where one thing stands alone, itself and to the other side."""
+    old = scene.things[0] if level.single else rng.choice(scene.things)
+    places = [slot for slot in SLOTS if slot != old.slot and not (level.single and slot == "centre")]
+    new = replace(old, slot=rng.choice(places))
     after = scene.with_thing(old, new)
-    if not plausible(after):
+    if not plausible(after) or (level.single and len(scene.things) > 1):
         return None
     instruction = rng.choice(MOVE).format(the=the(old, scene), to=TO[new.slot], at=PLACE[new.slot])
     return Change(scene, after, instruction, f"{placed(new)}, its old place {PLACE[old.slot]} empty")
@@ -35,20 +36,20 @@ def move(scene: Scene, level: Level, rng: Random) -> Change | None:
 
 @edit("resize")
 def resize(scene: Scene, level: Level, rng: Random) -> Change | None:
-    """Make a thing clearly larger or smaller: small or full size, which is large for a thing that stands alone."""
+    """Make a thing clearly larger or smaller, at most as large as its neighbours let it be."""
     old = rng.choice(ground(scene))
+    reduced = "medium" if level.single else "small"
     full = "large" if len(ground(scene)) == 1 else "medium"
-    new = replace(old, size=full if old.size == "small" else "small")
+    new = replace(old, size=full if old.size == reduced else reduced)
     after = scene.with_thing(old, new)
     if not plausible(after):
         return None
-    phrases = GROW if old.size == "small" else SHRINK
-    size = "" if new.size == "small" else f"{'very ' if full == 'large' else ''}large "
+    looks = {"small": "", "medium": "smaller " if level.single else "large ", "large": "very large "}  # nouns say small
     return Change(
         scene,
         after,
-        rng.choice(phrases).format(the=the(old, scene)),
-        f"a {size}{noun(new)} {PLACE[new.slot]}, the rest of the picture unchanged",
+        rng.choice(GROW if old.size == reduced else SHRINK).format(the=the(old, scene)),
+        f"a {looks[new.size]}{noun(new)} {PLACE[new.slot]}, the rest of the picture unchanged",
     )
 
 

@@ -104,7 +104,7 @@ def _turn_weather(scene: Scene, level: Level, rng: Random) -> Change | None:
 def _twin(scene: Scene, level: Level, rng: Random) -> Change | None:
     old = rng.choice(scene.things)
     free = free_slots(scene.things, old.kind, level)
-    if len(free) != 1 or any(other != old and other.kind == old.kind for other in scene.things):
+    if level.single or len(free) != 1 or any(other != old and other.kind == old.kind for other in scene.things):
         return None
     twin = replace(old, slot=free[0])
     after = replace(scene, things=(*scene.things, twin))
