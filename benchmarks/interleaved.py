@@ -14,11 +14,11 @@ from rich.table import Table
 
 
 def clock() -> float:
-    """Seconds: of the processor's work on a CPU (a busy machine does not count), of the wall on a GPU."""
+    """Seconds: of the processor's work on one thread of a CPU (a busy machine does not count), else of the wall."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()
         return time.perf_counter()
-    return time.process_time()
+    return time.process_time() if torch.get_num_threads() == 1 else time.perf_counter()
 
 
 def interleave(ways: Mapping[str, Callable[[], float]], repeats: int) -> dict[str, list[float]]:

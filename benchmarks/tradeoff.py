@@ -3,9 +3,10 @@
 The loop edits one picture at one pair of scales at a time: it encodes text and picture anew, evaluates the denoiser
 three times in every step, and embeds both pictures and both captions for the two figures. Ours must give the same
 figures. How much faster it is depends on how far a batch of one is from keeping the machine busy, and on the steps:
-before the first one nothing differs between scales.
+before the first one nothing differs between scales. On one thread the processor's seconds are counted, on several
+those of the wall, which want a machine that does nothing else.
 
-python benchmarks/tradeoff.py [--quick] [--model CHECKPOINT] [--steps N]
+python benchmarks/tradeoff.py [--quick] [--model CHECKPOINT] [--steps N] [--threads N] [--repeats N]
 """
 
 from __future__ import annotations
@@ -170,16 +171,18 @@ def small_clip(quick: bool) -> OpenClipEncoder:
     ).to(DEVICE)
 
 
-def main(quick: bool, model: str | None = None, steps: int | None = None) -> None:
+def main(
+    quick: bool, model: str | None = None, steps: int | None = None, threads: int = 1, repeats: int | None = None
+) -> None:
     """Compare both ways."""
     logging.set_verbosity_error()
     warnings.filterwarnings("ignore")
-    torch.set_num_threads(1)
-    editor = open_editor(model, DEVICE) if model else small_editor(32)
+    torch.set_num_threads(threads)
+    editor = open_editor(model, str(DEVICE)) if model else small_editor(32)
     steps = steps or (2 if quick else editor.module.sampler.steps if model else 20)
     compared = Comparison(editor, small_clip(quick), WorldSource(2 if quick else 16, 64), steps, rows=56)
     ways = {"one at a time": compared.one_at_a_time, "ours": compared.engine}
-    seconds = interleave(ways, 1 if quick else 2)
+    seconds = interleave(ways, repeats or (1 if quick else 2))
     facts = {
         "difference": float(np.abs(compared.figures["ours"] - compared.figures["one at a time"]).max()),
         "pairs": len(compared.source),
@@ -194,7 +197,9 @@ def main(quick: bool, model: str | None = None, steps: int | None = None) -> Non
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="two pairs, two steps: does it run?")
-    parser.add_argument("--model", help="a .ckpt of ip2p train, or a folder in diffusers' format")
+    parser.add_argument("--model", help="a .ckpt of ip2p train, a folder in diffusers' format, or an editor of the zoo")
     parser.add_argument("--steps", type=int, help="sampling steps; the model's own, or 20 without a model")
-    arguments = parser.parse_args()
-    main(arguments.quick, arguments.model, arguments.steps)
+    parser.add_argument("--threads", type=int, default=1, help="of the processor; seconds of the wall if more than one")
+    parser.add_argument("--repeats", type=int, help="of both ways in turns; 2, or 1 if quick")
+    given = parser.parse_args()
+    main(given.quick, given.model, given.steps, given.threads, given.repeats)

@@ -147,9 +147,10 @@ class TransformerDenoiser(Denoiser):
 
     def predict(self, sample: Tensor, timesteps: Tensor, embeddings: Tensor) -> Tensor:
         """See `Denoiser.predict`; the pooled text is the normalised mean of the states."""
-        # On processors the fused kernel's backward pass is slower than plain matrix products for so few tokens.
-        # Checkpointing recomputes outside this context, and must find the same kernel there.
-        plain = sample.device.type == "cpu" and not self.network.is_gradient_checkpointing
+        # On processors the fused kernel's backward pass is slower than plain matrix products for so few tokens; its
+        # forward pass alone is faster. Checkpointing recomputes outside this context, and must find the same kernel.
+        learning = torch.is_grad_enabled() and not self.network.is_gradient_checkpointing
+        plain = sample.device.type == "cpu" and learning
         with sdpa_kernel(SDPBackend.MATH) if plain else nullcontext():
             return self.network(
                 sample,

@@ -51,7 +51,8 @@ class Interpolated:
         if not self.legacy_range:
             images = (images + 1) / 2
         sides = (self.size, self.size)
-        images = F.interpolate(images, sides, mode="bicubic", align_corners=False, antialias=self.antialias)
+        if tuple(images.shape[-2:]) != sides:  # of the right size already, they would come back as they are
+            images = F.interpolate(images, sides, mode="bicubic", align_corners=False, antialias=self.antialias)
         mean, std = (images.new_tensor(list(values)).view(1, 3, 1, 1) for values in (self.mean, self.std))
         return (images - mean) / std
 
