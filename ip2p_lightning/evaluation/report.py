@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import difflib
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from importlib import resources
@@ -17,7 +17,7 @@ from markupsafe import Markup
 from PIL import Image
 
 from ip2p_lightning import __version__
-from ip2p_lightning.evaluation import wording
+from ip2p_lightning.evaluation import beside, wording
 from ip2p_lightning.evaluation.amounts import LITTLE, MUCH, Amount, amounts, amounts_svg, place
 from ip2p_lightning.evaluation.curves import Curve, curve_svg
 from ip2p_lightning.evaluation.figures import TEXT_EXACT, Figure, MetricInfo
@@ -69,6 +69,7 @@ class Report:
         settings: name -> value of what another person needs to get the same.
         commands: how to go on.
         kicker: line above the headline.
+        others: name of a result -> other editors on its pairs, whose edits and figures stand beside.
     """
 
     title: str
@@ -80,6 +81,7 @@ class Report:
     settings: dict[str, Any] = field(default_factory=dict)
     commands: Sequence[Command] = ()
     kicker: str = "ip2p_lightning"
+    others: Mapping[str, Sequence[beside.Other]] = field(default_factory=dict)
 
 
 def write_report(report: Report, file: str | Path) -> Path:
@@ -114,6 +116,10 @@ def render_report(report: Report) -> str:
         place=place,
         limits=[(result, limits(result)) for result in report.results],
         charts=[(run, _charts(run)) for run in report.runs],
+        beside=[
+            _Beside.of(result, others) for result in report.results if (others := report.others.get(result.name, ()))
+        ],
+        shown=[(result, _edits(result, report)) for result in report.results if result.examples],
         total=sum(seconds for _, seconds in report.phases),
         today=date.today().isoformat(),
         version=__version__,
@@ -168,7 +174,7 @@ def _tiles(report: Report) -> list[_Tile]:
                 tiles.append(_Tile(wording.percent(figure.ours.estimate), text, interval))
     if report.phases:
         total = sum(seconds for _, seconds in report.phases)
-        tiles.append(_Tile(wording.duration(total), "from nothing to this page" + f", on {report.machine}"))
+        tiles.append(_Tile(wording.duration(total), f"from the first pair to this page, on {report.machine}"))
     return tiles
 
 
@@ -213,6 +219,29 @@ def _row(name: str, figures: dict[str, Figure], end: float) -> _Row:
     pairs = max((figure.ours.groups for figure in figures.values()), default=0)
     nearer = figures[NEARER].ours if NEARER in figures else None
     return _Row(name, pairs, figures.get(ERROR), relative, nearer, places)
+
+
+@dataclass(frozen=True)
+class _Beside:
+    """A set's figures beside those of other editors: an editor a row, and a kind of edit a row."""
+
+    name: str
+    heads: list[str]
+    rows: list[beside.Row]
+    editors: list[str]
+    kinds: list[beside.Row]
+
+    @classmethod
+    def of(cls, result: EvaluationResult, others: Sequence[beside.Other]) -> _Beside:
+        rows = beside.rows(result, others)
+        heads = [beside.HEADS[name] for name in beside.heads(result)]
+        return cls(result.name, heads, rows, [row.name for row in rows], beside.kinds(result, others))
+
+
+def _edits(result: EvaluationResult, report: Report) -> list[tuple[Example, list[tuple[str, Example]]]]:
+    """Each example, and what the other editors made of it."""
+    others = report.others.get(result.name, ())
+    return [(example, beside.same_edits(example, others)) for example in result.examples]
 
 
 def _by_kind(result: EvaluationResult) -> list[tuple[str, list[tuple[str, Example]]]]:

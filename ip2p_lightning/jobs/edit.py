@@ -15,9 +15,13 @@ from ip2p_lightning.data.images import open_image, picture_size
 from ip2p_lightning.editors.base import Editor
 from ip2p_lightning.editors.full_size import FullSize
 from ip2p_lightning.jobs.opening import open_editor
+from ip2p_lightning.world.drawing import draw
+from ip2p_lightning.world.reading import scene_of_words
 from ip2p_lightning.zoo import EDITORS
 
 SUFFIXES = frozenset(Image.registered_extensions()) - {".pdf", ".mpg", ".mpeg"}
+SCENE_SIDE = 64
+"""Side in pixels of drawn scenes, that of the world's models."""
 MAX_RESOLUTION = 8192
 """Longest side in pixels that can be asked for; a typing error would else take all memory."""
 
@@ -48,11 +52,19 @@ def run(config: DictConfig) -> None:
             in the way.
     """
     _check_numbers(config)
+    output = Path(config.output)
+    if (config.image is None) == (config.scene is None):
+        raise ValueError(
+            "edit takes either image=... (a picture, a folder or a list), or scene=... (words that the embedded world "
+            'can draw, such as scene="a red castle by the sea at night")'
+        )
+    scenes = [] if config.scene is None else [str(words) for words in _listed(config.scene)]
+    drawn = draw_scenes(scenes, output, config.resolution or SCENE_SIDE)
     requests = plan(
-        pictures(_listed(config.image)),
+        pictures(_listed(config.image)) if config.image is not None else drawn,
         [str(text) for text in _listed(config.instruction)],
         [int(seed) for seed in _listed(config.seeds)],
-        Path(config.output),
+        output,
         config.overwrite,
     )
     editor = _editor(config)
@@ -65,6 +77,27 @@ def _editor(config: DictConfig) -> Editor:
     editor = open_editor(config.checkpoint, config.device, config.weights, config.batch_size, config.resolution)
     full_size = config.full_size if config.full_size is not None else str(config.checkpoint) in EDITORS
     return FullSize(editor, editor.resolution) if full_size else editor
+
+
+def draw_scenes(scenes: Sequence[str], output: Path, side: int) -> list[Path]:
+    """Draw scenes of the embedded world into the folder `scenes` beside the edits, named after their words.
+
+    Args:
+        scenes: what to draw, see `scene_of_words`; all are read before any is drawn.
+        output: where the edits go: a picture, or a folder.
+        side: of the pictures in pixels.
+
+    Raises:
+        ValueError: words that cannot be drawn.
+    """
+    folder = (output.parent if output.suffix.lower() in SUFFIXES else output) / "scenes"
+    files = []
+    for words, scene in [(words, scene_of_words(words)) for words in scenes]:
+        folder.mkdir(parents=True, exist_ok=True)
+        files.append(folder / f"{_slug(words)}.png")
+        draw(scene, side).save(files[-1])
+        print(f"{files[-1]}  {words}")
+    return files
 
 
 def pictures(paths: Sequence[str]) -> list[Path]:
@@ -143,12 +176,16 @@ def _names(combinations: Sequence[tuple[Path, str, int]]) -> list[str]:
     taken: dict[str, int] = {}
     names = []
     for image, instruction, seed in combinations:
-        slug = re.sub(r"\W+", "-", instruction.lower()).strip("-")[:60]
+        slug = _slug(instruction)
         parts = [image.stem, *([slug] if several[1] and slug else []), *([f"seed{seed}"] if several[2] else [])]
         name = "-".join(parts)
         taken[name] = taken.get(name, 0) + 1
         names.append(f"{name}{f'-{taken[name]}' if taken[name] > 1 else ''}.png")
     return names
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"\W+", "-", text.lower()).strip("-")[:60]
 
 
 def _check_numbers(config: DictConfig) -> None:

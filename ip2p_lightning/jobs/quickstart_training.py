@@ -16,19 +16,44 @@ from typing import Any, NamedTuple
 import lightning.pytorch as L
 import torch
 from omegaconf import DictConfig, OmegaConf
+from transformers import AutoConfig, AutoTokenizer
 
-from ip2p_lightning.config import compose, plain
+from ip2p_lightning import zoo
+from ip2p_lightning.config import build, compose, plain
 from ip2p_lightning.data.reader import ShardDataset
 from ip2p_lightning.data.selection import Selection
 from ip2p_lightning.data.sources.memory import MemorySource
 from ip2p_lightning.evaluation.wording import plural
 from ip2p_lightning.jobs.train import train
+from ip2p_lightning.models.mllm import llava_sizes
+from ip2p_lightning.models.visual_tokens import visual_token_ids
 
 _OVERHEAD = 1.05
 """Training takes so many times what its steps take: averaged weights on disk, validation, pictures."""
 _WARM_UP = 2
 _CHECKPOINT_STEPS = 200
 """What an interruption may cost at most."""
+
+
+SHIPPED, NOTHING = "shipped", "nothing"
+"""What a run begins with: models of the zoo where it names some (`start`), or random weights."""
+
+
+def check_start(config: DictConfig) -> None:
+    """Say before anything is rendered whether the runs can begin with what `config.start` asks for.
+
+    Raises:
+        ValueError: an unknown `start`.
+        FileNotFoundError: a shipped model whose weights are not there.
+    """
+    if config.start not in (SHIPPED, NOTHING):
+        raise ValueError(
+            f"start={config.start}: choose {SHIPPED} (parts of the runs begin with models of the zoo) or {NOTHING} "
+            "(random weights)"
+        )
+    if config.start == SHIPPED:
+        for name in {str(name) for run in config.runs.values() for name in run.get("start", {}).values()}:
+            zoo.path(name)
 
 
 @lru_cache(maxsize=4)
@@ -76,7 +101,36 @@ def composed(config: DictConfig, run: DictConfig, folder: Path) -> DictConfig:
     training.callbacks.checkpoint.every_n_train_steps = _CHECKPOINT_STEPS
     for stage in training.stages:
         stage.max_steps = max(1, round(stage.max_steps * config.longer))
+    if config.start == SHIPPED:
+        for part, name in run.get("start", {}).items():
+            begin_with(training, str(part), zoo.path(str(name)))
     return training
+
+
+def begin_with(training: DictConfig, part: str, folder: Path) -> None:
+    """Let a part of a run begin with the weights of a pipeline folder, as the papers' parts begin with published ones.
+
+    A multimodal language model takes the sizes and the number of [IMG] tokens of the folder's.
+
+    Args:
+        training: the run's configuration; changed in place.
+        part: such as "conditioner.model".
+        folder: a model of the zoo.
+
+    Raises:
+        ValueError: a language model of another vocabulary.
+    """
+    training.init.append({"pretrained": str(folder), "to": part})
+    if part != "conditioner.model":
+        return
+    tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer")
+    training.conditioner.tokenizer.count = len(visual_token_ids(tokenizer))
+    training.conditioner.model.update(llava_sizes(AutoConfig.from_pretrained(folder / "mllm")))
+    if build(training.conditioner.tokenizer).get_vocab() != tokenizer.get_vocab():
+        raise ValueError(
+            f"{folder}: its language model has another vocabulary than {part} here; train with start={NOTHING}, or "
+            "train the shipped model anew"
+        )
 
 
 class Way(NamedTuple):

@@ -102,6 +102,21 @@ def build_llava(
     return model
 
 
+def llava_sizes(config: LlavaConfig) -> dict[str, int]:
+    """The arguments with which `build_llava` builds a model of the sizes of another, but for its tokenizer."""
+    text, vision = config.text_config, config.vision_config
+    return {
+        "hidden_size": text.hidden_size,
+        "layers": text.num_hidden_layers,
+        "heads": text.num_attention_heads,
+        "vision_hidden_size": vision.hidden_size,
+        "vision_layers": vision.num_hidden_layers,
+        "vision_heads": vision.num_attention_heads,
+        "image_size": vision.image_size,
+        "patch_size": vision.patch_size,
+    }
+
+
 def load_llama(
     weights: str | Path | None, tokenizer: PreTrainedTokenizerBase, dtype: str = "float32"
 ) -> PreTrainedModel:

@@ -120,9 +120,33 @@ def test_what_is_wrong_is_named(ip2p, checkpoint, photo, tmp_path, words, messag
 
 
 def test_missing_values_are_asked_for(ip2p):
-    assert "checkpoint, image, output need values: checkpoint=... image=... output=..." in ip2p(
-        "edit", "instruction=x", fails=True
-    )
+    assert "checkpoint, output need values: checkpoint=... output=..." in ip2p("edit", "instruction=x", fails=True)
+
+
+def test_scenes_are_drawn_from_words(ip2p, checkpoint, tmp_path):
+    words = ["edit", f"checkpoint={checkpoint('ip2p/tiny')}", "instruction=make it winter", "resolution=32"]
+    printed = ip2p(*words, "scene=[a red castle,a blue tent at sunset]", "output=out")
+    assert "out/scenes/a-red-castle.png  a red castle" in printed
+    assert sorted(path.name for path in (tmp_path / "out").glob("*.png")) == [
+        "a-blue-tent-at-sunset.png",
+        "a-red-castle.png",
+    ]
+    with Image.open(tmp_path / "out" / "scenes" / "a-red-castle.png") as scene:
+        assert scene.size == (32, 32)
+    ip2p(*words, "scene=a red castle", "output=one/out.png")
+    assert (tmp_path / "one" / "scenes" / "a-red-castle.png").is_file()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "edit takes either image=... "),
+        (["image=photo.jpg", "scene=a castle"], "edit takes either image=... "),
+        (["scene=a dragon"], "names no thing"),
+    ],
+)
+def test_pictures_come_from_a_file_or_from_words(ip2p, photo, words, message):
+    assert message in ip2p("edit", "checkpoint=x", "instruction=x", "output=out.png", *words, fails=True)
 
 
 def test_pictures_of_one_name_get_files_of_their_own(tmp_path):

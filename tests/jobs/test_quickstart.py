@@ -10,7 +10,7 @@ import pytest
 
 from ip2p_lightning.config import compose
 from ip2p_lightning.evaluation import EvaluationResult
-from ip2p_lightning.jobs import quickstart
+from ip2p_lightning.jobs import quickstart, quickstart_page
 
 TINY = [
     "size=32",
@@ -29,6 +29,8 @@ TINY = [
     "precisions=[32-true]",
     "calibration_steps=2",
     "workers=0",
+    "start=nothing",
+    "~beside.instruct_pix2pix",
 ]
 
 
@@ -42,7 +44,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.slow
 def test_leaves_the_page_the_figures_and_the_grid(folder: Path) -> None:
     page = (folder / "report.html").read_text()
-    assert page.count("data:image/png;base64,") >= 3 * (3 + 2)
+    assert page.count("data:image/png;base64,") >= 4 * (3 + 2)
+    assert "shipped MGIE" in page
     assert "scenes it has never seen" in page
     assert "instruction loss" in page
     figures = json.loads((folder / "metrics.json").read_text())
@@ -53,6 +56,9 @@ def test_leaves_the_page_the_figures_and_the_grid(folder: Path) -> None:
     scenes = EvaluationResult.load(folder / "evaluation" / "scenes")
     assert len(scenes.examples) == 3
     assert scenes.provenance["checkpoint"].endswith("mgie/checkpoints/last.ckpt")
+    shipped = EvaluationResult.load(folder / "beside" / "mgie" / "scenes")
+    assert shipped.rows.column("pair").to_pylist() == scenes.rows.column("pair").to_pylist()
+    assert figures["beside"]["scenes"]["shipped MGIE"]["pairs"] == 8
 
 
 @pytest.mark.slow
@@ -64,7 +70,10 @@ def test_a_second_start_repeats_nothing_but_the_page(folder: Path, capsys: pytes
     quickstart.run(compose("quickstart", [*TINY, f"folder={folder}", "minutes=3"]))
     assert {path: path.stat().st_mtime_ns for path in kept} == before
     assert (folder / "report.html").is_file()
-    assert capsys.readouterr().out.count("done before") == 4
+    printed = capsys.readouterr().out
+    assert printed.count("done before") == 5
+    assert 'scene="a yellow tent' in printed
+    assert "evaluation/scenes/pictures/examples-000-original.png" in printed
 
 
 @pytest.mark.slow
@@ -73,21 +82,44 @@ def test_another_recipe_is_refused_in_the_same_folder(folder: Path) -> None:
         quickstart.run(compose("quickstart", [*TINY, f"folder={folder}", "seed=5"]))
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [(["start=anew"], "start=anew: choose shipped"), (["+beside.lion=A lion"], "the zoo has no 'lion'")],
+)
+def test_what_is_wrong_is_said_before_anything_is_rendered(tmp_path: Path, words: list[str], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        quickstart.run(compose("quickstart", [*words, f"folder={tmp_path / 'new'}"]))
+    assert not (tmp_path / "new").exists()
+
+
 def test_the_real_quickstart_composes(tmp_path: Path) -> None:
     config = compose("quickstart", [f"folder={tmp_path}"])
     assert list(config.runs) == ["ip2p", "mgie"]
     assert config.minutes <= 10
-    assert str(quickstart.last_checkpoint(config)) == f"{tmp_path}/mgie/checkpoints/last.ckpt"
+    assert str(quickstart_page.last_checkpoint(config)) == f"{tmp_path}/mgie/checkpoints/last.ckpt"
     assert config.runs.mgie.overrides == [f"base={tmp_path}/ip2p/checkpoints/last.ckpt"]
 
 
-def test_the_commands_of_the_page_compose(tmp_path: Path) -> None:
-    for command in quickstart.commands_to_go_on(compose("quickstart", [f"folder={tmp_path}"])):
+@pytest.mark.slow
+def test_the_commands_of_the_page_compose_and_those_that_edit_run(folder: Path, ip2p) -> None:
+    config = compose("quickstart", [*TINY, f"folder={folder}"])
+    results = [EvaluationResult.load(folder / "evaluation" / name) for name in config.sets]
+    edits = quickstart_page.commands_to_edit(config, results)
+    for command in [*edits, *quickstart_page.commands_to_go_on(config)]:
         program, job, *words = shlex.split(command.line)
         assert program == "ip2p"
         compose(job, words)
+    for command in edits[:2]:
+        ip2p(*shlex.split(command.line)[1:])
+    assert {"own.png", "held-out.png"} <= {path.name for path in (folder / "edited").iterdir()}
+
+
+def test_texts_of_any_kind_come_through_the_shell_and_the_configuration(tmp_path: Path) -> None:
+    for text in ("make it winter", "make the dog's ears red, please", 'say "no"', "50 % more (at least)", "a=b"):
+        word = quickstart_page.override("instruction", text)
+        assert compose("edit", shlex.split(word)).instruction == text
 
 
 def test_the_machine_in_words() -> None:
-    assert "core" in quickstart.machine()
-    assert quickstart.machine().endswith("GiB of memory")
+    assert "core" in quickstart_page.machine()
+    assert quickstart_page.machine().endswith("GiB of memory")

@@ -8,11 +8,24 @@ import pytest
 import torch
 from omegaconf import DictConfig
 
+from ip2p_lightning import zoo
 from ip2p_lightning.config import build, compose
 from ip2p_lightning.data.rendering import render_dataset
 from ip2p_lightning.data.sources.world import WorldSource
 from ip2p_lightning.jobs import quickstart_training as training_jobs
-from ip2p_lightning.jobs.quickstart_training import Way, composed, fit_to_machine, in_memory, time_steps, train_run
+from ip2p_lightning.jobs.quickstart_training import (
+    Way,
+    begin_with,
+    composed,
+    fit_to_machine,
+    in_memory,
+    time_steps,
+    train_run,
+)
+from ip2p_lightning.methods.checkpoint import initialise
+from ip2p_lightning.models.mllm import build_llava
+from ip2p_lightning.models.visual_tokens import with_visual_tokens
+from ip2p_lightning.world.tokenizer import world_tokenizer
 
 TINY = [
     "size=32",
@@ -21,6 +34,7 @@ TINY = [
     "runs.ip2p.experiment=ip2p/tiny",
     "runs.mgie.experiment=mgie/tiny",
     "runs.mgie.overrides=[]",
+    "start=nothing",
 ]
 
 
@@ -40,6 +54,39 @@ def test_composed_runs_train_on_the_rendered_pairs(config: DictConfig, tmp_path:
     data = build(training.data)
     assert {split: len(source) for split, source in data.sources().items()} == {"train": 12, "validation": 4}
     assert in_memory(path=str(tmp_path / "pairs" / "scenes"), split="train") is data.train
+
+
+def test_mgie_begins_with_the_shipped_language_model(tmp_path: Path) -> None:
+    config = compose("quickstart", [f"folder={tmp_path}", 'runs.mgie.overrides=["base=none"]'])
+    training = composed(config, config.runs.mgie, tmp_path / "mgie")
+    training.conditioner.alignment_teacher = None
+    holder = torch.nn.Module()
+    holder.conditioner = build(training.conditioner)
+    (source,) = [entry for entry in training.init if "pretrained" in entry]
+    initialise(holder, [source])
+    shipped = zoo.load("mgie").module.conditioner.model.state_dict()
+    for name, tensor in holder.conditioner.model.state_dict().items():
+        assert torch.equal(tensor, shipped[name]), name
+    config.start = "nothing"
+    assert not [entry for entry in composed(config, config.runs.mgie, tmp_path).init if "pretrained" in entry]
+
+
+def test_sizes_follow_the_shipped_model_and_another_vocabulary_is_refused(tmp_path: Path) -> None:
+    config = compose("quickstart", [f"folder={tmp_path}", "start=nothing", 'runs.mgie.overrides=["base=none"]'])
+    training = composed(config, config.runs.mgie, tmp_path / "mgie")
+    folder = tmp_path / "zoo"
+    tokenizer = with_visual_tokens(world_tokenizer(), 5)
+    tokenizer.save_pretrained(folder / "tokenizer")
+    build_llava(tokenizer, hidden_size=32, layers=1, heads=2, vision_hidden_size=16, vision_layers=1, vision_heads=2,
+                image_size=32, patch_size=8).save_pretrained(folder / "mllm")  # fmt: skip
+    begin_with(training, "conditioner.model", folder)
+    assert training.conditioner.tokenizer.count == 5
+    assert (training.conditioner.model.hidden_size, training.conditioner.edit_head.input_dim) == (32, 32)
+    assert training.conditioner.model.patch_size == 8
+    tokenizer.add_tokens(["zebra"])
+    tokenizer.save_pretrained(folder / "tokenizer")
+    with pytest.raises(ValueError, match="its language model has another vocabulary"):
+        begin_with(training, "conditioner.model", folder)
 
 
 def test_steps_are_timed_by_stage_and_leave_nothing_behind(config: DictConfig, tmp_path: Path) -> None:

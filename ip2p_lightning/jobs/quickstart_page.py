@@ -1,0 +1,189 @@
+"""The quickstart's page: what was trained, how far it got beside the shipped editors, and how to go on."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import resource
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig
+
+from ip2p_lightning import __version__
+from ip2p_lightning.evaluation import EvaluationResult
+from ip2p_lightning.evaluation.beside import Other
+from ip2p_lightning.evaluation.curves import read_curves
+from ip2p_lightning.evaluation.figures import TEXT_EXACT
+from ip2p_lightning.evaluation.limits import ERROR
+from ip2p_lightning.evaluation.report import Command, Report, TrainingRun
+from ip2p_lightning.evaluation.wording import duration, number, percent, plural
+from ip2p_lightning.jobs.evaluate import edit_command
+from ip2p_lightning.jobs.phases import Phases
+from ip2p_lightning.jobs.quickstart_training import SHIPPED, Way, checkpoint, metrics_files
+
+_OWN_SCENE = "a yellow tent on the left by the sea on a clear summer day"
+_OWN_INSTRUCTION = "turn the tent into a red castle"
+_PLAIN = re.compile(r"[\w .-]+")
+"""Texts that need no quotes but the shell's."""
+
+
+def page(
+    config: DictConfig, phases: Phases, results: list[EvaluationResult], others: Mapping[str, Sequence[Other]]
+) -> Report:
+    """The report of a finished quickstart; `others` are the shipped editors on the same pairs, by name of the set."""
+    folder = Path(config.folder)
+    facts = {phase.name: phase.facts for phase in phases.all()}
+    runs = []
+    for name, entry in config.runs.items():
+        told = facts[f"train {entry.title}"]
+        seconds = dict(phases.spent())[f"train {entry.title}"]
+        curves = read_curves(*metrics_files(folder / str(name)))
+        begun = f" {entry.start_text}" if config.start == SHIPPED and "start_text" in entry else ""
+        runs.append(TrainingRun(entry.title, f"{entry.text}{begun} {_run_text(told)}", curves, seconds))
+    return Report(
+        title=_title(results, phases.seconds),
+        lede=_lede(config, phases, results, others),
+        results=results,
+        runs=runs,
+        phases=phases.spent(),
+        machine=machine(),
+        settings=_settings(config, facts),
+        commands=[*commands_to_edit(config, results), *commands_to_go_on(config)],
+        kicker="ip2p_lightning quickstart",
+        others=others,
+    )
+
+
+def last_checkpoint(config: DictConfig) -> Path:
+    """The checkpoint that edits: that of the last run."""
+    return checkpoint(Path(config.folder) / str(list(config.runs)[-1]))
+
+
+def machine() -> str:
+    """Cores, processor and memory of this machine, in words."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8", errors="replace").splitlines() if info.is_file() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    name = names[0] if names else platform.processor() or platform.machine()
+    return f"{plural(cores, 'core')} of {name}, {memory:.0f} GiB of memory"
+
+
+def _title(results: list[EvaluationResult], seconds: float) -> str:
+    minutes = plural(max(1, round(seconds / 60)), "minute")
+    error = results[0].figures.get(ERROR)
+    if error is not None and error.verdict == "better":
+        return f"It learned to edit pictures in {minutes}"
+    return f"What {minutes} of training taught a picture editor"
+
+
+def _lede(
+    config: DictConfig, phases: Phases, results: list[EvaluationResult], others: Mapping[str, Sequence[Other]]
+) -> str:
+    counts = [
+        f"{entry.sources.train.count:,} pairs of {name}"
+        for name, entry in config.sets.items()
+        if "train" in entry.sources
+    ]
+    weights = [sum(phase.facts["parameters"].values()) for phase in phases.all() if "parameters" in phase.facts]
+    sizes = " and ".join(f"{count / 1e6:.1f}" for count in weights)
+    text = (
+        f"In {duration(phases.seconds)}, on {machine()}, {plural(len(weights), 'small model')} of {sizes} million "
+        f"parameters learned from {' and '.join(counts)}."
+    )
+    begun = [entry.title for entry in config.runs.values() if config.start == SHIPPED and "start" in entry]
+    text += (
+        f" {' and '.join(begun)} began with a language model that comes with the package, all else" if begun else " All"
+    )
+    text += " with random weights."
+    for result in results:
+        error = result.figures.get(ERROR)
+        if error is not None and error.copying is not None:
+            ours, copying = number(error.ours.estimate, "/255"), number(error.copying.estimate, "/255")
+            text += f" On {result.name} ({plural(result.pairs, 'pair')}), the edits are {ours} of 255 grey levels away "
+            text += f"from the truth on average; leaving the pictures alone is {copying} away"
+            longer = [
+                f"{other.name} {number(other.result.figures[ERROR].ours.estimate, '/255')}"
+                for other in others.get(result.name, ())
+            ]
+            text += f" ({', '.join(longer)})." if longer else "."
+    exact = results[0].figures.get(TEXT_EXACT)
+    if exact is not None:
+        text += " Before it edits, the model writes down what will be visible; it gets "
+        text += f"{percent(exact.ours.estimate)} of these sentences right to the word."
+    return text
+
+
+def _run_text(facts: dict[str, Any]) -> str:
+    parts = ", ".join(f"{name} {count / 1e6:.2f} million" for name, count in facts["parameters"].items())
+    steps, stages = f"{facts['steps']:,} steps of {facts['batch_size']} pairs", facts["stages"]
+    told = f" ({'; '.join(stages)})" if len(stages) > 1 else ""
+    return f"{steps}{told} in {Way.of(facts['fitted'])}. Parameters: {parts}."
+
+
+def _settings(config: DictConfig, facts: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**30 if platform.system() == "Darwin" else 2**20)
+    settings: dict[str, Any] = {"seed": config.seed, "start": config.start}
+    for name, entry in config.sets.items():
+        counts = ", ".join(f"{source.count:,} {split}" for split, source in entry.sources.items())
+        settings[str(name)] = f"{counts} pairs of {config.size} x {config.size} pixels"
+    for entry in config.runs.values():
+        way = Way.of(facts[f"train {entry.title}"]["fitted"])
+        settings[entry.title] = f"experiment={entry.experiment}, {way}"
+    settings["software"] = (
+        f"ip2p_lightning {__version__}, torch {torch.__version__}, Python {platform.python_version()}"
+    )
+    settings["largest memory"] = f"{peak:.1f} GiB"
+    return settings
+
+
+def commands_to_edit(config: DictConfig, results: Sequence[EvaluationResult]) -> list[Command]:
+    """How to edit at once: a scene of one's own, a held-out one, and a photograph; with what was trained."""
+    path, folder = str(last_checkpoint(config)), Path(config.folder)
+    own = _edit_line(path, "scene", _OWN_SCENE, _OWN_INSTRUCTION, folder / "edited" / "own.png")
+    found = [Command("Edit a scene of your own, in words", own)]
+    name, result = next(iter(config.sets)), results[0]
+    if result.examples:
+        picture = folder / "evaluation" / str(name) / "pictures" / "examples-000-original.png"
+        text = result.examples[0].instruction
+        line = _edit_line(path, "image", str(picture), text, folder / "edited" / "held-out.png")
+        found.append(Command("Edit a held-out scene; change the instruction", line))
+    if config.beside:
+        shipped = str(list(config.beside)[-1])
+        line = _edit_line(shipped, "scene", _OWN_SCENE, _OWN_INSTRUCTION, folder / "edited" / f"{shipped}.png")
+        found.append(Command("Let the shipped editor do it", line))
+    return [*found, Command("Edit a photograph of your own", edit_command(path))]
+
+
+def _edit_line(checkpoint: str, source: str, what: str, instruction: str, output: Path) -> str:
+    words = {"checkpoint": checkpoint, source: what, "instruction": instruction, "output": str(output)}
+    return " ".join(["ip2p edit", *(override(key, value) for key, value in words.items()), "overwrite=true"])
+
+
+def override(key: str, value: str) -> str:
+    """An override in the shell's quotes, and in the configuration's where the text has signs that mean something."""
+    if re.fullmatch(r"[\w./-]+", value):
+        return f"{key}={value}"
+    if _PLAIN.fullmatch(value):
+        return f'{key}="{value}"'
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    return shlex.quote(f'{key}="{escaped}"')
+
+
+def commands_to_go_on(config: DictConfig) -> list[Command]:
+    """What else the page proposes to do next."""
+    path = last_checkpoint(config)
+    pairs = Path(config.folder) / "pairs" / str(next(iter(config.sets)))
+    again = f"ip2p evaluate checkpoint={path} data=shards data.path={pairs} data.transform.resolution={config.size}"
+    return [
+        Command("Measure again, with other seeds", f"{again} 'seeds=[1,2,3]'"),
+        Command("Train six times as long", "ip2p quickstart longer=6 minutes=60 folder=outputs/longer"),
+        Command("Train with no weights but random ones", "ip2p quickstart start=nothing folder=outputs/from_nothing"),
+        Command("Train on a world with everything in it", "ip2p train experiment=ip2p/world data.train.level=full"),
+    ]
