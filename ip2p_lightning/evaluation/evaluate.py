@@ -3,33 +3,31 @@
 from __future__ import annotations
 
 import random
-import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import torch
-from PIL import Image
 
 from ip2p_lightning.data.images import to_pil
 from ip2p_lightning.data.randomness import hashed_integer
 from ip2p_lightning.data.sources import PairSource
 from ip2p_lightning.evaluation.figures import COPYING, TEXT_EXACT, TEXT_EXACT_INFO, IntervalSettings, MetricInfo
-from ip2p_lightning.evaluation.journal import Journal, Key
+from ip2p_lightning.evaluation.journal import Key
 from ip2p_lightning.evaluation.result import EvaluationResult, Example
 from ip2p_lightning.evaluation.rows import Gallery, Measuring, Transform, batches, tensor, tensors_of
-from ip2p_lightning.evaluation.sharing import Ranks
 from ip2p_lightning.evaluation.software import software
+from ip2p_lightning.evaluation.work import Advance, Pictures, Row, Work
 from ip2p_lightning.metrics import EditMetric
 
 if TYPE_CHECKING:
     from ip2p_lightning.editors.base import Editor
 
 _NO_INTERVALS = IntervalSettings()
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -110,11 +108,14 @@ def evaluate(
         **(provenance or {}),
     }
     shown = random.Random(f"examples/{kept.seed}").sample(chosen, min(kept.examples, len(chosen)))
-    run = _Run(pairs, transform, chosen, seeds, Measuring(metrics, facts["sampling"], device), kept, shown)
-    run.resume(journal, facts)
-    facts["seconds_per_edit"] = run.measure(editor, batch_size, on_progress or (lambda edits: None))
-    run.gather()
-    return run.result(name, {**facts, "processes": run.ranks.world, "software": software()}, intervals)
+    work = Work(chosen, seeds)
+    run = _Run(pairs, transform, work, Measuring(metrics, facts["sampling"], device), kept, shown)
+    work.resume(journal, facts, run.gallery.shown)
+    facts["seconds_per_edit"] = work.do(
+        partial(run.measure_block, editor), batch_size, on_progress or (lambda edits: None)
+    )
+    run.gallery.pictures |= work.gather(run.gallery.pictures)
+    return run.result(name, {**facts, "processes": work.ranks.world, "software": software()}, intervals)
 
 
 @dataclass
@@ -124,8 +125,7 @@ class _Run:
     Args:
         pairs: where pairs come from.
         transform: see `evaluate`.
-        chosen: positions of the pairs.
-        seeds: of the edits.
+        work: what is to be edited, and its rows.
         measuring: makes rows.
         kept: which edits keep their pictures.
         shown: positions of the pairs whose edits are shown, drawn beforehand.
@@ -133,94 +133,40 @@ class _Run:
 
     pairs: PairSource
     transform: Transform | None
-    chosen: list[int]
-    seeds: Sequence[int]
+    work: Work
     measuring: Measuring
     kept: Kept
     shown: list[int]
-    ranks: Ranks = field(default_factory=Ranks.current)
-    journal: Journal | None = None
-    rows: dict[Key, Row] = field(default_factory=dict)
-    done: frozenset[Key] = frozenset()
 
     def __post_init__(self) -> None:
-        shown = frozenset((place, self.seeds[0]) for place in self.shown)
+        shown = frozenset((place, self.work.seeds[0]) for place in self.shown)
         rankings: dict[str, Callable[[Mapping[str, Any]], float]] = {"worst": self._badness}
         if self.kept.kinds:
             rankings = {"random": self._lot, "best": lambda row: -self._badness(row), **rankings}
         self.gallery = Gallery(shown, rankings)
 
-    def resume(self, folder: str | Path | None, facts: Mapping[str, Any]) -> None:
-        """Open the journal, and take over what it holds."""
-        if folder is None:
-            return
-        self.ranks.first(lambda: Journal(folder, facts) and None)  # makes it, or says why it cannot be used
-        book = self.journal = Journal(folder, facts, self.ranks.rank)
-        rows = self.ranks.first(book.rows)
-        lost = {key for key in self.gallery.shown if book.picture(key) is None}
-        self.done = frozenset(rows.keys() - self.ranks.first(lambda: lost))
-        if self.ranks.rank == 0:
-            self.rows = {key: rows[key] for key in self.done}
-
-    def measure(self, editor: Editor, batch_size: int, on_progress: Callable[[int], None]) -> float | None:
-        """Edit and measure this process's share of what is not done; seconds for each edit."""
-        blocks = [self.chosen[start : start + batch_size] for start in range(0, len(self.chosen), batch_size)]
-        left = [block for block in blocks if not self.done.issuperset(self._keys(block))]
-        if before := len(self.seeds) * (len(self.chosen) - sum(map(len, left))):
-            on_progress(before)
-        share = self.ranks.share(left)
-        started = time.perf_counter()
-        for block in share:
-            self._measure_block(editor, block, lambda edits: on_progress(edits * self.ranks.world))
-        edits = len(self.seeds) * sum(map(len, share))
-        return round((time.perf_counter() - started) / edits, 4) if edits else None
-
-    def _measure_block(self, editor: Editor, block: list[int], on_progress: Callable[[int], None]) -> None:
+    def measure_block(self, editor: Editor, block: list[int], advance: Advance) -> tuple[dict[Key, Row], Pictures]:
+        """Rows of the pairs at some positions, and the pictures that may be shown."""
         fresh: dict[Key, Row] = {}
-        pictures: dict[Key, Image.Image] = {}
+        pictures: Pictures = {}
         for batch in batches(block, [self.pairs[place] for place in block], self.transform):
-            for key, row, image in self.measuring.rows(editor, batch, self.seeds, on_progress):
+            for key, row, image in self.measuring.rows(editor, batch, self.work.seeds, advance):
                 fresh[key] = row
                 if self.gallery.add(key, row, image):
                     pictures[key] = self.gallery.pictures[key]
-        if self.journal is not None:
-            self.journal.write(fresh, pictures)
-        self.rows |= fresh
-
-    def gather(self) -> None:
-        """Put the rows and pictures of all processes together, in the order of pairs and seeds.
-
-        Raises:
-            ValueError: two pairs of one id.
-            RuntimeError: rows are missing.
-        """
-        rows: dict[Key, Row] = {}
-        for share, pictures in self.ranks.gather((self.rows, self.gallery.pictures)):
-            rows |= share
-            self.gallery.pictures |= pictures
-        keys = self._keys(self.chosen)
-        missing = [key for key in keys if key not in rows]
-        if missing:
-            raise RuntimeError(f"{len(missing)} of {len(keys)} edits were not measured, the first is {missing[0]}")
-        self.rows = {key: rows[key] for key in keys}
-        places: dict[str, int] = {}
-        for (place, _), row in self.rows.items():
-            if places.setdefault(row["pair"], place) != place:
-                raise ValueError(
-                    f"two pairs have the id {row['pair']!r}; give joined sources prefixes that tell them apart"
-                )
+        return fresh, pictures
 
     def result(self, name: str, provenance: dict[str, Any], intervals: IntervalSettings) -> EvaluationResult:
         """Everything as a result."""
         metrics = self.measuring.metrics
         infos = {column: MetricInfo.of(metric) for column, metric in metrics.items()}
-        if any(row[TEXT_EXACT] is not None for row in self.rows.values()):
+        if any(row[TEXT_EXACT] is not None for row in self.work.rows.values()):
             infos[TEXT_EXACT] = TEXT_EXACT_INFO
         return EvaluationResult(
             name=name,
-            rows=pa.Table.from_pylist(list(self.rows.values()), self.measuring.schema()),
+            rows=pa.Table.from_pylist(list(self.work.rows.values()), self.measuring.schema()),
             metrics=infos,
-            examples=self._examples([(place, self.seeds[0]) for place in self.shown]),
+            examples=self._examples([(place, self.work.seeds[0]) for place in self.shown]),
             worst=self._examples(self._worst()),
             by_kind=self._by_kind(),
             provenance=provenance,
@@ -230,10 +176,10 @@ class _Run:
     def _examples(self, keys: Sequence[Key]) -> list[Example]:
         examples = []
         for key in keys:
-            image = self.gallery.pictures.get(key) or (self.journal.picture(key) if self.journal else None)
+            image = self.gallery.pictures.get(key) or self.work.kept(key)
             if image is None:  # somebody deleted it
                 continue
-            row, pair = self.rows[key], tensors_of(self.pairs[key[0]], self.transform)
+            row, pair = self.work.rows[key], tensors_of(self.pairs[key[0]], self.transform)
             texts = ("pair", "kind", "seed", "instruction", "expressive_instruction", "written_instruction")
             examples.append(
                 Example(
@@ -249,7 +195,7 @@ class _Run:
     def _first(self, ranking: str) -> dict[str, tuple[float, Key]]:
         """Kind -> the greatest value of a ranking, and whose it is."""
         first: dict[str, tuple[float, Key]] = {}
-        for key, row in self.rows.items():
+        for key, row in self.work.rows.items():
             value = self.gallery.rankings[ranking](row)
             if value > first.get(row["kind"], (-float("inf"),))[0]:
                 first[row["kind"]] = value, key
@@ -263,15 +209,12 @@ class _Run:
         """Ranking -> its edit of each of the largest kinds, in the order of their names."""
         if not self.kept.kinds:
             return {}
-        counts = Counter(row["kind"] for row in self.rows.values())
+        counts = Counter(row["kind"] for row in self.work.rows.values())
         kinds = sorted(kind for kind, _ in counts.most_common(self.kept.kinds))
         firsts = {name: self._first(name) for name in self.gallery.rankings}
         return {
             name: self._examples([first[kind][1] for kind in kinds if kind in first]) for name, first in firsts.items()
         }
-
-    def _keys(self, places: Sequence[int]) -> list[Key]:
-        return [(place, seed) for place in places for seed in self.seeds]
 
     def _lot(self, row: Mapping[str, Any]) -> float:
         """A number that depends on the pair and the seed alone."""

@@ -1,0 +1,126 @@
+"""Edits of pairs under seeds: shared among processes, kept on disk as they are measured, and put together again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from ip2p_lightning.evaluation.journal import Journal, Key
+from ip2p_lightning.evaluation.sharing import Ranks
+
+Row = dict[str, Any]
+Pictures = dict[Key, Image.Image]
+Advance = Callable[[int], None]
+
+
+@dataclass
+class Work:
+    """What is to be edited, and the rows of what this process has.
+
+    Args:
+        chosen: positions of the pairs.
+        seeds: of the edits.
+        each: edits that a row stands for, as progress is told.
+        ranks: the processes that share it.
+        rows: a row for each pair and seed, which names its pair.
+    """
+
+    chosen: Sequence[int]
+    seeds: Sequence[int]
+    each: int = 1
+    ranks: Ranks = field(default_factory=Ranks.current)
+    rows: dict[Key, Row] = field(default_factory=dict)
+    _journal: Journal | None = None
+    _done: frozenset[Key] = frozenset()
+
+    def resume(self, folder: str | Path | None, facts: Mapping[str, Any], shown: Collection[Key]) -> None:
+        """Open the journal, and take over what it holds.
+
+        Args:
+            folder: of the journal; None for none.
+            facts: everything that rows depend on, JSON values.
+            shown: whose pictures are needed; without them their rows are made anew.
+
+        Raises:
+            ValueError: rows of another evaluation.
+        """
+        if folder is None:
+            return
+        self.ranks.first(lambda: Journal(folder, facts) and None)  # makes it, or says why it cannot be used
+        book = self._journal = Journal(folder, facts, self.ranks.rank)
+        rows = self.ranks.first(book.rows)
+        lost = {key for key in shown if book.picture(key) is None}
+        self._done = frozenset(rows.keys() - self.ranks.first(lambda: lost))
+        if self.ranks.rank == 0:
+            self.rows = {key: rows[key] for key in self._done}
+
+    def do(
+        self,
+        edit: Callable[[list[int], Advance], tuple[Mapping[Key, Row], Mapping[Key, Image.Image]]],
+        batch_size: int,
+        on_progress: Advance,
+    ) -> float | None:
+        """Do this process's share of what is not done: whole batches, those that a single process would make.
+
+        Args:
+            edit: `(positions, advance) -> rows, pictures that may be shown`; tells `advance` of each edit.
+            batch_size: positions at once.
+            on_progress: told of edits: its own and as many of each other process.
+
+        Returns:
+            Seconds for each edit; None if there was nothing to do.
+        """
+        blocks = [list(self.chosen[start : start + batch_size]) for start in range(0, len(self.chosen), batch_size)]
+        left = [block for block in blocks if not self._done.issuperset(self.keys(block))]
+        if before := self.each * len(self.seeds) * (len(self.chosen) - sum(map(len, left))):
+            on_progress(before)
+        share = self.ranks.share(left)
+        started = time.perf_counter()
+        for block in share:
+            rows, pictures = edit(block, lambda edits: on_progress(edits * self.ranks.world))
+            if self._journal is not None:
+                self._journal.write(rows, pictures)
+            self.rows |= rows
+        edits = self.each * len(self.seeds) * sum(map(len, share))
+        return round((time.perf_counter() - started) / edits, 4) if edits else None
+
+    def gather(self, pictures: Mapping[Key, Image.Image]) -> Pictures:
+        """Put the rows of all processes together, in the order of pairs and seeds; returns all their pictures.
+
+        Args:
+            pictures: of this process.
+
+        Raises:
+            ValueError: two pairs of one id.
+            RuntimeError: rows are missing.
+        """
+        rows: dict[Key, Row] = {}
+        together: Pictures = {}
+        for share, shown in self.ranks.gather((self.rows, dict(pictures))):
+            rows |= share
+            together |= shown
+        keys = self.keys(self.chosen)
+        missing = [key for key in keys if key not in rows]
+        if missing:
+            raise RuntimeError(f"{len(missing)} of {len(keys)} rows were not measured, the first is {missing[0]}")
+        self.rows = {key: rows[key] for key in keys}
+        places: dict[str, int] = {}
+        for (place, _), row in self.rows.items():
+            if places.setdefault(row["pair"], place) != place:
+                raise ValueError(
+                    f"two pairs have the id {row['pair']!r}; give joined sources prefixes that tell them apart"
+                )
+        return together
+
+    def kept(self, key: Key) -> Image.Image | None:
+        """A picture of the journal's; None if there is none."""
+        return self._journal.picture(key) if self._journal else None
+
+    def keys(self, places: Sequence[int]) -> list[Key]:
+        """Those of the rows of some positions."""
+        return [(place, seed) for place in places for seed in self.seeds]
