@@ -64,6 +64,18 @@ def read_curves(*files: str | Path) -> list[Curve]:
     return curves
 
 
+def log_files(run: Path) -> list[Path]:
+    """What the CSV logger wrote in a run folder, the logs of interrupted attempts first."""
+    return sorted(run.glob("metrics-*/metrics.csv")) + sorted(run.glob("metrics/metrics.csv"))
+
+
+def keep_log(run: Path) -> None:
+    """Put the log of an interrupted attempt aside: the logger of the next one would delete it."""
+    if (run / "metrics" / "metrics.csv").is_file():
+        number = len(list(run.glob("metrics-*")))
+        (run / "metrics").rename(run / f"metrics-{number:02d}")
+
+
 def _rows(path: Path) -> list[dict[str, str]]:
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist; train with logger=csv to have loss curves")

@@ -17,14 +17,14 @@ from omegaconf import DictConfig
 from ip2p_lightning import __version__
 from ip2p_lightning.evaluation import EvaluationResult
 from ip2p_lightning.evaluation.beside import Other
-from ip2p_lightning.evaluation.curves import read_curves
+from ip2p_lightning.evaluation.curves import log_files, read_curves
 from ip2p_lightning.evaluation.figures import TEXT_EXACT
 from ip2p_lightning.evaluation.limits import ERROR
 from ip2p_lightning.evaluation.report import Command, Report, TrainingRun
 from ip2p_lightning.evaluation.wording import duration, number, percent, plural
 from ip2p_lightning.jobs.evaluate import edit_command
 from ip2p_lightning.jobs.phases import Phases
-from ip2p_lightning.jobs.quickstart_training import SHIPPED, Way, checkpoint, metrics_files
+from ip2p_lightning.jobs.quickstart_training import SHIPPED, Way, checkpoint
 
 _OWN_SCENE = "a yellow tent on the left by the sea on a clear summer day"
 _OWN_INSTRUCTION = "turn the tent into a red castle"
@@ -42,7 +42,7 @@ def page(
     for name, entry in config.runs.items():
         told = facts[f"train {entry.title}"]
         seconds = dict(phases.spent())[f"train {entry.title}"]
-        curves = read_curves(*metrics_files(folder / str(name)))
+        curves = read_curves(*log_files(folder / str(name)))
         begun = f" {entry.start_text}" if config.start == SHIPPED and "start_text" in entry else ""
         runs.append(TrainingRun(entry.title, f"{entry.text}{begun} {_run_text(told)}", curves, seconds))
     return Report(

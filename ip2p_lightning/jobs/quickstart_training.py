@@ -221,7 +221,6 @@ def train_run(training: DictConfig) -> dict[str, Any]:
     """
     folder = Path(training.output_dir)
     last = checkpoint(folder)
-    _keep_log(folder)
     training.ckpt = str(last) if last.is_file() else None
     trained = train(training)
     parts = {name: sum(p.numel() for p in part.parameters()) for name, part in trained.module.named_children()}
@@ -236,15 +235,3 @@ def train_run(training: DictConfig) -> dict[str, Any]:
 def checkpoint(folder: Path) -> Path:
     """The newest checkpoint of a run folder."""
     return folder / "checkpoints" / "last.ckpt"
-
-
-def metrics_files(folder: Path) -> list[Path]:
-    """The logged losses of a run folder, those of interrupted attempts first."""
-    return sorted(folder.glob("metrics-*/metrics.csv")) + sorted(folder.glob("metrics/metrics.csv"))
-
-
-def _keep_log(folder: Path) -> None:
-    """Put the log of an interrupted attempt aside: the logger of the next one would delete it."""
-    if (folder / "metrics" / "metrics.csv").is_file():
-        number = len(list(folder.glob("metrics-*")))
-        (folder / "metrics").rename(folder / f"metrics-{number:02d}")

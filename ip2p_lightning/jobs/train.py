@@ -16,6 +16,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
 from ip2p_lightning.config import build, plain
+from ip2p_lightning.evaluation.curves import keep_log
 from ip2p_lightning.jobs.resuming import check_resumable, find_checkpoint
 from ip2p_lightning.methods.checkpoint import initialise
 from ip2p_lightning.methods.stage import Stage
@@ -77,6 +78,7 @@ def train(config: DictConfig) -> Trained:
         module.to(memory_format=torch.channels_last)
     if config.compile:
         module.get_submodule(module.learners[-1]).compile()
+    rank_zero_only(keep_log)(Path(config.output_dir))
     loggers = list(build(config.logger).values()) if config.logger else []
     callbacks = list(build(config.callbacks).values()) if config.callbacks else []
     callbacks += [build(config.cache)] if config.get("cache") else []

@@ -16,6 +16,7 @@ from ip2p_lightning.data.sources.joined import JoinedSource
 from ip2p_lightning.data.sources.world import WorldSource
 from ip2p_lightning.methods.checkpoint import read_checkpoint
 from ip2p_lightning.zoo.card import Card, plain_figures
+from ip2p_lightning.zoo.curves import CURVE, save_curve
 from ip2p_lightning.zoo.registry import WEIGHTS, entry, names, path
 
 
@@ -58,7 +59,7 @@ def _evaluate(config: DictConfig) -> None:
 
 
 def _add(config: DictConfig) -> None:
-    """Pack a run's averaged weights, measure them and write their card."""
+    """Pack a run's averaged weights, measure them, and write their card and the run's curve."""
     if config.name is None or config.checkpoint is None:
         raise ValueError("add needs name=... (which model) and checkpoint=RUN/checkpoints/last.ckpt (what was trained)")
     name, checkpoint = str(config.name), Path(config.checkpoint)
@@ -75,6 +76,7 @@ def _add(config: DictConfig) -> None:
         )
     figures, measured_on = measure(name, part, config)
     replace(card, figures=figures, measured_on=measured_on).save(part)
+    save_curve(checkpoint.parent.parent, part / CURVE)
     shutil.rmtree(folder, ignore_errors=True)
     part.rename(folder)
     print(f"{name}: {folder_size(folder) / 1e6:.2f} MB in {folder}; `ip2p zoo card name={name}` shows its card")

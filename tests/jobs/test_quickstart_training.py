@@ -12,6 +12,7 @@ from ip2p_lightning import zoo
 from ip2p_lightning.config import build, compose
 from ip2p_lightning.data.rendering import render_dataset
 from ip2p_lightning.data.sources.world import WorldSource
+from ip2p_lightning.evaluation.curves import log_files
 from ip2p_lightning.jobs import quickstart_training as training_jobs
 from ip2p_lightning.jobs.quickstart_training import (
     Way,
@@ -136,6 +137,6 @@ def test_training_goes_on_from_its_checkpoint(config: DictConfig, tmp_path: Path
     facts = train_run(training)
     assert facts["steps"] == 8
     assert torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == 8
-    first, second = training_jobs.metrics_files(folder)
+    first, second = log_files(folder)
     assert (first.parent.name, second.parent.name) == ("metrics-00", "metrics")
     assert set(facts["parameters"]) == {"conditioner", "denoiser"}

@@ -15,6 +15,7 @@ from ip2p_lightning.data.sources.world import WorldSource
 from ip2p_lightning.jobs.opening import open_editor
 from ip2p_lightning.jobs.zoo import folder_size
 from ip2p_lightning.zoo.card import Card
+from ip2p_lightning.zoo.curves import CURVE
 from ip2p_lightning.zoo.editing import PHOTO_KINDS
 from ip2p_lightning.zoo.registry import CARD, WEIGHTS
 
@@ -34,6 +35,7 @@ def test_a_folder_holds_safetensors_and_a_card_of_figures(name: str):
     card = Card.load(folder)
     assert card.measured_on["count"] >= 500
     assert card.figures
+    assert 500 < (folder / CURVE).stat().st_size < 20_000
     assert card.markdown() == (folder / "README.md").read_text(encoding="utf-8")
 
 

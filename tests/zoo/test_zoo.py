@@ -16,6 +16,7 @@ from ip2p_lightning.models.dual_encoder import DualEncoder
 from ip2p_lightning.models.judge import AttributeJudge
 from ip2p_lightning.zoo import dual_encoder, judge
 from ip2p_lightning.zoo.card import Card
+from ip2p_lightning.zoo.curves import MOST_ROWS, save_curve
 from ip2p_lightning.zoo.dual_encoder import area
 from ip2p_lightning.zoo.editing import PHOTO_KINDS
 from ip2p_lightning.zoo.figures import Tally, family
@@ -125,6 +126,33 @@ def test_what_is_not_there(tmp_path: Path):
 def test_add_says_what_it_needs(capsys: pytest.CaptureFixture[str]):
     assert main(["zoo", "add", "name=judge"]) == 2
     assert "checkpoint=RUN/checkpoints/last.ckpt" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_the_curve_of_the_run_lies_beside_the_weights(root: Path):
+    for name in SMALL:
+        lines = (zoo.path(name, root) / "curve.csv").read_text().splitlines()
+        assert lines[0].startswith("step,train/")
+        assert len(lines) > 1
+
+
+def test_a_curve_is_small_and_keeps_means_validation_and_interrupted_attempts(tmp_path: Path):
+    def log(folder: str, steps: range) -> None:
+        (tmp_path / folder).mkdir()
+        rows = [f"{step},{step % 2},{step % 2},{step if step % 500 == 0 else ''}" for step in steps]
+        (tmp_path / folder / "metrics.csv").write_text("\n".join(["step,train/a_loss,train/loss,val/a_loss", *rows]))
+
+    log("metrics-00", range(2700))  # went on from the checkpoint of step 2400
+    log("metrics", range(2400, 6000))
+    assert save_curve(tmp_path, tmp_path / "curve.csv")
+    header, *rows = [line.split(",") for line in (tmp_path / "curve.csv").read_text().splitlines()]
+    assert header == ["step", "train/a_loss", "val/a_loss"]  # one loss, told once
+    assert [row[0] for row in rows if row[2]] == [str(step) for step in range(0, 6000, 500)]
+    means = [float(row[1]) for row in rows if row[1]]
+    assert (len(means), set(means)) == (MOST_ROWS, {0.5})
+    assert (tmp_path / "curve.csv").stat().st_size < 10_000
+    assert not save_curve(tmp_path / "empty", tmp_path / "none.csv")
+    assert not (tmp_path / "none.csv").exists()
 
 
 def test_a_perfect_judge_has_figures_of_one():
