@@ -31,6 +31,8 @@ class PictureTextEncoder(Protocol):
     @property
     def image_size(self) -> int: ...
 
+    def to(self, device: Any) -> Any: ...
+
     def embed_images(self, images: Tensor) -> Tensor: ...
 
     def embed_texts(self, texts: Sequence[str]) -> Tensor: ...
@@ -251,6 +253,11 @@ class OpenClip:
         visual: Any = clip.visual
         settings = visual.preprocess_cfg
         return cls(clip, open_clip.get_tokenizer(name), settings["mean"], settings["std"])
+
+    def to(self, device: str | torch.device) -> OpenClip:
+        """Put the model on a device; what it is given goes there by itself."""
+        self.clip.to(device)
+        return self
 
     @property
     def image_size(self) -> int:

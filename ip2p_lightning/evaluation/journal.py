@@ -14,6 +14,8 @@ from ip2p_lightning.data.images import open_image
 Key = tuple[int, int]
 """Position of a pair in its source, and seed."""
 SETTINGS = "settings.json"
+UNFINISHED = "unfinished"
+"""Folder inside the output that holds the rows until all are there."""
 
 
 class Journal:

@@ -123,6 +123,13 @@ def make_curves(measured: Sequence[Measured], groups: Sequence[str], settings: I
     return Curves(tuple(curves), shared)
 
 
+def point_intervals(values: Floats, groups: Sequence[str], settings: IntervalSettings) -> list[Interval]:
+    """The mean of each point and its interval, from values [P, N] of one metric for the same N edits."""
+    draws = _Draws(groups, settings)
+    sizes = [int((~np.isnan(row)).sum()) for row in values]
+    return [draws.interval(column, size) for column, size in zip(draws.means(values).T, sizes, strict=True)]
+
+
 def shared_range(xs: Sequence[Floats]) -> tuple[float, float] | None:
     """The range of x that all curves of more than one point cover; None if there is none.
 

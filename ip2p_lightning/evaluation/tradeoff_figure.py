@@ -7,7 +7,7 @@ import math
 from matplotlib.figure import Figure
 from rich.table import Table
 
-from ip2p_lightning.evaluation.tradeoff import Tradeoff
+from ip2p_lightning.evaluation.tradeoff_result import Tradeoff
 from ip2p_lightning.evaluation.wording import number, span
 from ip2p_lightning.metrics import Interval
 from ip2p_lightning.studies.drawing import COLOURS, MARKERS, new_figure

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 from typing import Any
 
-import lightning.pytorch as L
-import torch
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig
 from rich.console import Console
 
 from ip2p_lightning.config import build, plain
@@ -19,19 +16,16 @@ from ip2p_lightning.evaluation import EvaluationResult
 from ip2p_lightning.evaluation import evaluate as evaluate_pairs
 from ip2p_lightning.evaluation.evaluate import Kept
 from ip2p_lightning.evaluation.grid import edit_grid
+from ip2p_lightning.evaluation.journal import UNFINISHED
 from ip2p_lightning.evaluation.limits import ERROR
 from ip2p_lightning.evaluation.progress import edit_progress
 from ip2p_lightning.evaluation.provenance import editor_facts, sampler_facts, settings
 from ip2p_lightning.evaluation.report import Command, Report, write_report
-from ip2p_lightning.evaluation.sharing import Ranks
 from ip2p_lightning.evaluation.tables import kinds_table, metrics_table, probes_table
 from ip2p_lightning.evaluation.wording import number, percent, plural, span
 from ip2p_lightning.jobs.opening import place
+from ip2p_lightning.jobs.processes import device_of, in_processes
 from ip2p_lightning.jobs.splits import pairs_of
-from ip2p_lightning.strategies.ranks import ranks
-
-UNFINISHED = "unfinished"
-"""Folder inside the output that holds the rows until all are there."""
 
 
 def run(config: DictConfig) -> None:
@@ -71,41 +65,13 @@ def evaluate(config: DictConfig, console: Console | None = None) -> EvaluationRe
         The result; None in all but the first of several processes.
     """
     console = console or Console()
-    if config.devices * config.nodes == 1 and int(os.environ.get("WORLD_SIZE", 1)) == 1:
-        return _evaluate(config, console)
-    trainer = L.Trainer(
-        accelerator="gpu" if _accelerated(config.device) else "cpu",
-        devices=config.devices,
-        num_nodes=config.nodes,
-        strategy="ddp",
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-    )
-    shared = config.copy()
-    with open_dict(shared):
-        shared.output_dir = str(config.output)  # where the other processes' logs go
-
-    def work() -> EvaluationResult:
-        trainer.strategy.setup_environment()
-        config.device = str(trainer.strategy.root_device)
-        config.output = Ranks.current().first(lambda: str(config.output))  # each of torchrun's has a time of its own
-        return _evaluate(config, console)
-
-    with ranks(trainer, shared, job="evaluate"):
-        launcher = trainer.strategy.launcher
-        result = launcher.launch(work) if launcher is not None else work()
-    return result if trainer.global_rank == 0 else None
-
-
-def _accelerated(device: str) -> bool:
-    return device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())
+    return in_processes(config, "evaluate", lambda own: _evaluate(own, console))
 
 
 def _evaluate(config: DictConfig, console: Console) -> EvaluationResult:
     data = build(config.data)
     pairs = pairs_of(data.sources(), config.split)
-    device = "cuda" if config.device == "auto" and torch.cuda.is_available() else config.device.replace("auto", "cpu")
+    device = device_of(config)
     editor = place(build(config.editor), device)
     if hasattr(editor, "answered"):
         pairs = editor.answered(pairs)

@@ -50,8 +50,11 @@ def open_editor(
 
 
 def place(editor: Any, device: str) -> Any:
-    """Put the networks of any editor on a device: those of its `pipeline`, if it has one."""
-    pipeline = getattr(editor, "pipeline", None)
-    if pipeline is not None:
-        pipeline.to(device)
+    """Put the networks of any editor on a device: its `pipeline`, its `encoder`, those of an `editor` that it drives."""
+    for name in ("pipeline", "encoder"):
+        networks = getattr(editor, name, None)
+        if networks is not None:
+            networks.to(device)
+    if hasattr(editor, "editor"):
+        place(editor.editor, device)
     return editor

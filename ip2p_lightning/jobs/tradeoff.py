@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from omegaconf import DictConfig
 from rich.console import Console
 
 from ip2p_lightning.config import build, plain
+from ip2p_lightning.evaluation.journal import UNFINISHED
 from ip2p_lightning.evaluation.progress import edit_progress
+from ip2p_lightning.evaluation.provenance import editor_facts
 from ip2p_lightning.evaluation.sweeps import GuidanceSweep, Sweep
-from ip2p_lightning.evaluation.tradeoff import Tradeoff, tradeoff
+from ip2p_lightning.evaluation.tradeoff import tradeoff as measure_tradeoff
+from ip2p_lightning.evaluation.tradeoff_result import Tradeoff
 from ip2p_lightning.jobs.opening import open_editor, place
+from ip2p_lightning.jobs.processes import device_of, in_processes
 from ip2p_lightning.jobs.splits import pairs_of
 
 
@@ -20,34 +25,49 @@ def run(config: DictConfig) -> None:
 
     Raises:
         FileNotFoundError: no such checkpoint or data.
-        ValueError: a split that the data does not have, or axes that `metrics` does not measure.
+        ValueError: a split that the data does not have, axes that `metrics` does not measure, or an `output` in which
+            another sweep was stopped.
+        ChildProcessError: another process died; names it, its last words and its log.
     """
     console = Console()
-    result = measure(config, console)
+    result = tradeoff(config, console)
+    if result is None:
+        return
     folder = result.save(config.output)
     from ip2p_lightning.evaluation.tradeoff_figure import tradeoff_figure, tradeoff_table  # a second of imports
     from ip2p_lightning.studies.drawing import save_figure
 
     save_figure(tradeoff_figure(result), Path(folder) / "tradeoff")
+    shutil.rmtree(folder / UNFINISHED, ignore_errors=True)
     console.print(tradeoff_table(result))
     console.print(f"figure: {folder / 'tradeoff.svg'}", highlight=False, soft_wrap=True)
 
 
-def measure(config: DictConfig, console: Console) -> Tradeoff:
-    """The values at every point, as `conf/tradeoff.yaml` describes."""
-    data = build(config.data)
+def tradeoff(config: DictConfig, console: Console | None = None) -> Tradeoff | None:
+    """The values at every point, as `conf/tradeoff.yaml` describes, with a progress bar.
+
+    Returns:
+        The values; None in all but the first of several processes.
+    """
+    console = console or Console()
+    return in_processes(config, "tradeoff", lambda own: _measure(own, console))
+
+
+def _measure(config: DictConfig, console: Console) -> Tradeoff:
+    data, device = build(config.data), device_of(config)
     pairs = pairs_of(data.sources(), config.split)
-    editor = open_editor(config.checkpoint, config.device, config.weights, config.batch_size)
+    editor = open_editor(config.checkpoint, device, config.weights, config.batch_size)
     ours = GuidanceSweep(editor, plain(config.text_scales), plain(config.image_scales), config.steps, config.rows)
     sweeps: list[Sweep] = [ours]
     for baseline in build(config.baselines or {}).values():
         for other in baseline.editors:
-            place(other, str(editor.module.device))
+            place(other, device)
         sweeps.append(baseline)
     points = sum(len(sweep.points) for sweep in sweeps)
     total = (config.count or len(pairs)) * len(config.seeds) * points
+    named = {"checkpoint": config.checkpoint, "weights": config.weights}
     with edit_progress(console, f"editing at {points} points", total) as advance:
-        return tradeoff(
+        return measure_tradeoff(
             sweeps,
             pairs,
             build(config.metrics),
@@ -58,6 +78,13 @@ def measure(config: DictConfig, console: Console) -> Tradeoff:
             batch_size=config.batch_size,
             transform=data.transform.evaluation(),
             intervals=build(config.intervals),
-            provenance={"checkpoint": str(config.checkpoint), "weights": config.weights, "split": config.split},
+            provenance={
+                **editor_facts(editor, named),
+                "baselines": plain(config.baselines or {}),
+                "split": config.split,
+            },
             on_progress=advance,
+            show=config.show,
+            device=device,
+            journal=Path(config.output) / UNFINISHED,
         )

@@ -45,7 +45,7 @@ class RankLauncher(_SubprocessScriptLauncher):
     Args:
         launcher: Lightning's own, which it replaces.
         config: the job's configuration; has `output_dir` and `threads`.
-        job: "train", "generate" or "evaluate".
+        job: "train", "generate", "evaluate" or "tradeoff".
     """
 
     def __init__(self, launcher: _SubprocessScriptLauncher, config: DictConfig, job: str = "train") -> None:

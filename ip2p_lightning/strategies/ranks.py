@@ -33,7 +33,7 @@ def ranks(
     trainer: L.Trainer,
     config: DictConfig,
     ckpt: Path | None = None,
-    job: Literal["train", "generate", "evaluate"] = "train",
+    job: Literal["train", "generate", "evaluate", "tradeoff"] = "train",
 ) -> Iterator[None]:
     """Run the trainer's fits, validations and predictions on all ranks of its strategy; leave the process as it was.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 
 import pytest
@@ -11,6 +12,8 @@ from factories import tiny_batch
 from ip2p_lightning.data.images import to_pil
 from ip2p_lightning.editors.base import Captions, captions_of
 from ip2p_lightning.editors.text2live import EditLayer, OpenClip, Text2Live, Weights, self_similarity, spherical
+from ip2p_lightning.editors.turn_by_turn import TurnByTurn
+from ip2p_lightning.jobs.opening import place
 from ip2p_lightning.models.dual_encoder import DualEncoder
 
 CAPTIONS = Captions("a white house", "a purple balloon over a lake")
@@ -74,6 +77,13 @@ def test_any_open_clip_gives_the_same_as_the_package_s_own(dual_encoder: DualEnc
     images = tiny_batch(2, size=24).original_image
     torch.testing.assert_close(clip.embed_images(images), dual_encoder.embed_images(images))
     torch.testing.assert_close(clip.embed_texts(["a house"]), dual_encoder.embed_texts(["a house"]))
+
+
+def test_jobs_put_its_encoder_on_the_device(dual_encoder: DualEncoder) -> None:
+    for encoder in (copy.deepcopy(dual_encoder), OpenClip(copy.deepcopy(dual_encoder.clip), str, [0.5] * 3, [0.5] * 3)):
+        place(TurnByTurn(Text2Live(encoder)), "meta")
+        assert {parameter.device.type for parameter in encoder.clip.parameters()} == {"meta"}
+    assert next(dual_encoder.clip.parameters()).device.type == "cpu"
 
 
 def test_distances_and_shapes(dual_encoder: DualEncoder) -> None:

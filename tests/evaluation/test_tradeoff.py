@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from factories import IP2P, MGIE, WORLD, seeing, tiny_module
+from processes import on_ranks
 
 from ip2p_lightning.data.sources.world import WorldSource
 from ip2p_lightning.data.transforms import PairTransform
@@ -21,7 +22,8 @@ from ip2p_lightning.editors.truth import Truth
 from ip2p_lightning.evaluation import evaluate
 from ip2p_lightning.evaluation.figures import IntervalSettings
 from ip2p_lightning.evaluation.sweeps import EditorSweep, GuidanceSweep
-from ip2p_lightning.evaluation.tradeoff import Tradeoff, tradeoff
+from ip2p_lightning.evaluation.tradeoff import tradeoff
+from ip2p_lightning.evaluation.tradeoff_result import Tradeoff
 from ip2p_lightning.metrics import L1, EditMetric
 from ip2p_lightning.metrics.encoders import Interpolated, OpenClipEncoder
 from ip2p_lightning.metrics.similarity import DirectionSimilarity, InputSimilarity
@@ -174,6 +176,56 @@ def test_pairs_of_several_sizes(metrics: dict[str, EditMetric]) -> None:
     ids = result.rows.column("pair").to_pylist()
     assert ids[:5] == ids[5:]
     assert len(set(ids)) == 5
+
+
+class Stops:
+    """Copying the input, which ends after some batches, as a kill would, or counts them."""
+
+    def __init__(self, batches: int = -1) -> None:
+        self.left, self.edited = batches, 0
+
+    def edit(self, images: torch.Tensor, instructions: list[str], **known: Any) -> Any:
+        if self.left == 0:
+            raise KeyboardInterrupt
+        self.left -= 1
+        self.edited += len(images)
+        return CopyInput().edit(images, instructions, **known)
+
+
+def sweeps(stops: Stops) -> list[Any]:
+    ours = GuidanceSweep(TrainedEditor(seeing(tiny_module())), [2.0], [1.0, 1.5], steps=1)
+    return [ours, EditorSweep("copying", lambda: stops)]
+
+
+def test_a_sweep_that_was_stopped_goes_on(metrics: dict[str, EditMetric], tmp_path: Path) -> None:
+    given: dict[str, Any] = {"batch_size": 2, "seeds": [0, 1], "show": 2}
+    whole = run(sweeps(Stops()), metrics, **given)
+    with pytest.raises(KeyboardInterrupt):
+        run(sweeps(Stops(3)), metrics, **given, journal=tmp_path)  # in the middle of the second of three batches
+    done: list[int] = []
+    rest = Stops()
+    result = run(sweeps(rest), metrics, **given, journal=tmp_path, on_progress=done.append)
+    assert rest.edited == 2 * 3
+    assert done == [2 * 2 * 3, *[2] * 6, *[1] * 6]
+    assert result.rows.equals(whole.rows)
+    assert len(result.examples) == 2
+    for one, other in zip(result.examples, whole.examples, strict=True):
+        assert [p.tobytes() for p in one.edited] == [p.tobytes() for p in other.edited]
+        assert one.edited[2].tobytes() == one.original.tobytes() != one.edited[0].tobytes()
+    with pytest.raises(ValueError, match=r"another sweeps; give another output"):
+        run(sweeps(rest)[:1], metrics, **given, journal=tmp_path)
+
+
+def test_two_processes_give_the_values_of_one(metrics: dict[str, EditMetric], tmp_path: Path) -> None:
+    def work(folder: Path | None = None) -> Tradeoff:
+        return run(sweeps(Stops()), metrics, batch_size=1, show=1, journal=folder)
+
+    alone = work()
+    for shared in on_ranks(2, lambda: work(tmp_path)):
+        assert shared.rows.equals(alone.rows)
+        assert shared.provenance["processes"] == 2
+        assert shared.examples[0].edited[1].tobytes() == alone.examples[0].edited[1].tobytes()
+    assert {path.name for path in tmp_path.glob("rows-*")} == {"rows-0.jsonl", "rows-1.jsonl"}
 
 
 def test_what_cannot_be_compared_is_refused(metrics: dict[str, EditMetric]) -> None:

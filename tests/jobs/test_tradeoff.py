@@ -26,6 +26,21 @@ def test_writes_curves_values_and_a_figure(checkpoint: Callable[[str], Path], ip
     assert "strength against true_change, 3 pairs" in printed
 
 
+@pytest.mark.slow
+def test_two_processes_write_the_values_of_one(
+    checkpoint: Callable[[str], Path], ip2p: Callable[..., str]
+) -> None:
+    words = [f"checkpoint={checkpoint('ip2p/tiny')}", *SMALL, "batch_size=1", "show=1"]
+    ip2p("tradeoff", *words, "output=one")
+    ip2p("tradeoff", *words, "output=two", "devices=2")
+    assert Path("one/points.csv").read_bytes() == Path("two/points.csv").read_bytes()
+    assert {path.name for path in Path("two").iterdir()} - {path.name for path in Path("one").iterdir()} == {
+        "rank-1.log"
+    }
+    names = [path.name for path in sorted(Path("two/pictures").iterdir())]
+    assert names == [f"000-{part}.png" for part in ("00", "01", "02", "03", "04", "05", "original", "truth")]
+
+
 def test_refuses_what_it_cannot_draw(checkpoint: Callable[[str], Path], ip2p: Callable[..., str]) -> None:
     path = checkpoint("ip2p/tiny")
     assert "the axis 'lpips' is no metric" in ip2p("tradeoff", f"checkpoint={path}", *SMALL, "y=lpips", fails=True)
