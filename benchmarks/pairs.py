@@ -4,7 +4,7 @@ Told for each: pairs that pass the filter, samples that went through the denoise
 the mean directional similarity of what is kept, since fewer calls for worse pairs would be no gain. One at a time makes
 the very pairs of the fixed search, so only its time is measured, on a few candidates of each triple.
 
-python benchmarks/pairs.py [--quick] [--triples N] [--pipeline FOLDER] [--clip FOLDER]
+python benchmarks/pairs.py [--quick] [--triples N] [--seeds S ...] [--pipeline FOLDER] [--clip FOLDER]
 """
 
 from __future__ import annotations
@@ -77,10 +77,9 @@ class Way:
         }
 
 
-def triples(count: int, seed: int) -> list[EditTriple]:
-    """Edits of the embedded world's simple level."""
-    world = WorldSource(count, level="simple", seed=seed)
-    pairs = [world[index] for index in range(count)]
+def triples(count: int, seeds: Sequence[int]) -> list[EditTriple]:
+    """Edits of the embedded world's simple level, so many of each seed."""
+    pairs = [WorldSource(count, level="simple", seed=seed)[index] for seed in seeds for index in range(count)]
     return [EditTriple(p.id, p.original_caption, p.instruction, p.edited_caption, kind=p.kind) for p in pairs]
 
 
@@ -124,7 +123,7 @@ def random_clip(folder: Path) -> Path:
     return DualEncoder(world_tokenizer(), 8, 16, 8, 16, 1, 8, 16, 1, 2, 64).save(folder, torch.float32)
 
 
-def main(quick: bool, count: int, pipeline: str | None, clip: str | None, seed: int) -> None:
+def main(quick: bool, count: int, pipeline: str | None, clip: str | None, seeds: Sequence[int]) -> None:
     """Compare the three ways."""
     logging.set_verbosity_error()
     warnings.filterwarnings("ignore")
@@ -133,7 +132,7 @@ def main(quick: bool, count: int, pipeline: str | None, clip: str | None, seed: 
         clip = clip or str(random_clip(Path(folder)) if quick else path("dual_encoder"))
         scorer = ClipScorer(OpenClipEncoder.from_pretrained(f"local-dir:{clip}", preparation="interpolated"))
     maker: PromptToPromptMaker = build(settings("maker", "tiny")) if quick else opened(pipeline)
-    edits = triples(2 if quick else count, seed)
+    edits = triples(1 if quick else count, seeds)
     fixed, adaptive = searches(quick)
     single = PromptToPromptMaker(maker.pipeline, maker.steps, batch_size=4)
     alone, batched, ours = (
@@ -186,9 +185,9 @@ def tell(ways: dict[str, Way]) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="random models, two triples: does it run?")
-    parser.add_argument("--triples", type=int, default=8, help="edits to make pairs of")
+    parser.add_argument("--triples", type=int, default=8, help="edits of each seed")
     parser.add_argument("--pipeline", help="folder of a text-to-image pipeline; the package's own if not given")
     parser.add_argument("--clip", help="folder of open_clip; the package's dual encoder if not given")
-    parser.add_argument("--seed", type=int, default=7, help="of the edits")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[7, 12], help="of the edits")
     arguments = parser.parse_args()
-    main(arguments.quick, arguments.triples, arguments.pipeline, arguments.clip, arguments.seed)
+    main(arguments.quick, arguments.triples, arguments.pipeline, arguments.clip, arguments.seeds)

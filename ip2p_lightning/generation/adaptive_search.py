@@ -50,19 +50,22 @@ class Proposal:
 
     def shares(self, count: int, random: Random) -> list[float]:
         """`count` values of p for one seed; without elite one in each of as many parts of the range."""
-        low, high = self.ranges.share
-        even = [low + (high - low) * (number + random.random()) / count for number in range(count)]
-        return [self._near([c.share for c in self.best], value, self.ranges.share, random) for value in even]
+        return self._values([best.share for best in self.best], self.ranges.share, count, random)
 
-    def guidance_scale(self, value: float, random: Random) -> float:
-        """Guidance of a seed; `value`, drawn from the whole range, without elite."""
-        return self._near([c.guidance_scale for c in self.best], value, self.ranges.guidance_scale, random)
+    def guidance_scales(self, count: int, random: Random) -> list[float]:
+        """Guidance of `count` seeds; without elite one in each of as many parts of the range."""
+        return self._values([best.guidance_scale for best in self.best], self.ranges.guidance_scale, count, random)
 
-    def _near(self, elite: Sequence[float], even: float, limits: tuple[float, float], random: Random) -> float:
-        if not elite or random.random() < self.everywhere:
-            return even
+    def _values(self, elite: Sequence[float], limits: tuple[float, float], count: int, random: Random) -> list[float]:
         low, high = limits
-        return min(high, max(low, random.gauss(random.choice(elite), self.spread * (high - low))))
+        values = [low + (high - low) * (number + random.random()) / count for number in range(count)]
+        if not elite:
+            return values
+        near = [random.gauss(random.choice(elite), self.spread * (high - low)) for _ in values]
+        return [
+            even if random.random() < self.everywhere else min(high, max(low, drawn))
+            for even, drawn in zip(values, near, strict=True)
+        ]
 
 
 class AdaptiveSearch:
@@ -119,12 +122,11 @@ class AdaptiveSearch:
         return SearchResult(triple, found, maker.calls - before)
 
     def _candidates(self, triple: EditTriple, number: int, proposal: Proposal) -> list[Candidate]:
+        random = addressed_random("near the best", self.seed, triple.id, number)
         candidates = []
-        for place in range(number * self.seeds, (number + 1) * self.seeds):
-            drawn = self.ranges.draw(self.seed, triple, place)
-            random = addressed_random("near the best", self.seed, triple.id, place)
-            scale = proposal.guidance_scale(drawn.guidance_scale, random)
-            candidates += [Candidate(drawn.seed, share, scale) for share in proposal.shares(self.shares, random)]
+        for place, scale in enumerate(proposal.guidance_scales(self.seeds, random), start=number * self.seeds):
+            seed = self.ranges.draw(self.seed, triple, place).seed
+            candidates += [Candidate(seed, share, scale) for share in proposal.shares(self.shares, random)]
         return candidates
 
     def _make(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,11 +19,12 @@ from ip2p_lightning.data.mistakes import MISTAKE, RIGHT
 from ip2p_lightning.data.pair import EditPair
 from ip2p_lightning.data.randomness import addressed_random
 from ip2p_lightning.data.reader import ShardDataset
-from ip2p_lightning.evaluation.wording import percent
+from ip2p_lightning.evaluation.wording import NOTHING, percent
 from ip2p_lightning.generation.base import EditTriple
 from ip2p_lightning.generation.filter import DUPLICATE, KEPT, SURPLUS
 from ip2p_lightning.generation.merge import CANDIDATES
 from ip2p_lightning.generation.world_triples import change_of
+from ip2p_lightning.metrics.bootstrap import Interval, bootstrap_interval
 from ip2p_lightning.models.judge import AttributeJudge
 from ip2p_lightning.world.attributes import changed, describe, kept
 
@@ -36,7 +37,7 @@ _SHARES = ("right", "changed", "kept", "original")
 
 @dataclass(frozen=True)
 class Correctness:
-    """How right the pairs of one group are.
+    """How right the pairs of one group are; intervals are of captions, whose pairs are drawn together.
 
     Args:
         name: of the group.
@@ -49,10 +50,10 @@ class Correctness:
 
     name: str
     pairs: int
-    right: float
-    changed: float
-    kept: float
-    original: float
+    right: Interval
+    changed: Interval
+    kept: Interval
+    original: Interval
 
 
 @torch.no_grad()
@@ -80,8 +81,7 @@ def separation_table(rows: list[Correctness]) -> Table:
     for column in ("pairs", "number", "drawn right", "asked for", "kept alike", "original"):
         table.add_column(column, justify="left" if column == "pairs" else "right")
     for row in rows:
-        shares = map(percent, (row.right, row.changed, row.kept, row.original))
-        table.add_row(row.name, f"{row.pairs:,}", *shares)
+        table.add_row(row.name, f"{row.pairs:,}", *(_told(getattr(row, share)) for share in _SHARES))
     return table
 
 
@@ -116,23 +116,37 @@ def _groups(path: str | Path, dataset: ShardDataset) -> list[str]:
 
 
 def _correctness(name: str, dataset: ShardDataset, rows: list[int], judge: AttributeJudge) -> Correctness:
-    tallies: dict[str, list[bool]] = defaultdict(list)
-    count = 0
+    found: dict[str, list[tuple[bool, str]]] = {share: [] for share in _SHARES}
     for batch in _batches(dataset, rows):
-        count += len(batch)
         originals = torch.stack([to_tensor(pair.original_image) for pair in batch])  # type: ignore[arg-type]
         edited = torch.stack([to_tensor(pair.edited_image) for pair in batch])  # type: ignore[arg-type]
         for pair, before, after in zip(batch, judge.read(originals), judge.read(edited), strict=True):
-            triple = EditTriple(pair.id, "", "", "", metadata=pair.metadata)
-            truths = describe(change_of(triple))
-            if MISTAKE in pair.metadata:
-                tallies["right"].append(pair.metadata[MISTAKE] == RIGHT)
-            tallies["changed"] += [after.get(name) == value for name, value in changed(*truths).items()]
-            alike = kept(*truths)
-            tallies["kept"] += [before.get(name) == after.get(name) == value for name, value in alike.items()]
-            tallies["original"] += [before.get(name) == value for name, value in truths[0].items()]
-    shares = {name: sum(tallies[name]) / len(tallies[name]) if tallies[name] else float("nan") for name in _SHARES}
-    return Correctness(name, count, **shares)
+            for share, answers in _answers(pair, before, after).items():
+                found[share] += [(answer, pair.group) for answer in answers]
+    shares = {
+        share: bootstrap_interval([answer for answer, _ in answers], [group for _, group in answers], share=True)
+        for share, answers in found.items()
+    }
+    return Correctness(name, len(rows), **shares)
+
+
+def _answers(pair: EditPair, before: Mapping[str, str], after: Mapping[str, str]) -> dict[str, list[bool]]:
+    """What is right about a pair, for each of `_SHARES`, by what the judge read before and after."""
+    truths = describe(change_of(EditTriple(pair.id, "", "", "", metadata=pair.metadata)))
+    alike = kept(*truths)
+    return {
+        "right": [pair.metadata[MISTAKE] == RIGHT] if MISTAKE in pair.metadata else [],
+        "changed": [after.get(name) == value for name, value in changed(*truths).items()],
+        "kept": [before.get(name) == after.get(name) == value for name, value in alike.items()],
+        "original": [before.get(name) == value for name, value in truths[0].items()],
+    }
+
+
+def _told(share: Interval) -> str:
+    """A share and its interval in words."""
+    if not share.values:
+        return NOTHING
+    return f"{percent(share.estimate)} ({percent(share.low)} to {percent(share.high)})"
 
 
 def _batches(dataset: ShardDataset, rows: list[int]) -> Iterator[list[EditPair]]:

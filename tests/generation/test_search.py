@@ -130,9 +130,8 @@ def test_draws_cover_the_range_until_something_is_accepted():
     proposal = Proposal(Ranges((0.1, 0.9), (2.0, 4.0)))
     shares = proposal.shares(8, Random(0))
     assert [int((share - 0.1) * 10) for share in shares] == list(range(8))
-    assert proposal.guidance_scale(3.3, Random(0)) == 3.3
     proposal.follow([])
-    assert proposal.guidance_scale(3.3, Random(0)) == 3.3
+    assert [int((scale - 2.0) * 4) for scale in proposal.guidance_scales(8, Random(0))] == list(range(8))
 
 
 def test_draws_are_near_the_best_of_what_was_accepted():
@@ -142,7 +141,7 @@ def test_draws_are_near_the_best_of_what_was_accepted():
     assert proposal.best == best  # a quarter of the eight seeds, the best pair of each
     random = Random(0)
     shares = [share for _ in range(100) for share in proposal.shares(2, random)]
-    scales = [proposal.guidance_scale(3.9, random) for _ in range(100)]
+    scales = proposal.guidance_scales(100, random)
     assert 160 < sum(abs(share - 0.3) < 0.06 for share in shares) < 200  # the others explore
     assert 80 < sum(abs(scale - 2.5) < 0.15 for scale in scales) < 100
     assert min(shares) >= 0.1
@@ -156,10 +155,8 @@ def test_later_rounds_follow_the_first(maker, scorer):
     best = max(first, key=lambda pair: pair.scores.direction).candidate
     near = [abs(pair.candidate.guidance_scale - best.guidance_scale) < 0.25 * 7.5 for pair in second]
     assert sum(near) >= 3
-    assert [p.candidate for p in first] == [
-        Candidate(drawn.seed, pair.candidate.share, drawn.guidance_scale)
-        for pair, drawn in zip(first, (Ranges().draw(0, TRIPLE, n) for n in range(4)), strict=True)
-    ]
+    assert [p.candidate.seed for p in result.pairs] == [Ranges().draw(0, TRIPLE, n).seed for n in range(8)]
+    assert [int((p.candidate.guidance_scale - 7.5) / 7.5 * 4) for p in first] == [0, 1, 2, 3]
 
 
 @pytest.mark.parametrize(

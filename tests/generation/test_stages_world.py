@@ -23,8 +23,10 @@ def test_the_filter_tells_right_pairs_from_wrong_ones(tmp_path: Path):
     groups = {row.name: row for row in separation(dataset, load("judge"))}
     kept, left_out = groups["kept"], groups["left out"]
     assert sum(row.pairs for row in groups.values()) == 12 * 8
-    assert kept.right > 0.9 > 0.1 > left_out.right
-    assert kept.changed > left_out.changed + 0.4
-    assert kept.kept > left_out.kept
-    assert abs(kept.original - left_out.original) < 0.05, "the originals are alike, whatever was done to the edits"
+    assert kept.right.low > 0.7 > 0.3 > left_out.right.high  # as sure as twelve captions can make it
+    assert kept.changed.low > left_out.changed.high + 0.2
+    assert kept.kept.estimate > left_out.kept.estimate
+    assert abs(kept.original.estimate - left_out.original.estimate) < 0.05, (
+        "the originals are alike, whatever was done to the edits"
+    )
     assert separation_sheet(dataset, "left out", count=4, side=32).width > 4 * 32
