@@ -1,16 +1,22 @@
-"""Make the contact sheets of docs/pictures from the current code: `make docs-sheets`.
+"""Make the contact sheets and curves of docs/pictures from the current code: `make docs-sheets`.
 
-A sheet of pairs shows one of every kind, pair number n of the n-th kind; sheets of edits show the first held-out pairs.
-Nothing is picked by hand.
+    python docs/make_pictures.py [NAME ...]
+
+Names are those of the files; without any, all are made. A sheet of pairs shows one of every kind, pair number n of the
+n-th kind; sheets of edits and of drawn scenes show the first held-out ones. Nothing is picked by hand.
 """
 
 from __future__ import annotations
 
+import argparse
+import io
+import textwrap
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
+from typing import Any
 
-from PIL import Image, ImageOps
+import torch
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from ip2p_lightning import zoo
 from ip2p_lightning.data.contact_sheet import contact_sheet
@@ -19,69 +25,152 @@ from ip2p_lightning.data.sources import PairSource
 from ip2p_lightning.data.sources.photos import PhotoSource, sample_photographs
 from ip2p_lightning.data.sources.world import WorldSource
 from ip2p_lightning.editors.full_size import FullSize
+from ip2p_lightning.evaluation.curves import read_curves
 from ip2p_lightning.evaluation.evaluate import Kept, evaluate
 from ip2p_lightning.evaluation.grid import edit_grid
+from ip2p_lightning.generation.world_triples import WorldCaptions
 from ip2p_lightning.metrics import L1
+from ip2p_lightning.studies.drawing import COLOURS, new_figure
 from ip2p_lightning.world.levels import LEVELS
 from ip2p_lightning.world.picture_edits import PICTURE_EDITS
+from ip2p_lightning.zoo.curves import CURVE
 from ip2p_lightning.zoo.editing import PHOTO_KINDS
+from ip2p_lightning.zoo.registry import WEIGHTS
+from ip2p_lightning.zoo.text_to_image import GUIDANCE, STEPS
 
 FOLDER = Path(__file__).parent / "pictures"
-MAX_BYTES = 600_000
+MAX_BYTES = 400_000
 TEXTS = ["make it sepia", "make it black and white", "make it much brighter", "turn it into a sketch", "blur it much"]
+SHOWN = 48
+"""Edits, or drawn scenes, on a sheet."""
+EDITOR = "mgie"
 
 
-def main() -> None:
-    """Write every sheet, and say where it is and how large."""
-    for name, level in LEVELS.items():
-        pairs = [WorldSource(number + 1, level=name, kinds=[kind])[number] for number, kind in enumerate(level.edits)]
-        title = f"level {name}: {len(pairs)} kinds of edit, 64 px"
-        _save(f"world-{name}", partial(contact_sheet, pairs, title=title, columns=4))
-    held_out = [WorldSource(8, level="simple", split="test")[index] for index in range(8)]
+def level(name: str) -> Image.Image:
+    """A pair of each kind of a level."""
+    kinds = LEVELS[name].edits
+    pairs = [WorldSource(number + 1, level=name, kinds=[kind])[number] for number, kind in enumerate(kinds)]
+    title = f"level {name}: {len(pairs)} kinds of edit, 64 px"
+    return contact_sheet(pairs, title=title, columns=4, side=128)
+
+
+def held_out() -> Image.Image:
+    """Pairs of combinations that training never shows."""
+    pairs = [WorldSource(8, level="simple", split="test")[index] for index in range(8)]
     title = "level simple, split test: each pair shows a combination that training never shows"
-    _save("world-held-out", partial(contact_sheet, held_out, title=title, columns=4))
-    photographs = [PhotoSource(number + 1, kinds=[kind])[number] for number, kind in enumerate(PICTURE_EDITS)]
-    title = f"photographs: {len(photographs)} kinds of edit, 64 px"
-    _save("photographs", partial(contact_sheet, photographs, title=title, columns=4))
-    sizes = (32, 64, 128, 256)
-    same = [WorldSource(1, size=size, level="full", kinds=["visual"])[0] for size in sizes]
-    title = f"one pair at {', '.join(map(str, sizes))} px"
-    _save("world-sizes", partial(contact_sheet, same, title=title, columns=4))
-    _edits("zoo-scenes", WorldSource(24, split="validation"))
-    _edits("zoo-photographs", PhotoSource(15, kinds=PHOTO_KINDS, split="test"))
-    _save("zoo-full-size", _full_size, side=56)
+    return contact_sheet(pairs, title=title, columns=4, side=128)
 
 
-def _edits(name: str, pairs: PairSource) -> None:
+def photographs() -> Image.Image:
+    """A pair of each operation on photographs."""
+    pairs = [PhotoSource(number + 1, kinds=[kind])[number] for number, kind in enumerate(PICTURE_EDITS)]
+    return contact_sheet(pairs, title=f"photographs: {len(pairs)} kinds of edit, 64 px", columns=4, side=128)
+
+
+def sizes() -> Image.Image:
+    """One pair at several sizes."""
+    sides = (32, 64, 128, 256)
+    pairs = [WorldSource(1, size=side, level="full", kinds=["visual"])[0] for side in sides]
+    return contact_sheet(pairs, title=f"one pair at {', '.join(map(str, sides))} px", columns=4, side=128)
+
+
+def edits(pairs: PairSource) -> Image.Image:
     """Original, instruction, edit and truth of the pairs, by the package's MGIE."""
-    kept = Kept(examples=len(pairs), worst=0)
-    result = evaluate(zoo.load("mgie"), pairs, {"error": L1()}, kept=kept)
-    _save(name, lambda side: edit_grid(result.examples, side=side, columns=3, text_width=190), side=84)
+    result = evaluate(zoo.load(EDITOR), pairs, {"error": L1()}, kept=Kept(examples=len(pairs), worst=0))
+    return edit_grid(result.examples, side=72, columns=3, text_width=200)
 
 
-def _full_size(side: int) -> Image.Image:
+def drawn() -> Image.Image:
+    """Scenes that the text-to-image model draws of held-out captions, its guidance and steps as in its figures."""
+    captions = WorldCaptions(SHOWN, level=zoo.entry("text_to_image").LEVEL, split="validation")
+    texts = [captions[index].text for index in range(SHOWN)]
+    noise = torch.Generator().manual_seed(0)
+    made: Any = zoo.load("text_to_image")(
+        texts, num_inference_steps=STEPS, guidance_scale=GUIDANCE, generator=noise, height=64, width=64
+    )
+    side, columns, line, font = 128, 8, 13, ImageFont.load_default(11)
+    lines = [textwrap.wrap(text, 22) for text in texts]
+    height = side + line * max(map(len, lines)) + 16
+    sheet = Image.new("RGB", (columns * (side + 12), height * (len(texts) // columns)), "white")
+    draw = ImageDraw.Draw(sheet)
+    for number, image in enumerate(made.images):
+        corner = (6 + number % columns * (side + 12), 6 + number // columns * height)
+        sheet.paste(image.resize((side, side), Image.Resampling.BICUBIC), corner)
+        draw.text((corner[0], corner[1] + side + 2), "\n".join(lines[number]), "#1c1c1a", font, spacing=2)
+    return sheet
+
+
+def full_size(side: int = 46) -> Image.Image:
     """The photographs that were not trained on, and each under five instructions; as high as two sides."""
-    photographs = [open_image(path) for split in ("test", "validation") for path, _ in sample_photographs(split)]
-    fitted = [ImageOps.fit(photograph, (3 * side, 2 * side)) for photograph in photographs]
+    pictures = [open_image(path) for split in ("test", "validation") for path, _ in sample_photographs(split)]
+    fitted = [ImageOps.fit(picture, (3 * side, 2 * side)) for picture in pictures]
     editor = FullSize(zoo.load("instruct_pix2pix"))
     sheet = Image.new("RGB", (3 * side * (len(TEXTS) + 1), 2 * side * len(fitted)))
-    for row, photograph in enumerate(fitted):
-        edited = editor.edit([photograph] * len(TEXTS), TEXTS).images
-        for column, image in enumerate((photograph, *edited)):
+    for row, picture in enumerate(fitted):
+        edited = editor.edit([picture] * len(TEXTS), TEXTS).images
+        for column, image in enumerate((picture, *edited)):
             sheet.paste(image, (3 * side * column, 2 * side * row))
     return sheet
 
 
-def _save(name: str, draw: Callable[..., Image.Image], side: int = 128) -> None:
-    """Save a sheet; raises ValueError above `MAX_BYTES`."""
-    path = FOLDER / f"{name}.png"
-    path.parent.mkdir(exist_ok=True)
-    draw(side=side).save(path, optimize=True)
-    size = path.stat().st_size
-    if size > MAX_BYTES:
-        raise ValueError(f"{path} has {size:,} bytes, more than {MAX_BYTES:,}: show fewer or smaller pictures")
-    print(f"{path}  {size:,} bytes")
+def curves() -> Image.Image:
+    """The losses of every shipped model's training: lines on training pairs, dots on held-out ones."""
+    files = {name: WEIGHTS / name / CURVE for name in zoo.names() if (WEIGHTS / name / CURVE).is_file()}
+    figure, panels = new_figure(columns=3, rows=-(-len(files) // 3), width=3.4, height=2.4)
+    for axes in panels[len(files) :]:
+        axes.remove()
+    for axes, (name, file) in zip(panels, files.items(), strict=False):
+        found = read_curves(file)
+        colours = dict(zip([curve.name for curve in found if not curve.held_out], COLOURS, strict=False))
+        for curve in found:
+            style: dict[str, Any] = {"linestyle": "", "marker": "o", "markersize": 4} if curve.held_out else {}
+            label = None if curve.held_out else curve.name
+            axes.plot(curve.steps, curve.values, color=colours.get(curve.name, "black"), label=label, **style)
+        axes.set_yscale("log")
+        axes.set_title(name, fontsize=10)
+        axes.tick_params(labelsize=8)
+        axes.legend(frameon=False, fontsize=8)
+    with io.BytesIO() as buffer:
+        figure.savefig(buffer, dpi=110)
+        return Image.open(buffer).convert("RGB")
+
+
+SHEETS: dict[str, Callable[[], Image.Image]] = {
+    **{f"world-{name}": (lambda name=name: level(name)) for name in LEVELS},
+    "world-held-out": held_out,
+    "world-sizes": sizes,
+    "photographs": photographs,
+    "zoo-scenes": lambda: edits(WorldSource(SHOWN, level=zoo.entry(EDITOR).LEVEL, split="validation")),
+    "zoo-photographs": lambda: edits(PhotoSource(SHOWN // 2, kinds=PHOTO_KINDS, split="test")),
+    "zoo-text-to-image": drawn,
+    "zoo-full-size": full_size,
+    "zoo-curves": curves,
+}
+
+
+def main(names: list[str]) -> None:
+    """Make the sheets of these names, and say where each is and how large."""
+    FOLDER.mkdir(exist_ok=True)
+    for name in names or SHEETS:
+        path = FOLDER / f"{name}.png"
+        save(SHEETS[name](), path)
+        print(f"{path}  {path.stat().st_size:,} bytes", flush=True)
+
+
+def save(sheet: Image.Image, path: Path) -> None:
+    """Save a sheet in 256 colours of its own where it would be too large in all.
+
+    Raises:
+        ValueError: even so above `MAX_BYTES`.
+    """
+    sheet.save(path, optimize=True)
+    if path.stat().st_size > MAX_BYTES:
+        sheet.quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
+    if path.stat().st_size > MAX_BYTES:
+        raise ValueError(f"{path} has {path.stat().st_size:,} bytes, more than {MAX_BYTES:,}: show smaller pictures")
 
 
 if __name__ == "__main__":
-    main()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", choices=SHEETS, default=[], metavar="NAME", help=", ".join(SHEETS))
+    main(parser.parse_args().names)
