@@ -4,8 +4,8 @@ The paper shows that a larger text scale s_T edits more strongly and a larger im
 input. Beside the pictures, this measures both over many pairs: how far the result is from the input, and how much of
 the true change was made.
 
-world: the InstructPix2Pix that the studies share, or base=RUN/checkpoints/last.ckpt. paper:
-base=timbrooks/instruct-pix2pix evaluate="data.path=FOLDER".
+world: the InstructPix2Pix of the zoo, or base=RUN/checkpoints/last.ckpt. paper: base=timbrooks/instruct-pix2pix
+evaluate="data.path=FOLDER". All points are one run of `ip2p tradeoff`, which encodes once.
 """
 
 from __future__ import annotations
@@ -20,38 +20,38 @@ from PIL import Image
 
 from ip2p_lightning.studies import Claim, Run, Study, Table
 from ip2p_lightning.studies.drawing import draw_lines, new_figure, picture_grid
-from ip2p_lightning.studies.recipes import evaluate, ip2p, ip2p_checkpoint
+from ip2p_lightning.studies.recipes import shown_editor, sweep
 from ip2p_lightning.studies.results import read_summary
 from ip2p_lightning.studies.study import Options
 
 TEXT_SCALES = {"tiny": (1.0, 2.0), "world": (0.5, 1.0, 2.0, 3.0), "paper": (3.0, 7.5, 15.0)}
 IMAGE_SCALES = {"tiny": (1.0, 1.5), "world": (0.8, 1.0, 1.5), "paper": (1.0, 1.2, 1.6)}
-SAMPLING = {"tiny": [], "world": ["steps=4", "data.validation.count=128", "show=4"], "paper": []}
+SAMPLING = {"tiny": [], "world": ["steps=4", "count=96"], "paper": []}
 METRICS = ("strength", "true_change", "error", "kept")
 
 
 def runs(options: Options) -> list[Run]:
-    found = ip2p(options, seed=0)
-    for text, image in product(TEXT_SCALES[options.size], IMAGE_SCALES[options.size]):
-        labels = {"text_scale": text, "image_scale": image}
-        words = [f"text_scale={text}", f"image_scale={image}", "metrics=strength", *SAMPLING[options.size]]
-        found.append(evaluate(options, f"evaluate/figure4/{text}-{image}", ip2p_checkpoint(options, 0), labels, *words))
-    return found
+    found, checkpoint = shown_editor(options)
+    texts, images = TEXT_SCALES[options.size], IMAGE_SCALES[options.size]
+    points = [{"text_scale": text, "image_scale": image} for text, image in product(texts, images)]
+    scales = [f"text_scales={list(texts)}".replace(" ", ""), f"image_scales={list(images)}".replace(" ", "")]
+    words = [*scales, "metrics=strength", "x=true_change", "y=strength", "baselines=[]", "show=1"]
+    return [*found, sweep(options, "tradeoff/figure4", points, checkpoint, *words, *SAMPLING[options.size])]
 
 
 def draw(table: Table) -> dict[str, Figure]:
     texts, images = table.labels("text_scale"), table.labels("image_scale")
 
     def picture(row: int, column: int) -> Image.Image | None:
-        name, scale = ("edited", texts[column - 1]) if column else ("original", texts[0])
-        (found,) = table.where(text_scale=scale, image_scale=images[row]).rows
-        path = (found.folder or Path()) / "pictures" / f"examples-000-{name}.png"
-        return Image.open(path).convert("RGB") if path.is_file() and not found.gap else None
+        part = f"{(column - 1) * len(images) + row:02d}" if column else "original"
+        path = (table.rows[0].folder or Path()) / "pictures" / f"000-{part}.png"
+        return Image.open(path).convert("RGB") if path.is_file() and not table.gaps else None
 
     columns = ["input", *(f"$s_T$ = {scale:g}" for scale in texts)]
     grid = picture_grid([f"$s_I$ = {scale:g}" for scale in images], columns, picture)
-    done = [row.folder for row in table.rows if row.folder and not row.gap]
-    grid.suptitle(read_summary(done[0])["examples"][0]["instruction"] if done else "no result", fontsize=9)
+    folder = table.rows[0].folder
+    done = read_summary(folder)["examples"] if folder and not table.gaps else []
+    grid.suptitle(done[0]["instruction"] if done else "no result", fontsize=9)
     figure, axes = new_figure(columns=4, width=3.3)
     titles = ("change from the input [/255]", "part of the true change", "error [/255]", "where it should stay [/255]")
     for axis, metric, title in zip(axes, METRICS, titles, strict=True):

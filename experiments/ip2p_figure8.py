@@ -6,8 +6,9 @@ steps that share attention. It finds that at the same direction its results are 
 the edited caption, ours the instruction.
 
 tiny: pixel counterparts (part of the true change; change from the input, less is nearer) and random weights. world:
-the zoo's small CLIP and text-to-image model; give a well-trained base=RUN/checkpoints/last.ckpt. paper:
-base=timbrooks/instruct-pix2pix evaluate="data.path=FOLDER" and a Stable Diffusion.
+the zoo's editor (or base=RUN/checkpoints/last.ckpt), small CLIP and text-to-image model. paper:
+base=timbrooks/instruct-pix2pix evaluate="data.path=FOLDER" and a Stable Diffusion. All points are one run of
+`ip2p tradeoff`.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from matplotlib.figure import Figure
 
 from ip2p_lightning.studies import Claim, Run, Study, Table
 from ip2p_lightning.studies.drawing import draw_curves, new_figure
-from ip2p_lightning.studies.recipes import evaluate, ip2p, ip2p_checkpoint, text_to_image
+from ip2p_lightning.studies.recipes import as_baseline, shown_editor, sweep, text_to_image
 from ip2p_lightning.studies.study import Options
 
 NAMES = {"ours": "InstructPix2Pix ($s_I$)", "sdedit": "SDEdit (strength)", "prompt_to_prompt": "Prompt-to-Prompt ($p$)"}
@@ -37,26 +38,30 @@ SWEEPS = {  # the paper's s_I; SDEdit's and Prompt-to-Prompt's ranges are not st
     },
 }
 SETTINGS = {"sdedit": "strength", "prompt_to_prompt": "self_share"}
-TEXT_SCALE = {"tiny": 2.0, "world": 1.5, "paper": 7.5}
-SAMPLING = {"tiny": ["metrics=strength"], "world": ["metrics=world", "steps=4"], "paper": ["metrics=ip2p"]}
+TEXT_SCALE = {"tiny": 2.0, "world": 1.0, "paper": 7.5}  # the editors' own
+SAMPLING = {
+    "tiny": ["metrics=strength", "x=true_change", "y=strength"],
+    "world": ["metrics=world", "count=16", "batch_size=8"],
+    "paper": ["metrics=ip2p"],
+}
 METRICS = ("clip_direction", "clip_input", "true_change", "strength", "error", "success")
 
 
 def runs(options: Options) -> list[Run]:
+    found, checkpoint = shown_editor(options)
     pipeline, words = text_to_image(options)
-    found = [*ip2p(options, seed=0), *pipeline]
-    for editor, values in SWEEPS[options.size].items():
-        for value in values:
-            if editor == "ours":
-                sampling = [*SAMPLING[options.size], f"text_scale={TEXT_SCALE[options.size]}", f"image_scale={value}"]
-                checkpoint = ip2p_checkpoint(options, 0)
-            else:
-                setting = SETTINGS[editor]
-                sampling = [f"editor={editor}", *words, *SAMPLING[options.size][:1], f"editor.{setting}={value}"]
-                checkpoint = "none"  # these editors have none
-            labels = {"editor": editor, "setting": value}
-            found.append(evaluate(options, f"evaluate/figure8/{editor}-{value}", checkpoint, labels, *sampling))
-    return found
+    sweeps, text_scale = SWEEPS[options.size], TEXT_SCALE[options.size]
+    overrides = [f"text_scales=[{text_scale}]", f"image_scales={_list(sweeps['ours'])}"]
+    overrides += [f"baselines=[{','.join(SETTINGS)}]", *SAMPLING[options.size]]
+    for editor, setting in SETTINGS.items():
+        values = [f"baselines.{editor}.values={_list(sweeps[editor])}", f"baselines.{editor}.parameter={setting}"]
+        overrides += [*values, *as_baseline(words, editor)]
+    points = [{"editor": editor, "setting": value} for editor, values in sweeps.items() for value in values]
+    return [*found, *pipeline, sweep(options, "tradeoff/figure8", points, checkpoint, *overrides)]
+
+
+def _list(values: Sequence[float]) -> str:
+    return f"[{','.join(map(str, values))}]"
 
 
 def axes_of(table: Table) -> tuple[str, str]:

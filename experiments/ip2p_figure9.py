@@ -17,7 +17,7 @@ from PIL import Image
 
 from ip2p_lightning.studies import Run, Study, Table
 from ip2p_lightning.studies.drawing import picture_grid
-from ip2p_lightning.studies.recipes import evaluate, ip2p, ip2p_checkpoint, text_to_image
+from ip2p_lightning.studies.recipes import evaluate, shown_editor, text_to_image
 from ip2p_lightning.studies.results import read_summary
 from ip2p_lightning.studies.study import Options
 
@@ -32,11 +32,12 @@ METRICS = ("error", "strength", "true_change", "seconds_per_edit")
 
 
 def runs(options: Options) -> list[Run]:
+    trained, editor_of_ours = shown_editor(options)
     pipeline, words = text_to_image(options)
-    found = [*ip2p(options, seed=0), *pipeline]
+    found = [*trained, *pipeline]
     shown = [f"count={ROWS[options.size]}", f"show={ROWS[options.size]}", "metrics=strength"]
     for editor in EDITORS:
-        checkpoint = ip2p_checkpoint(options, 0) if editor == "ours" else "none"
+        checkpoint = editor_of_ours if editor == "ours" else "none"
         quick = ["editor.steps=2"] if options.size == "tiny" else []
         own = [] if editor == "ours" else [f"editor={editor}", *(quick if editor == "text2live" else words)]
         labels = {"editor": editor}

@@ -16,6 +16,7 @@ from ip2p_lightning.diffusion.prompt_to_prompt import AttentionPlan, CrossEdit, 
 from ip2p_lightning.diffusion.token_alignment import cross_edit
 from ip2p_lightning.editors.base import Captions, EditResult, Pictures, check_request, need_captions
 from ip2p_lightning.editors.batches import fitted, in_batches
+from ip2p_lightning.editors.inversion_memory import InversionMemory
 from ip2p_lightning.models.autoencoder import Autoencoder
 
 
@@ -34,6 +35,7 @@ class PromptToPromptEditor:
         kind: how it follows: "replace" words in place, "refine" by alignment, "auto" as the captions allow.
         largest_map: self-attention over more latents than that is never taken over; None for no limit.
         inversion: how the empty texts are optimised.
+        memory: of the last inversion, if other editors of this pipeline share it.
         resolution: longer side in pixels at which PIL pictures are edited (tensors keep their size); None for the
             pipeline's own.
         batch_size: pictures at once.
@@ -52,6 +54,7 @@ class PromptToPromptEditor:
         kind: Literal["auto", "replace", "refine"] = "auto",
         largest_map: int | None = 1024,
         inversion: NullTextInversion | None = None,
+        memory: InversionMemory | None = None,
         resolution: int | None = None,
         batch_size: int = 4,
     ) -> None:
@@ -61,7 +64,7 @@ class PromptToPromptEditor:
         self.text_scale, self.steps = text_scale, steps
         self.self_share, self.cross_share, self.largest_map = self_share, cross_share, largest_map
         self.kind: Literal["auto", "replace", "refine"] = kind
-        self.inversion = inversion or NullTextInversion()
+        self.inversion, self.memory = inversion or NullTextInversion(), memory
         self.autoencoder = Autoencoder(self.pipeline.vae, scale_original=True)
         network = self.pipeline.unet.config
         self.resolution = resolution or self.autoencoder.factor * network.sample_size
@@ -128,7 +131,10 @@ class PromptToPromptEditor:
             return unet(sample, timestep, encoder_hidden_states=given, return_dict=False)[0]
 
         count = len(captions)
-        inverted = self.inversion(denoise, path, latents, states[:count], null[:count], scale)
+        given = latents, states[:count], null[:count]
+        settings = self.pipeline, self.inversion, steps, scale
+        memory = self.memory or InversionMemory()
+        inverted = memory.get(settings, given, lambda: self.inversion(denoise, path, *given, scale))
         with torch.no_grad():
             clean = self._sample(path, inverted, states, edits, scale)
             return tuple(self.autoencoder.decode(clean).to(originals).chunk(2))  # type: ignore[return-value]

@@ -59,7 +59,8 @@ def _measure(config: DictConfig, console: Console) -> Tradeoff:
     editor = open_editor(config.checkpoint, device, config.weights, config.batch_size)
     ours = GuidanceSweep(editor, plain(config.text_scales), plain(config.image_scales), config.steps, config.rows)
     sweeps: list[Sweep] = [ours]
-    for baseline in build(config.baselines or {}).values():
+    baselines = config.get("baselines") or {}  # baselines=[] leaves no such key
+    for baseline in build(baselines).values():
         for other in baseline.editors:
             place(other, device)
         sweeps.append(baseline)
@@ -80,7 +81,7 @@ def _measure(config: DictConfig, console: Console) -> Tradeoff:
             intervals=build(config.intervals),
             provenance={
                 **editor_facts(editor, named),
-                "baselines": plain(config.baselines or {}),
+                "baselines": plain(baselines),
                 "split": config.split,
             },
             on_progress=advance,

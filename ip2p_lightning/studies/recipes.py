@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -29,6 +30,13 @@ _EVALUATE: Mapping[str, tuple[str, ...]] = {
     "tiny": ("data=world_tiny", "split=validation", "device=cpu", "show=1", "worst=0", "intervals.resamples=20"),
     "world": ("data=world", "data.validation.count=256", "split=validation", "device=cpu", "worst=0"),
     "paper": ("data=shards", "count=2000", "worst=0"),
+}
+
+
+_TRADEOFF: Mapping[str, tuple[str, ...]] = {
+    "tiny": ("data=world_tiny", "split=validation", "device=cpu", "intervals.resamples=20"),
+    "world": ("data=world", "data.validation.count=256", "split=validation", "device=cpu"),
+    "paper": ("data=shards", "count=2000"),
 }
 
 
@@ -141,3 +149,32 @@ def evaluate(options: Options, name: str, model: str | Run, labels: Mapping[str,
     checkpoint = f"<{model.name}>/checkpoints/last.ckpt" if isinstance(model, Run) else model
     words = [f"checkpoint={checkpoint}", *_EVALUATE[options.size], *overrides, *options.evaluate.split()]
     return Run(name, "evaluate", tuple(words), labels)
+
+
+def sweep(options: Options, name: str, points: Sequence[Mapping[str, Any]], checkpoint: str, *overrides: str) -> Run:
+    """A run of `ip2p tradeoff`, whose points are rows.
+
+    Args:
+        options: of the study.
+        name: of the run.
+        points: labels of its points, in its order.
+        checkpoint: of the editor that is swept.
+        overrides: what this run does otherwise.
+    """
+    words = [f"checkpoint={checkpoint}", *_TRADEOFF[options.size], *overrides, *options.evaluate.split()]
+    return Run(name, "tradeoff", tuple(words), points=tuple(points))
+
+
+def shown_editor(options: Options) -> tuple[list[Run], str]:
+    """The InstructPix2Pix whose edits are looked at, as the runs that train it and its checkpoint.
+
+    That is `options.base`; without it, at size world the one that comes with the package, else the studies' own.
+    """
+    if options.size == "world" and not options.base:
+        return [], "instruct_pix2pix"
+    return ip2p(options, seed=0), ip2p_checkpoint(options, 0)
+
+
+def as_baseline(words: Sequence[str], name: str) -> list[str]:
+    """Overrides of `editor` in `ip2p evaluate` as those of a baseline in `ip2p tradeoff`."""
+    return [re.sub(r"^([~+]*)editor\.", rf"\1baselines.{name}.make.", word) for word in words]

@@ -42,6 +42,19 @@ def read_values(folder: Path) -> dict[str, Value]:
     raise FileNotFoundError(f"{folder} holds neither an evaluation (summary.json) nor a training (metrics/metrics.csv)")
 
 
+def read_points(folder: Path) -> list[dict[str, Value]]:
+    """Name -> value at each point of a sweep of `ip2p tradeoff`, in its order.
+
+    Raises:
+        FileNotFoundError: no sweep in the folder.
+    """
+    path = folder / "points.csv"
+    if not path.is_file():
+        raise FileNotFoundError(f"{folder} holds no sweep of trade-offs (points.csv)")
+    with path.open(newline="", encoding="utf-8") as handle:
+        return [_point(row) for row in csv.DictReader(handle)]
+
+
 def read_summary(folder: Path) -> dict[str, Any]:
     """The `summary.json` of an evaluation."""
     return json.loads((folder / "summary.json").read_text(encoding="utf-8"))
@@ -56,6 +69,13 @@ def _evaluation(summary: Mapping[str, Any]) -> Iterator[tuple[str, Value]]:
     yield "pairs", Value(summary["pairs"])
     if (seconds := summary["provenance"].get("seconds_per_edit")) is not None:
         yield "seconds_per_edit", Value(seconds)
+
+
+def _point(row: Mapping[str, str]) -> dict[str, Value]:
+    names = [name for name in row if f"{name}_low" in row and row[name]]
+    return {
+        name: Value(*(float(row[key] or math.nan) for key in (name, f"{name}_low", f"{name}_high"))) for name in names
+    }
 
 
 def _value(interval: Mapping[str, Any]) -> Value:

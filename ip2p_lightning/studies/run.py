@@ -34,6 +34,7 @@ class Run:
         overrides: as after `ip2p <job>`. `<name>` stands for the folder of another run, which is done before:
             "checkpoint=<train/400>/checkpoints/last.ckpt".
         labels: what a figure knows the run by, such as {"pairs": 400, "seed": 0}.
+        points: of a run of `ip2p tradeoff`, in its order: the labels of each point, which makes a row of its own.
 
     Raises:
         ValueError: a name that is no relative path of plain words.
@@ -43,11 +44,22 @@ class Run:
     job: str
     overrides: tuple[str, ...]
     labels: Mapping[str, Any] = field(default_factory=dict)
+    points: tuple[Mapping[str, Any], ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "overrides", tuple(self.overrides))
         if not _NAME.fullmatch(self.name) or ".." in self.name:
             raise ValueError(f"run {self.name!r}: a name is made of letters, digits, '.', '_' and '-', and '/' between")
+
+    @property
+    def rows(self) -> dict[str, dict[str, Any]]:
+        """Name -> labels of each row that the result makes: one a point, or one, or none of a run without labels."""
+        if self.points:
+            names = ("-".join(str(value) for value in point.values()) for point in self.points)
+            return {
+                f"{self.name}/{name}": {**self.labels, **point} for name, point in zip(names, self.points, strict=True)
+            }
+        return {self.name: dict(self.labels)} if self.labels else {}
 
     @property
     def needs(self) -> list[str]:

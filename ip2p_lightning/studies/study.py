@@ -14,7 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ip2p_lightning.studies.drawing import save_figure
 from ip2p_lightning.studies.execution import execute, needed
-from ip2p_lightning.studies.results import read_values
+from ip2p_lightning.studies.results import Value, read_points, read_values
 from ip2p_lightning.studies.run import Run
 from ip2p_lightning.studies.table import Claim, Row, Table
 from ip2p_lightning.studies.wandb_runs import log_rows, read_rows
@@ -81,13 +81,13 @@ class Study:
     def table(self, runs: Sequence[Run], options: Options) -> Table:
         """Do the runs, unless told not to, and read the results of those that have labels."""
         folder = (Path(options.folder) / options.size / "runs").resolve()
-        shown = [run for run in runs if run.labels]
+        shown = [run for run in runs if run.rows]
         runs = needed(runs, shown)
         if options.read.startswith("wandb:"):
             return Table(read_rows(options.read.removeprefix("wandb:"), self.name, shown))
         if options.run:
             execute(runs, folder, options.processes)
-        rows = [_row(run, folder) for run in shown]
+        rows = [row for run in shown for row in _rows(run, folder)]
         if options.log:
             log_rows(rows, options.log, self.name, folder.parent)
         return Table(rows)
@@ -122,10 +122,19 @@ def parse(words: Sequence[str]) -> Options:
     return options
 
 
-def _row(run: Run, folder: Path) -> Row:
-    if gap := run.missing(folder):
-        return Row(run.name, run.labels, gap=gap, folder=folder / run.name)
-    return Row(run.name, run.labels, read_values(folder / run.name), folder=folder / run.name)
+def _rows(run: Run, folder: Path) -> list[Row]:
+    """The rows of a run's result; without one, each of them is a gap."""
+    place, gap = folder / run.name, run.missing(folder)
+    found: Sequence[Mapping[str, Value]] = [{} for _ in run.rows]
+    if not gap:
+        found = read_points(place) if run.points else [read_values(place)]
+    if len(found) != len(run.rows):
+        gap = f"it measured {len(found)} points, where the study has {len(run.rows)}"
+        found = [{} for _ in run.rows]
+    return [
+        Row(name, labels, values, gap=gap, folder=place)
+        for (name, labels), values in zip(run.rows.items(), found, strict=True)
+    ]
 
 
 def _options_help() -> str:

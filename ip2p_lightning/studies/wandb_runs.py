@@ -45,7 +45,7 @@ def log_rows(rows: Iterable[Row], project: str, study: str, folder: Path) -> Non
 
 
 def read_rows(place: str, study: str, runs: Sequence[Run]) -> list[Row]:
-    """A row for each of a study's runs, from wandb; of several by one name the latest counts.
+    """The rows of a study's runs, from wandb; of several by one name the latest counts.
 
     Args:
         place: a folder with offline runs (`wandb/` in it, or itself), or ENTITY/PROJECT on the server.
@@ -54,21 +54,21 @@ def read_rows(place: str, study: str, runs: Sequence[Run]) -> list[Row]:
     """
     found = offline_runs(Path(place)) if Path(place).is_dir() else _server_runs(place, study)
     latest = {run["name"]: run for run in found if run["group"] == study and run["state"] == "finished"}
-    return [_row(run, latest.get(run.name), place) for run in runs]
+    return [_row(name, labels, latest.get(name), place) for run in runs for name, labels in run.rows.items()]
 
 
-def _row(run: Run, found: Mapping[str, Any] | None, place: str) -> Row:
+def _row(name: str, labels: Mapping[str, Any], found: Mapping[str, Any] | None, place: str) -> Row:
     if found is None:
-        return Row(run.name, run.labels, gap=f"no finished run of this name in {place}")
-    if found["config"].get("labels") != json.loads(json.dumps(dict(run.labels))):
-        return Row(run.name, run.labels, gap=f"the run of this name in {place} has other labels")
+        return Row(name, labels, gap=f"no finished run of this name in {place}")
+    if found["config"].get("labels") != json.loads(json.dumps(dict(labels))):
+        return Row(name, labels, gap=f"the run of this name in {place} has other labels")
     summary = {k: v for k, v in found["summary"].items() if isinstance(v, int | float) and not k.startswith("_")}
     values = {
-        name: Value(number, summary.get(f"{name}:low", math.nan), summary.get(f"{name}:high", math.nan))
-        for name, number in summary.items()
-        if not name.endswith((":low", ":high"))
+        key: Value(number, summary.get(f"{key}:low", math.nan), summary.get(f"{key}:high", math.nan))
+        for key, number in summary.items()
+        if not key.endswith((":low", ":high"))
     }
-    return Row(run.name, run.labels, values)
+    return Row(name, labels, values)
 
 
 def _server_runs(project: str, study: str) -> Iterator[dict[str, Any]]:

@@ -15,6 +15,7 @@ from ip2p_lightning.data.images import to_pil
 from ip2p_lightning.diffusion.ddim_inversion import DDIMPath
 from ip2p_lightning.diffusion.null_text import NullTextInversion
 from ip2p_lightning.editors.base import Captions, captions_of
+from ip2p_lightning.editors.inversion_memory import InversionMemory
 from ip2p_lightning.editors.prompt_to_prompt import PromptToPromptEditor
 
 FEW = NullTextInversion(inner_steps=1)
@@ -63,6 +64,24 @@ def test_results_do_not_depend_on_the_batch(stable_diffusion, batch):
 def test_settings_matter(stable_diffusion, batch, options):
     before = run(editor(stable_diffusion), batch)
     assert not torch.allclose(run(editor(stable_diffusion, **options), batch), before, atol=1e-6, rtol=0)
+
+
+def test_editors_that_share_a_memory_invert_once(stable_diffusion, batch):
+    calls = []
+
+    class Counted(NullTextInversion):
+        def __call__(self, *arguments):
+            calls.append(arguments)
+            return super().__call__(*arguments)
+
+    memory, counted = InversionMemory(), Counted(inner_steps=1)
+    for share in (0.2, 0.9):
+        shared = editor(stable_diffusion, self_share=share, memory=memory, inversion=counted)
+        assert torch.equal(run(shared, batch), run(editor(stable_diffusion, self_share=share), batch))
+    assert len(calls) == 1
+    run(shared, batch, text_scale=2.0)
+    run(shared, tiny_batch(2, size=16), text_scale=2.0)
+    assert len(calls) == 3
 
 
 def test_keywords_override_the_settings(stable_diffusion, batch):

@@ -31,6 +31,7 @@ def test_all_that_the_papers_show_is_there() -> None:
     assert set(FILES) == {
         *("ip2p_figure4", "ip2p_figure8", "ip2p_figure9", "ip2p_figure10", "ip2p_conditioning_dropout"),
         *("mgie_zero_shot", "mgie_fine_tuned", "mgie_expressive", "mgie_visual_tokens", "mgie_latency", "lgie_mgie"),
+        "zoo_choices",  # ours
     }
 
 
@@ -46,9 +47,10 @@ def test_a_study_is_a_small_file_and_told_of(name: str) -> None:
 @pytest.mark.parametrize("size", SIZES)
 def test_names_are_unique_and_labels_tell_runs_apart(name: str, size: str) -> None:
     runs = ordered(list(study(name).runs(options(size))))
-    shown = [run for run in runs if run.labels]
+    shown = [run for run in runs if run.rows]
     assert shown
-    assert len({str(sorted(run.labels.items())) for run in shown}) == len(shown)
+    rows = [str(sorted(labels.items())) for run in shown for labels in run.rows.values()]
+    assert len(set(rows)) == len(rows) == len({name for run in shown for name in run.rows})
     assert len(needed(runs, shown)) >= len(shown)
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -116,3 +118,26 @@ def test_a_training_s_values_are_its_last(tmp_path: Path) -> None:
     assert found == {"step": 2, "train/loss": 4, "val/loss": 3}
     with pytest.raises(FileNotFoundError, match="neither an evaluation"):
         read_values(tmp_path / "metrics")
+
+
+def test_each_point_of_a_sweep_is_a_row_and_other_points_are_gaps(tmp_path: Path) -> None:
+    points = [{"editor": "ours", "setting": 1.0}, {"editor": "ours", "setting": 1.5}]
+    run = Run("sweep", "tradeoff", ("checkpoint=none", "data=world_tiny"), points=tuple(points))
+    study = Study("a_sweep", "What it is.", lambda options: [run], lambda table: {}, ("error", "kept"))
+    never = study.table([run], Options(folder=str(tmp_path), run=False))
+    assert [(row.run, row.labels["setting"], row.gap) for row in never.rows] == [
+        ("sweep/ours-1.0", 1.0, "it was never run"),
+        ("sweep/ours-1.5", 1.5, "it was never run"),
+    ]
+    folder = tmp_path / "tiny" / "runs"
+    run.begin(folder)
+    lines = ["sweep,curve,error,error_low,error_high,kept", "ours,ours,3.5,3,4,1", "ours,ours,2,,,1"]
+    (folder / "sweep" / "points.csv").write_text("\n".join(lines))
+    run.end(folder)
+    done = study.table([run], Options(folder=str(tmp_path), run=False))
+    assert [row.values["error"].estimate for row in done.rows] == [3.5, 2.0]
+    assert (done.rows[0].values["error"].low, math.isnan(done.rows[1].values["error"].low)) == (3.0, True)
+    assert not done.gaps
+    less = replace(run, points=tuple(points[:1]))
+    (gap,) = study.table([less], Options(folder=str(tmp_path), run=False)).gaps
+    assert gap.gap == "it measured 2 points, where the study has 1"
