@@ -28,6 +28,7 @@ from ip2p_lightning.evaluation.rows import Transform, batches, edited
 from ip2p_lightning.evaluation.sweeps import GuidanceSweep
 from ip2p_lightning.evaluation.tradeoff import tradeoff
 from ip2p_lightning.evaluation.tradeoff_curves import Curve, Measured, make_curves
+from ip2p_lightning.evaluation.tradeoff_result import Tradeoff
 from ip2p_lightning.methods.checkpoint import read_checkpoint
 from ip2p_lightning.metrics import CopyRate, EditMetric, Interval
 from ip2p_lightning.metrics.base import mean_error
@@ -174,42 +175,47 @@ def by_checkpoint(
     """
     if not checkpoints or min(batch_size, count or len(pairs)) < 2:
         raise ValueError(f"{len(checkpoints)} checkpoints, {batch_size} pairs at once: need a checkpoint and two pairs")
-    curves, others = [], []
-    groups: list[str] = []
+    found: list[tuple[Tradeoff, _Asked]] = []
     options: dict[str, Any] = {"count": count, "batch_size": batch_size, "transform": transform}
     for step, path in checkpoints.items():
         editor = open_editor(path)
         sweep = GuidanceSweep(editor, text_scales, image_scales, steps)
         result = tradeoff([sweep], pairs, metrics, x=x, y=y, seeds=[seed], intervals=intervals, **options)
-        curves.append(Measured(str(step), "", tuple(range(len(sweep.points))), result.values(x), result.values(y)))
-        groups = result.groups()
         ids = set(result.rows.column("pair").to_pylist())
-        others.append(_dependence(editor, pairs, ids, batch_size, seed, transform, steps))
+        found.append((result, _dependence(editor, pairs, ids, batch_size, seed, transform, steps)))
         if on_checkpoint is not None:
             on_checkpoint(step)
-    compared = make_curves(curves, groups, intervals).curves
-    found = []
-    for step, curve, each in zip(checkpoints, compared, others, strict=True):
-        asked = [_interval(values, info, intervals) for values, info in zip(each, _INFOS, strict=True)]
-        found.append(CheckpointFigures(step, curve, *asked))
-    best = max(range(len(found)), key=lambda place: found[place].curve.dominated.estimate)
-    last = len(found) - 1
-    lost = None
-    if best != last:
-        lost = make_curves([curves[best], curves[last]], groups, intervals).curves[1].dominated_difference
-    provenance = {
+    facts = {
         "checkpoints": {str(step): str(path) for step, path in checkpoints.items()},
         "text_scales": list(text_scales),
         "image_scales": list(image_scales),
-        "pairs": len(groups),
-        "x": x,
-        "y": y,
-        "intervals": asdict(intervals),
     }
-    return Course(found, found[best].step, lost, provenance)
+    return _course(list(checkpoints), found, intervals, facts)
 
 
 _INFOS = (COPIED, DEPENDENCE, DEPENDENCE)
+_Asked = tuple[list[float], list[float], list[float]]
+
+
+def _course(
+    steps: Sequence[int], found: Sequence[tuple[Tradeoff, _Asked]], intervals: IntervalSettings, facts: dict[str, Any]
+) -> Course:
+    """Figures with intervals of each checkpoint, and how the last stands to the best."""
+    one, groups = found[0][0], found[0][0].groups()
+    curves = [
+        Measured(str(step), "", tuple(range(len(result.places))), result.values(result.x), result.values(result.y))
+        for step, (result, _) in zip(steps, found, strict=True)
+    ]
+    figures = []
+    for step, curve, (_, each) in zip(steps, make_curves(curves, groups, intervals).curves, found, strict=True):
+        asked = [_interval(values, info, intervals) for values, info in zip(each, _INFOS, strict=True)]
+        figures.append(CheckpointFigures(step, curve, *asked))
+    best, last = max(range(len(figures)), key=lambda place: figures[place].curve.dominated.estimate), len(figures) - 1
+    lost = None
+    if best != last:
+        lost = make_curves([curves[best], curves[last]], groups, intervals).curves[1].dominated_difference
+    facts = facts | {"pairs": len(groups), "x": one.x, "y": one.y, "intervals": asdict(intervals)}
+    return Course(figures, figures[best].step, lost, facts)
 
 
 def _dependence(
@@ -220,7 +226,7 @@ def _dependence(
     seed: int,
     transform: Transform | None,
     steps: int | None,
-) -> tuple[list[float], list[float], list[float]]:
+) -> _Asked:
     """For each pair whether it is left as it was, and how much the result depends on picture and text."""
     chosen = [place for place in range(len(pairs)) if pairs[place].id in ids]
     copied, source, text = [], [], []

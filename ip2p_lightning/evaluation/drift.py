@@ -149,13 +149,7 @@ def drift(
     Raises:
         ValueError: no turns, two chains of one name, a count that the pairs do not allow, or an editor without latents.
     """
-    names = [chain.name for chain in chains]
-    if turns < 1 or len(set(names)) != len(names):
-        raise ValueError(f"turns={turns} of chains {names}: need at least one turn, and a name of its own for each")
-    if count is not None and not 1 <= count <= len(pairs):
-        raise ValueError(f"count={count} but there are {len(pairs)} pairs; choose 1 to {len(pairs)}, or null")
-    if not isinstance(editor, TrainedEditor) and set(through) != {"pixels"}:
-        raise ValueError(f"a {type(editor).__name__} has no latents of its own; set through=[pixels]")
+    _check(editor, chains, turns, through, count, len(pairs))
     positions = list(range(count or len(pairs)))
     ways: list[tuple[Chain, Through]] = [(chain, way) for chain in chains for way in through if way != "autoencoder"]
     if "autoencoder" in through:
@@ -174,6 +168,18 @@ def drift(
     asked = {chain.name: list(chain.instructions) for chain in chains}
     provenance = {"data": data, "chains": asked, "seeds": list(seeds), "sampling": dict(sampling or {})}
     return Drift(pa.Table.from_pylist(rows), provenance, intervals)
+
+
+def _check(
+    editor: Editor, chains: Sequence[Chain], turns: int, through: Sequence[Through], count: int | None, total: int
+) -> None:
+    names = [chain.name for chain in chains]
+    if turns < 1 or len(set(names)) != len(names):
+        raise ValueError(f"turns={turns} of chains {names}: need at least one turn, and a name of its own for each")
+    if count is not None and not 1 <= count <= total:
+        raise ValueError(f"count={count} but there are {total} pairs; choose 1 to {total}, or null")
+    if not isinstance(editor, TrainedEditor) and set(through) != {"pixels"}:
+        raise ValueError(f"a {type(editor).__name__} has no latents of its own; set through=[pixels]")
 
 
 def _compared(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from ip2p_lightning.evaluation.journal import Key
 from ip2p_lightning.evaluation.result import EvaluationResult, Example
 from ip2p_lightning.evaluation.rows import Gallery, Measuring, Transform, batches, tensor, tensors_of
 from ip2p_lightning.evaluation.software import software
-from ip2p_lightning.evaluation.work import Advance, Pictures, Row, Work
+from ip2p_lightning.evaluation.work import Advance, Pictures, Row, Work, drawn, facts_of, shown_of
 from ip2p_lightning.metrics import EditMetric
 
 if TYPE_CHECKING:
@@ -87,8 +86,7 @@ def evaluate(
         kept: which edits keep their pictures.
         intervals: how intervals are made.
         provenance: what to record beside the figures (checkpoint, editor's settings), JSON values.
-        on_progress: called after each batch with the number of edits it stands for: its own and as many of each other
-            process.
+        on_progress: called after each batch with the number of its edits, times the number of processes.
         device: where metrics measure.
         journal: folder in which rows are kept until all are there; a call with the same settings goes on with them.
 
@@ -98,22 +96,17 @@ def evaluate(
     """
     _check(pairs, metrics, seeds, count, name)
     kept = kept or Kept()
-    chosen = _chosen(len(pairs), count, kept.seed)
+    chosen = drawn(pairs, count, kept.seed)
     facts = {
-        "data": {"name": pairs.name, "licence": pairs.licence, "fingerprint": pairs.fingerprint()},
-        "draw": {"count": len(chosen), "of": len(pairs), "seed": kept.seed},
-        "seeds": list(seeds),
+        **facts_of(pairs, chosen, kept.seed, seeds),
         "sampling": dict(sampling or {}),
         "metrics": {column: metric.to(device).provenance() for column, metric in metrics.items()},
         **(provenance or {}),
     }
-    shown = random.Random(f"examples/{kept.seed}").sample(chosen, min(kept.examples, len(chosen)))
-    work = Work(chosen, seeds)
-    run = _Run(pairs, transform, work, Measuring(metrics, facts["sampling"], device), kept, shown)
+    work, measuring = Work(chosen, seeds), Measuring(metrics, facts["sampling"], device)
+    run = _Run(pairs, transform, work, measuring, kept, shown_of(chosen, kept.examples, kept.seed))
     work.resume(journal, facts, run.gallery.shown)
-    facts["seconds_per_edit"] = work.do(
-        partial(run.measure_block, editor), batch_size, on_progress or (lambda edits: None)
-    )
+    facts["seconds_per_edit"] = work.do(partial(run.measure_block, editor), batch_size, on_progress)
     run.gallery.pictures |= work.gather(run.gallery.pictures)
     return run.result(name, {**facts, "processes": work.ranks.world, "software": software()}, intervals)
 
@@ -228,12 +221,6 @@ class _Run:
             return float("nan")
         difference = row[name] - row[COPYING + name]
         return -difference if metric.higher_is_better else difference
-
-
-def _chosen(total: int, count: int | None, seed: int) -> list[int]:
-    if count is None or count == total:
-        return list(range(total))
-    return sorted(random.Random(f"pairs/{seed}").sample(range(total), count))
 
 
 def _check(

@@ -22,6 +22,7 @@ from ip2p_lightning.evaluation.amounts import LITTLE, MUCH, Amount, amounts, amo
 from ip2p_lightning.evaluation.curves import Curve, curve_svg
 from ip2p_lightning.evaluation.figures import TEXT_EXACT, Figure, MetricInfo
 from ip2p_lightning.evaluation.limits import ERROR, Limit, limits
+from ip2p_lightning.evaluation.probes import probes
 from ip2p_lightning.evaluation.result import EvaluationResult, Example
 from ip2p_lightning.metrics import Interval
 
@@ -114,6 +115,7 @@ def render_report(report: Report) -> str:
         little=LITTLE,
         much=MUCH,
         place=place,
+        probes=[(result, found) for result in report.results if (found := probes(result))],
         limits=[(result, limits(result)) for result in report.results],
         charts=[(run, _charts(run)) for run in report.runs],
         beside=[

@@ -6,7 +6,6 @@ encoder see the originals and captions of a batch once.
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,8 +22,8 @@ from ip2p_lightning.evaluation.journal import Key
 from ip2p_lightning.evaluation.rows import Batch, Transform, batches, tensor, tensors_of
 from ip2p_lightning.evaluation.software import software
 from ip2p_lightning.evaluation.sweeps import Sweep
-from ip2p_lightning.evaluation.tradeoff_result import Place, PointExample, Tradeoff
-from ip2p_lightning.evaluation.work import Advance, Pictures, Row, Work
+from ip2p_lightning.evaluation.tradeoff_result import Place, PointExample, Tradeoff, parameter_columns
+from ip2p_lightning.evaluation.work import Advance, Pictures, Row, Work, drawn, facts_of, shown_of
 from ip2p_lightning.metrics import EditMetric
 from ip2p_lightning.metrics.base import check_pictures
 
@@ -52,15 +51,13 @@ def tradeoff(
 ) -> Tradeoff:
     """Edit the same pairs under the same seeds at every point of every sweep, and measure.
 
-    In a distributed run each process takes whole batches of pairs, those that a single process would make, and each
-    returns the result of all: its values are those of a single process to the bit.
+    In a distributed run each process takes whole batches of pairs; the values are those of one process to the bit.
 
     Args:
         sweeps: the first one's first curve is what others are compared with.
         pairs: held-out pairs.
         metrics: column name -> metric; those that share an encoder share its work.
-        x: the metric of how much is edited.
-        y: the metric of how much is kept.
+        x, y: the metrics of how much is edited, and of how much is kept.
         count: use so many pairs, drawn at random; None for all.
         seeds: one edit of each pair at each point for each of them.
         batch_size: pairs at once, whose edits at all points of a sweep are held together.
@@ -71,33 +68,28 @@ def tradeoff(
         draw: seed of the draw of `count` pairs.
         show: number of pairs, drawn at random beforehand, whose edits at all points are kept as pictures.
         device: where metrics measure.
-        journal: folder in which values are kept until all are there; a call with the same settings goes on with them.
+        journal: folder of values until all are there; a call with the same settings goes on with them.
 
     Raises:
-        ValueError: no sweeps, two of one name, metrics that are not there, a count that the pairs do not allow, two
-            pairs of one id, or a journal of another sweep.
+        ValueError: no sweeps, two of one name, unknown metrics, too many pairs, two of one id, or another's journal.
     """
     _check(sweeps, metrics, (x, y), seeds, len(pairs), count)
-    chosen = sorted(random.Random(f"pairs/{draw}").sample(range(len(pairs)), count or len(pairs)))
+    chosen = drawn(pairs, count, draw)
     places = [Place(sweep.name, point, sweep.across) for sweep in sweeps for point in sweep.points]
     facts = {
-        "data": {"name": pairs.name, "licence": pairs.licence, "fingerprint": pairs.fingerprint()},
-        "draw": {"count": len(chosen), "of": len(pairs), "seed": draw},
-        "seeds": list(seeds),
+        **facts_of(pairs, chosen, draw, seeds),
         "sweeps": {sweep.name: sweep.provenance() for sweep in sweeps},
         "metrics": {name: metric.to(device).provenance() for name, metric in metrics.items()},
         **(provenance or {}),
     }
-    shown = random.Random(f"examples/{draw}").sample(chosen, min(show, len(chosen)))
     work = Work(chosen, seeds, each=len(places))
-    run = _Run(sweeps, pairs, transform, metrics, device, work, shown)
+    run = _Run(sweeps, pairs, transform, metrics, device, work, shown_of(chosen, show, draw))
     work.resume(journal, facts, run.shown_keys)
-    facts["seconds_per_edit"] = work.do(run.measure_block, batch_size, on_progress or (lambda edits: None))
-    pictures = work.gather(run.pictures)
+    facts["seconds_per_edit"] = work.do(run.measure_block, batch_size, on_progress)
+    examples = run.examples(work.gather(run.pictures), len(places))
     facts |= {"processes": work.ranks.world, "software": software()}
     infos = {name: MetricInfo.of(metric) for name, metric in metrics.items()}
-    table = _table(places, list(work.rows.items()), list(metrics))
-    return Tradeoff(places, table, infos, x, y, facts, intervals, run.examples(pictures, len(places)))
+    return Tradeoff(places, _table(places, work.rows, list(metrics)), infos, x, y, facts, intervals, examples)
 
 
 @dataclass
@@ -186,18 +178,19 @@ def cut(whole: Image.Image, count: int) -> list[Image.Image]:
     return [whole.crop((number * width, 0, (number + 1) * width, whole.height)) for number in range(count)]
 
 
-def _table(places: Sequence[Place], found: Sequence[tuple[Key, Row]], metrics: Sequence[str]) -> pa.Table:
-    names = list(dict.fromkeys(key for place in places for key in place.point))
+def _table(places: Sequence[Place], found: Mapping[Key, Row], metrics: Sequence[str]) -> pa.Table:
+    names = parameter_columns(places, metrics)
     texts = [(name, pa.string()) for name in ("sweep", "curve", "pair", "group", "kind")]
-    numbers = [(name, pa.float64()) for name in (*names, *metrics)]
+    numbers = [(name, pa.float64()) for name in (*names.values(), *metrics)]
     schema = pa.schema([("place", pa.int64()), *texts[:2], *numbers[: len(names)], *texts[2:], ("seed", pa.int64()),
                         *numbers[len(names) :]])  # fmt: skip
     rows = [
-        {"place": number, "sweep": place.sweep, "curve": place.curve, **place.point, "seed": seed}
+        {"place": number, "sweep": place.sweep, "curve": place.curve, "seed": seed}
+        | {names[key]: value for key, value in place.point.items()}
         | {name: row[name] for name in ("pair", "group", "kind")}
         | {name: row["values"][name][number] for name in metrics}
         for number, place in enumerate(places)
-        for (_, seed), row in found
+        for (_, seed), row in found.items()
     ]
     return pa.Table.from_pylist(rows, schema)
 

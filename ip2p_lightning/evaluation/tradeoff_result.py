@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -43,6 +43,12 @@ class Place:
 
 
 _SYMBOLS = {"text_scale": "s_T", "image_scale": "s_I"}
+
+
+def parameter_columns(places: Sequence[Place], metrics: Collection[str]) -> dict[str, str]:
+    """Parameter -> its column: its own name, or "parameter_<name>" where a metric has that (SDEdit's strength)."""
+    names = dict.fromkeys(key for place in places for key in place.point)
+    return {name: f"parameter_{name}" if name in metrics else name for name in names}
 
 
 @dataclass(frozen=True)
@@ -163,13 +169,13 @@ class Tradeoff:
 
     def points(self) -> pa.Table:
         """A row for each point: sweep, curve, parameters, and mean, low and high of every metric, `x` and `y` first."""
-        groups, names = self.groups(), dict.fromkeys(key for place in self.places for key in place.point)
+        groups, names = self.groups(), parameter_columns(self.places, self.metrics)
         metrics = dict.fromkeys((self.x, self.y, *self.metrics))
         figures = {name: point_intervals(self.values(name), groups, self.intervals) for name in metrics}
         rows = []
         for number, place in enumerate(self.places):
             row: dict[str, Any] = {"sweep": place.sweep, "curve": place.curve}
-            row |= {key: place.point.get(key) for key in names}
+            row |= {column: place.point.get(key) for key, column in names.items()}
             for name, intervals in figures.items():
                 interval = intervals[number]
                 row |= {name: interval.estimate, f"{name}_low": interval.low, f"{name}_high": interval.high}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,12 +11,32 @@ from typing import Any
 
 from PIL import Image
 
+from ip2p_lightning.data.sources import PairSource
 from ip2p_lightning.evaluation.journal import Journal, Key
 from ip2p_lightning.evaluation.sharing import Ranks
 
 Row = dict[str, Any]
 Pictures = dict[Key, Image.Image]
 Advance = Callable[[int], None]
+
+
+def drawn(pairs: PairSource, count: int | None, seed: int) -> list[int]:
+    """Positions of `count` pairs drawn at random, ascending; of all of them for None."""
+    return sorted(random.Random(f"pairs/{seed}").sample(range(len(pairs)), len(pairs) if count is None else count))
+
+
+def shown_of(chosen: Sequence[int], count: int, seed: int) -> list[int]:
+    """Positions of at most `count` of the pairs, drawn at random, whose edits are shown."""
+    return random.Random(f"examples/{seed}").sample(chosen, min(count, len(chosen)))
+
+
+def facts_of(pairs: PairSource, chosen: Sequence[int], draw: int, seeds: Sequence[int]) -> dict[str, Any]:
+    """What is edited, for the record, as JSON values."""
+    return {
+        "data": {"name": pairs.name, "licence": pairs.licence, "fingerprint": pairs.fingerprint()},
+        "draw": {"count": len(chosen), "of": len(pairs), "seed": draw},
+        "seeds": list(seeds),
+    }
 
 
 @dataclass
@@ -63,7 +84,7 @@ class Work:
         self,
         edit: Callable[[list[int], Advance], tuple[Mapping[Key, Row], Mapping[Key, Image.Image]]],
         batch_size: int,
-        on_progress: Advance,
+        on_progress: Advance | None = None,
     ) -> float | None:
         """Do this process's share of what is not done: whole batches, those that a single process would make.
 
@@ -75,14 +96,15 @@ class Work:
         Returns:
             Seconds for each edit; None if there was nothing to do.
         """
+        told = on_progress or (lambda edits: None)
         blocks = [list(self.chosen[start : start + batch_size]) for start in range(0, len(self.chosen), batch_size)]
         left = [block for block in blocks if not self._done.issuperset(self.keys(block))]
         if before := self.each * len(self.seeds) * (len(self.chosen) - sum(map(len, left))):
-            on_progress(before)
+            told(before)
         share = self.ranks.share(left)
         started = time.perf_counter()
         for block in share:
-            rows, pictures = edit(block, lambda edits: on_progress(edits * self.ranks.world))
+            rows, pictures = edit(block, lambda edits: told(edits * self.ranks.world))
             if self._journal is not None:
                 self._journal.write(rows, pictures)
             self.rows |= rows

@@ -12,14 +12,19 @@ import subprocess
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from ip2p_lightning.evaluation import EvaluationResult
+from ip2p_lightning.evaluation import EvaluationResult, evaluate
+from ip2p_lightning.evaluation.benchmark import SETS, WorldBenchmark
 from ip2p_lightning.evaluation.curves import Curve
+from ip2p_lightning.evaluation.figures import IntervalSettings
+from ip2p_lightning.evaluation.probes import probes
 from ip2p_lightning.evaluation.report import Command, Report, TrainingRun, data_url, render_report, words, write_report
+from ip2p_lightning.metrics import L1, NearerThanInput
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = [
@@ -138,6 +143,23 @@ def test_words_that_differ_are_marked() -> None:
 def test_large_pictures_are_shrunk() -> None:
     picture = Image.open(io.BytesIO(base64.b64decode(data_url(Image.new("RGB", (2000, 1000))).split(",")[1])))
     assert picture.size == (384, 192)
+
+
+def test_a_benchmark_is_told_probe_by_probe(report: Report, part_way: Any) -> None:
+    source = WorldBenchmark(2, 32)
+    metrics = {"error": L1(255), "nearer": NearerThanInput(), "brought_about": NearerThanInput()}
+    result = evaluate(part_way(source), source, metrics, name="benchmark", intervals=IntervalSettings(resamples=20))
+    found = probes(result)
+    assert {probe.name for probe in found if not probe.within} == set(SETS)
+    assert {probe.pairs for probe in found if not probe.within} == {2}
+    page = render_report(replace(report, results=[result]))
+    section = page.split("<h2>Probe by probe</h2>")[1].split("</section>")[0]
+    names = re.findall(r"<td>([a-z -]+)</td>", section)
+    assert names == [probe.name for probe in found]
+    assert section.count('<tr class="group">') == len(SETS)
+    error = result.probes["counting"]["error"].ours.estimate
+    assert f"{error:.1f}</span>" in section.split("<td>counting</td>")[1].split("</tr>")[0]
+    assert "Probe by probe" not in render_report(report)
 
 
 def test_each_kind_shows_a_random_the_best_and_the_worst_edit(page: str, scene_result: EvaluationResult) -> None:

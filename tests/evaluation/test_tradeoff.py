@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from ip2p_lightning.editors.ours import TrainedEditor
 from ip2p_lightning.editors.truth import Truth
 from ip2p_lightning.evaluation import evaluate
 from ip2p_lightning.evaluation.figures import IntervalSettings
+from ip2p_lightning.evaluation.rows import tensors_of
 from ip2p_lightning.evaluation.sweeps import EditorSweep, GuidanceSweep
 from ip2p_lightning.evaluation.tradeoff import tradeoff
 from ip2p_lightning.evaluation.tradeoff_result import Tradeoff
@@ -144,6 +146,8 @@ def test_baselines_of_one_parameter_and_of_none(metrics: dict[str, EditMetric]) 
     assert copying.y[0].estimate == pytest.approx(1.0)
     assert copying.x[0].estimate == 0
     assert partly.y[2].estimate == pytest.approx(truth.y[0].estimate)
+    named = run([EditorSweep("partly", Partly, "share", [0.5])], {**metrics, "share": L1()}, count=1)
+    assert named.rows.column("parameter_share").to_pylist() == [0.5] == named.points()["parameter_share"].to_pylist()
     change = result.values("change").mean(1)
     assert change[2] < change[3] < change[4] == change[6] > change[5] == 0
     assert result.values("l1").mean(1)[6] == 0
@@ -234,6 +238,17 @@ def test_what_cannot_be_compared_is_refused(metrics: dict[str, EditMetric]) -> N
         run([copying, copying], metrics)
     with pytest.raises(ValueError, match="the axis 'lpips' is no metric; choose from kept, direction"):
         run([copying], metrics, x="lpips")
+    with pytest.raises(ValueError, match=r"seeds=\[\]: give at least one"):
+        run([copying], metrics, seeds=[])
+
+    class Halves(CopyInput):
+        def edit(self, images: torch.Tensor, instructions: list[str], **known: Any) -> Any:
+            return super().edit(images[..., ::2, ::2], instructions)
+
+    with pytest.raises(ValueError, match=r"8.*16|16.*8"):
+        run([EditorSweep("halves", Halves)], metrics)
+    with pytest.raises(ValueError, match=r"CLIP direction.*caption.*missing=gap"):
+        run([copying], metrics, transform=lambda pair: replace(tensors_of(pair, None), edited_caption=""))
     with pytest.raises(ValueError, match="count=6 but there are 5 pairs"):
         run([copying], metrics, count=6)
     with pytest.raises(ValueError, match=r"strength=\[0.5, 0.5\]: give at least one value, and none of them twice"):
