@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
 from ip2p_lightning import __version__
@@ -13,6 +14,7 @@ _LIBRARIES = (
 )
 
 
+@cache
 def software() -> dict[str, str]:
     """Name -> version of this package, Python and the libraries that edit and measure, as far as they are installed."""
     found = {"ip2p_lightning": __version__, "python": platform.python_version()}

@@ -102,7 +102,7 @@ def make_curves(measured: Sequence[Measured], groups: Sequence[str], settings: I
     draws = _Draws(groups, settings)
     means = [(draws.means(one.x), draws.means(one.y)) for one in measured]
     shared = shared_range([x[0] for x, _ in means])
-    heights = [np.array([height(*row, shared) for row in zip(x, y, strict=True)]) for x, y in means]
+    heights = [height(x, y, shared) for x, y in means]
     areas = [dominated(x, y) for x, y in means]
     curves = []
     for number, one in enumerate(measured):
@@ -143,16 +143,30 @@ def shared_range(xs: Sequence[Floats]) -> tuple[float, float] | None:
     return (float(low), float(high)) if high > low else None
 
 
-def height(x: Floats, y: Floats, shared: tuple[float, float] | None) -> float:
-    """Mean height of the curve through points (x [P], y [P]) over a range of x; NaN without a range or a curve.
+def height(x: Floats, y: Floats, shared: tuple[float, float] | None) -> Floats:
+    """Mean height of the curve through points over a range of x; NaN without a range or a curve.
 
     Beyond its ends a curve goes on level: a resample may move an end into the range.
+
+    Args:
+        x: [..., P].
+        y: [..., P].
+        shared: the range.
+
+    Returns:
+        [...].
     """
-    if shared is None or len(x) < 2:
-        return float("nan")
-    order = np.argsort(x, kind="stable")
+    if shared is None or x.shape[-1] < 2:
+        return np.full(x.shape[:-1], np.nan)
+    order = np.argsort(x, axis=-1, kind="stable")
+    x, y = (np.take_along_axis(values, order, -1)[..., None] for values in (x, y))
     places = np.linspace(*shared, _SAMPLES)
-    return float(np.trapezoid(np.interp(places, x[order], y[order]), places) / (shared[1] - shared[0]))
+    heights = y[..., 0, :] + np.zeros(_SAMPLES)
+    for left in range(x.shape[-2] - 1):  # what each straight piece adds, from where it begins
+        width = np.maximum(x[..., left + 1, :] - x[..., left, :], np.finfo(np.float64).tiny)
+        part = ((places - x[..., left, :]) / width).clip(0, 1)
+        heights += part * (y[..., left + 1, :] - y[..., left, :])
+    return np.trapezoid(heights, places, axis=-1) / (shared[1] - shared[0])
 
 
 def dominated(x: Floats, y: Floats) -> Floats:
