@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from hydra.errors import HydraException
@@ -20,6 +21,7 @@ from ip2p_lightning.jobs.messages import explain
 RECORD = "run.json"
 _OUTPUT_KEYS = {"train": "output_dir"}  # other jobs: output
 _RESULTS = {".ckpt", ".csv", ".json", ".parquet", ".yaml"}
+_COMPOSING = Lock()  # Hydra's composition is global, and runs are begun from several threads
 _NAME = re.compile(r"[\w.-]+(/[\w.-]+)*")
 _REFERENCE = re.compile(r"<([\w./-]+)>")
 
@@ -134,7 +136,8 @@ class Run:
 @lru_cache(maxsize=256)
 def _composed(job: str, words: tuple[str, ...]) -> str:
     """A job's configuration as JSON; composing takes a third of a second, and a run's is asked for several times."""
-    return json.dumps(plain(compose(job, words)), default=str)
+    with _COMPOSING:
+        return json.dumps(plain(compose(job, words)), default=str)
 
 
 def read_record(folder: Path) -> dict[str, Any] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -93,6 +94,12 @@ def test_a_result_is_no_result_if_what_it_began_with_has_changed(done: Path, eva
 def test_what_cannot_be_composed_is_said(tmp_path: Path, evaluation: Make) -> None:
     assert "editor/nothing" in evaluation("c", "nothing").missing(tmp_path)
     assert "tpyo" in evaluation("c", "truth", "tpyo=1").missing(tmp_path)
+
+
+def test_runs_are_composed_from_several_threads(tmp_path: Path, evaluation: Make) -> None:
+    runs = [evaluation(f"t{number}") for number in range(3)]
+    with ThreadPoolExecutor(3) as pool:
+        assert list(pool.map(lambda run: run.fault(tmp_path), runs)) == [""] * 3
 
 
 def test_differences_name_keys() -> None:
