@@ -32,7 +32,10 @@ _THING = re.compile(
     rf"(?P<kind>{_either(_KINDS)})\b(?: with (?:an? )?(?P<trim>{_either(PAINTS)}) (?:{_PARTS})\b)?"
     rf"(?: in the sky)?(?P<places>(?:(?:, | and | ){_PLACES})*)"
 )
-_WITHOUT_MEANING = {"a", "an", "the", "there", "is", "are", "with", "and", "at", "on", "in", "of", "by", "front", "sky"}
+_WITHOUT_MEANING = {
+    *("a", "an", "the", "there", "is", "are", "and", "with", "sky"),
+    *("at", "on", "in", "of", "by", "before", "front"),
+}
 
 
 def scene_of_words(words: str) -> Scene:
