@@ -57,6 +57,7 @@ docs-pictures: quickstart  ## make the pictures of the README anew
 
 docs-sheets: $(STAMP)  ## draw the contact sheets of docs/ anew
 	$(BIN)/python docs/make_pictures.py
+	$(BIN)/python docs/make_generated.py
 
 clean:  ## remove the environment and the caches
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis .coverage htmlcov

@@ -2,7 +2,8 @@
 
 Told for each: pairs that pass the filter, samples that went through the denoiser for one of them, pairs a minute, and
 the mean directional similarity of what is kept, since fewer calls for worse pairs would be no gain. One at a time makes
-the very pairs of the fixed search, so only its time is measured, on a few candidates of each triple.
+the very pairs of the fixed search, so only its time is measured, on a few candidates of each triple. The line of JSON
+below the table adds the difference of direction, paired by triple, with its interval.
 
 python benchmarks/pairs.py [--quick] [--triples N] [--seeds S ...] [--pipeline FOLDER] [--clip FOLDER]
 """
@@ -18,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from diffusers.utils import logging
 from interleaved import clock, machine
@@ -58,6 +60,16 @@ class Way:
         """Mean directional similarity of what each triple keeps, NaN if it keeps nothing."""
         rows = [[pair.scores.direction for pair in result.kept if pair.scores] for result in self.results]
         return [sum(row) / len(row) if row else float("nan") for row in rows]
+
+    def explained(self) -> list[float]:
+        """Share of the variance of direction within each triple that a cubic in guidance explains."""
+        shares = []
+        for result in self.results:
+            rows = [(p.candidate.guidance_scale, p.scores.direction) for p in result.finished if p.scores]
+            guidance, direction = np.array(rows).T
+            left = direction - np.polyval(np.polyfit(guidance, direction, 3), guidance)
+            shares.append(float(1 - left.var() / direction.var()))
+        return shares
 
     def facts(self) -> dict[str, float]:
         """The figures."""
@@ -176,6 +188,7 @@ def tell(ways: dict[str, Way]) -> None:
         "ways": facts,
         "fewer_calls": first["calls_per_pair"] / last["calls_per_pair"],
         "more_pairs_a_minute": last["pairs_per_minute"] / max(1e-12, first["pairs_per_minute"]),
+        "guidance_explains": ways["fixed, batched"].explained(),
         "direction_gained": interval and [interval.estimate, interval.low, interval.high],
         "machine": machine(),
     }

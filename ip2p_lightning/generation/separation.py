@@ -32,7 +32,7 @@ GROUPS = ("kept", "spare", "left out")
 """Pairs that are kept; good enough, but too many or like better ones; refused for their scores or pictures."""
 _BATCH = 64
 _BEST = "clip_direction"
-_SHARES = ("right", "changed", "kept", "original")
+_SHARES = ("right", "changed", "kept", "original", "whole")
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,7 @@ class Correctness:
         changed: share of the attributes that the edit should bring about which the judge reads in the edited picture.
         kept: share of the attributes that both pictures should show alike which the judge reads in both.
         original: share of the original caption's attributes that the judge reads in the original.
+        whole: share of the pairs of which all of that is right.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Correctness:
     changed: Interval
     kept: Interval
     original: Interval
+    whole: Interval
 
 
 @torch.no_grad()
@@ -78,7 +80,7 @@ def separation(path: str | Path, judge: AttributeJudge) -> list[Correctness]:
 def separation_table(rows: list[Correctness]) -> Table:
     """For the terminal."""
     table = Table()
-    for column in ("pairs", "number", "drawn right", "asked for", "kept alike", "original"):
+    for column in ("pairs", "number", "drawn right", "asked for", "kept alike", "original", "all of it"):
         table.add_column(column, justify="left" if column == "pairs" else "right")
     for row in rows:
         table.add_row(row.name, f"{row.pairs:,}", *(_told(getattr(row, share)) for share in _SHARES))
@@ -133,13 +135,13 @@ def _correctness(name: str, dataset: ShardDataset, rows: list[int], judge: Attri
 def _answers(pair: EditPair, before: Mapping[str, str], after: Mapping[str, str]) -> dict[str, list[bool]]:
     """What is right about a pair, for each of `_SHARES`, by what the judge read before and after."""
     truths = describe(change_of(EditTriple(pair.id, "", "", "", metadata=pair.metadata)))
-    alike = kept(*truths)
-    return {
-        "right": [pair.metadata[MISTAKE] == RIGHT] if MISTAKE in pair.metadata else [],
+    judged = {
         "changed": [after.get(name) == value for name, value in changed(*truths).items()],
-        "kept": [before.get(name) == after.get(name) == value for name, value in alike.items()],
+        "kept": [before.get(name) == after.get(name) == value for name, value in kept(*truths).items()],
         "original": [before.get(name) == value for name, value in truths[0].items()],
     }
+    drawn = [pair.metadata[MISTAKE] == RIGHT] if MISTAKE in pair.metadata else []
+    return {"right": drawn, **judged, "whole": [all(answer for answers in judged.values() for answer in answers)]}
 
 
 def _told(share: Interval) -> str:

@@ -24,6 +24,7 @@ def test_the_filter_tells_right_pairs_from_wrong_ones(tmp_path: Path):
     kept, left_out = groups["kept"], groups["left out"]
     assert sum(row.pairs for row in groups.values()) == 12 * 8
     assert kept.right.low > 0.7 > 0.3 > left_out.right.high  # as sure as twelve captions can make it
+    assert kept.whole.low > 0.6 > 0.3 > left_out.whole.high
     assert kept.changed.low > left_out.changed.high + 0.2
     assert kept.kept.estimate > left_out.kept.estimate
     assert abs(kept.original.estimate - left_out.original.estimate) < 0.05, (
