@@ -96,7 +96,7 @@ def beside_table(result: EvaluationResult, others: Sequence[Other]) -> Table:
     """`rows` for the terminal."""
     title = f"{result.name}: {plural(result.pairs, 'pair')}, the same for every editor"
     table = Table(title=title, title_justify="left")
-    table.add_column("editor", min_width=12)
+    table.add_column("editor", no_wrap=True)
     for name in heads(result):
         table.add_column(HEADS[name], justify="right")
     for row in rows(result, others):
