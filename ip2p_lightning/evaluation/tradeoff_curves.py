@@ -166,7 +166,7 @@ def height(x: Floats, y: Floats, shared: tuple[float, float] | None) -> Floats:
         width = np.maximum(x[..., left + 1, :] - x[..., left, :], np.finfo(np.float64).tiny)
         part = ((places - x[..., left, :]) / width).clip(0, 1)
         heights += part * (y[..., left + 1, :] - y[..., left, :])
-    return np.trapezoid(heights, places, axis=-1) / (shared[1] - shared[0])
+    return np.asarray(np.trapezoid(heights, places, axis=-1)) / (shared[1] - shared[0])
 
 
 def dominated(x: Floats, y: Floats) -> Floats:
