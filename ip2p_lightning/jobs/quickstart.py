@@ -58,10 +58,7 @@ def run(config: DictConfig) -> Path:
             phases.run(f"train {entry.title}", lambda phase, name=name: _train(config, str(name), phase, phases))
         phases.run("edit and measure", lambda _: _evaluate(config, last_checkpoint(config), "evaluation", console))
         if beside:
-            phases.run(
-                "measure the shipped editors",
-                lambda _: [_evaluate(config, path, f"beside/{name}", console) for name, path in beside.items()],
-            )
+            phases.run("measure the shipped editors", lambda _: _evaluate_others(config, beside, console))
     except (KeyboardInterrupt, SystemExit):  # Lightning turns Ctrl-C into an exit
         again = f"ip2p quickstart folder={config.folder}"
         console.print(f"\nstopped; {again} goes on from here", highlight=False, soft_wrap=True)
@@ -138,6 +135,11 @@ def _evaluate(config: DictConfig, model: Path, folder: str, console: Console) ->
                 on_progress=advance,
             )
         result.save(Path(config.folder) / folder / str(name))
+
+
+def _evaluate_others(config: DictConfig, beside: Mapping[str, Path], console: Console) -> None:
+    for name, path in beside.items():
+        _evaluate(config, path, f"beside/{name}", console)
 
 
 def _write(

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import lightning.pytorch as L
 import torch
 from omegaconf import DictConfig, OmegaConf
-from transformers import AutoConfig, AutoTokenizer
+from transformers import AutoTokenizer, LlavaConfig
 
 from ip2p_lightning import zoo
 from ip2p_lightning.config import build, compose, plain
@@ -125,7 +125,7 @@ def begin_with(training: DictConfig, part: str, folder: Path) -> None:
         return
     tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer")
     training.conditioner.tokenizer.count = len(visual_token_ids(tokenizer))
-    training.conditioner.model.update(llava_sizes(AutoConfig.from_pretrained(folder / "mllm")))
+    training.conditioner.model.update(llava_sizes(LlavaConfig.from_pretrained(folder / "mllm")))
     if build(training.conditioner.tokenizer).get_vocab() != tokenizer.get_vocab():
         raise ValueError(
             f"{folder}: its language model has another vocabulary than {part} here; train with start={NOTHING}, or "

@@ -104,7 +104,7 @@ def build_llava(
 
 def llava_sizes(config: LlavaConfig) -> dict[str, int]:
     """The arguments with which `build_llava` builds a model of the sizes of another, but for its tokenizer."""
-    text, vision = config.text_config, config.vision_config
+    text, vision = cast(LlamaConfig, config.text_config), cast(CLIPVisionConfig, config.vision_config)
     return {
         "hidden_size": text.hidden_size,
         "layers": text.num_hidden_layers,
@@ -112,8 +112,8 @@ def llava_sizes(config: LlavaConfig) -> dict[str, int]:
         "vision_hidden_size": vision.hidden_size,
         "vision_layers": vision.num_hidden_layers,
         "vision_heads": vision.num_attention_heads,
-        "image_size": vision.image_size,
-        "patch_size": vision.patch_size,
+        "image_size": cast(int, vision.image_size),
+        "patch_size": cast(int, vision.patch_size),
     }
 
 
