@@ -27,7 +27,7 @@ EDITORS = {
     "prompt_to_prompt": "Prompt-to-Prompt",
     "text2live": "Text2Live",
 }
-ROWS = {"tiny": 2, "world": 6, "paper": 8}
+ROWS = {"tiny": 2, "world": 4, "paper": 8}
 METRICS = ("error", "strength", "true_change", "seconds_per_edit")
 
 
