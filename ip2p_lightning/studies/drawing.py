@@ -115,13 +115,14 @@ def draw_curves(
 def draw_dots(
     axes: Axes, table: Table, metric: str, row: str, series: str, names: Mapping[Any, str] | None = None
 ) -> None:
-    """A table as dots: a line a label, a colour a series, seeds as small dots; "missing" where there is no result."""
+    """A table as dots: a line a label, a colour a series; "missing" without a result, "n/a" without the value."""
     rows, kinds = table.labels(row), table.labels(series)
     for number, value in enumerate(kinds):
         colour = COLOURS[number % len(COLOURS)]
         shift = 0.16 * (number - (len(kinds) - 1) / 2)
         for place, name in enumerate(rows):
-            average = table.where(**{row: name, series: value}).average(metric)
+            part = table.where(**{row: name, series: value})
+            average = part.average(metric)
             label = str((names or {}).get(value, value)) if place == 0 else None
             axes.plot(
                 average.mean, place + shift, MARKERS[number % len(MARKERS)], color=colour, label=label, markersize=5
@@ -129,7 +130,8 @@ def draw_dots(
             if not math.isnan(average.low):
                 axes.plot([average.low, average.high], [place + shift] * 2, color=colour, linewidth=0.9)
             if average.wanted and not average.runs:
-                axes.text(0.01, place + shift, "missing", color=colour, fontsize=7, va="center",
+                absent = "missing" if part.gaps else "n/a"
+                axes.text(0.01, place + shift, absent, color=colour, fontsize=7, va="center",
                           transform=axes.get_yaxis_transform())  # fmt: skip
     axes.set_yticks(range(len(rows)), [str(name) for name in rows])
     axes.set_ylim(len(rows) - 0.5, -0.5)

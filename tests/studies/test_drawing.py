@@ -60,6 +60,13 @@ def test_curves_and_dots_say_what_is_missing() -> None:
     assert "1000" in texts(figure)
 
 
+def test_dots_tell_a_missing_run_from_one_without_the_value() -> None:
+    figure, (axes,) = new_figure()
+    draw_dots(axes, table(), "text_exact", "pairs", "kind")
+    assert "n/a" in texts(figure)
+    assert "missing" not in texts(figure)
+
+
 def test_pictures_that_are_missing_say_so() -> None:
     figure = picture_grid(["a"], ["b", "c"], lambda i, j: Image.new("RGB", (4, 4)) if j else None)
     assert texts(figure) == ["missing"]
