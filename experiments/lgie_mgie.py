@@ -41,7 +41,7 @@ def runs(options: Options) -> list[Run]:
 
 def draw(table: Table) -> dict[str, Figure]:
     figure, axes = new_figure(columns=2, width=4.4, height=3.8)
-    titles = ("error [/255]", "share of expressive texts right")
+    titles = ("error [/255]", "expressive texts right")
     for axis, metric, title in zip(axes, ("error", "text_exact"), titles, strict=True):
         draw_dots(axis, table.by_kind(metric, KINDS), metric, "kind", "model", names=MODELS)
         axis.set_title(title)

@@ -53,7 +53,7 @@ def runs(options: Options) -> list[Run]:
 def draw(table: Table) -> dict[str, Figure]:
     named = Table([row.renamed("arm", ARMS) for row in table.rows])
     figure, axes = new_figure(columns=3, width=4.4)
-    titles = ("error [/255]", "SSIM", "share of expressive texts right")
+    titles = ("error [/255]", "SSIM", "expressive texts right")
     for axis, metric, title in zip(axes, ("error", "ssim", "text_exact"), titles, strict=True):
         draw_dots(axis, named, metric, "arm", "of", names={"all": "all kinds"})
         axis.set_title(title)
