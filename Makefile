@@ -52,8 +52,7 @@ lock: $(STAMP)  ## resolve requirements.lock anew from pyproject.toml
 		--generate-hashes --no-annotate --no-header --no-emit-index-url --quiet --upgrade --output-file requirements.lock
 
 docs-pictures: quickstart  ## make the pictures of the README anew
-	mkdir -p docs/pictures
-	cp outputs/quickstart/grid.png docs/pictures/quickstart.png
+	$(BIN)/python docs/make_pictures.py quickstart
 
 docs-sheets: $(STAMP)  ## draw the contact sheets of docs/ anew
 	$(BIN)/python docs/make_pictures.py

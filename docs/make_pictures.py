@@ -2,8 +2,9 @@
 
     python docs/make_pictures.py [NAME ...]
 
-Names are those of the files; without any, all are made. A sheet of pairs shows one of every kind, pair number n of the
-n-th kind; sheets of edits and of drawn scenes show the first held-out ones. Nothing is picked by hand.
+Names are those of the files; without any, all are made but `quickstart`, which is what the last `ip2p quickstart` left.
+A sheet of pairs shows one of every kind, pair number n of the n-th kind; sheets of edits and of drawn scenes show the
+first held-out ones. Nothing is picked by hand.
 """
 
 from __future__ import annotations
@@ -135,6 +136,11 @@ def curves() -> Image.Image:
         return Image.open(buffer).convert("RGB")
 
 
+def quickstart() -> Image.Image:
+    """The grid of the quickstart, whose folder is the one it has unless told otherwise."""
+    return open_image(FOLDER.parents[1] / "outputs" / "quickstart" / "grid.png")
+
+
 SHEETS: dict[str, Callable[[], Image.Image]] = {
     **{f"world-{name}": (lambda name=name: level(name)) for name in LEVELS},
     "world-held-out": held_out,
@@ -145,13 +151,14 @@ SHEETS: dict[str, Callable[[], Image.Image]] = {
     "zoo-text-to-image": drawn,
     "zoo-full-size": full_size,
     "zoo-curves": curves,
+    "quickstart": quickstart,
 }
 
 
 def main(names: list[str]) -> None:
     """Make the sheets of these names, and say where each is and how large."""
     FOLDER.mkdir(exist_ok=True)
-    for name in names or SHEETS:
+    for name in names or [name for name in SHEETS if name != "quickstart"]:
         path = FOLDER / f"{name}.png"
         save(SHEETS[name](), path)
         print(f"{path}  {path.stat().st_size:,} bytes", flush=True)
@@ -165,7 +172,7 @@ def save(sheet: Image.Image, path: Path) -> None:
     """
     sheet.save(path, optimize=True)
     if path.stat().st_size > MAX_BYTES:
-        sheet.quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
+        sheet.quantize(256, Image.Quantize.MAXCOVERAGE, kmeans=2, dither=Image.Dither.NONE).save(path, optimize=True)
     if path.stat().st_size > MAX_BYTES:
         raise ValueError(f"{path} has {path.stat().st_size:,} bytes, more than {MAX_BYTES:,}: show smaller pictures")
 
