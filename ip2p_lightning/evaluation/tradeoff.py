@@ -57,7 +57,8 @@ def tradeoff(
         sweeps: the first one's first curve is what others are compared with.
         pairs: held-out pairs.
         metrics: column name -> metric; those that share an encoder share its work.
-        x, y: the metrics of how much is edited, and of how much is kept.
+        x: the metric of how much is edited.
+        y: the metric of how much is kept.
         count: use so many pairs, drawn at random; None for all.
         seeds: one edit of each pair at each point for each of them.
         batch_size: pairs at once, whose edits at all points of a sweep are held together.
@@ -73,8 +74,7 @@ def tradeoff(
     Raises:
         ValueError: no sweeps, two of one name, unknown metrics, too many pairs, two of one id, or another's journal.
     """
-    _check(sweeps, metrics, (x, y), seeds, len(pairs), count)
-    chosen = drawn(pairs, count, draw)
+    chosen = _checked(sweeps, metrics, (x, y), seeds, pairs, count, draw)
     places = [Place(sweep.name, point, sweep.across) for sweep in sweeps for point in sweep.points]
     facts = {
         **facts_of(pairs, chosen, draw, seeds),
@@ -195,14 +195,17 @@ def _table(places: Sequence[Place], found: Mapping[Key, Row], metrics: Sequence[
     return pa.Table.from_pylist(rows, schema)
 
 
-def _check(
+def _checked(
     sweeps: Sequence[Sweep],
     metrics: Mapping[str, EditMetric],
     axes: tuple[str, str],
     seeds: Sequence[int],
-    total: int,
+    pairs: PairSource,
     count: int | None,
-) -> None:
+    draw: int,
+) -> list[int]:
+    """Positions of the pairs that are edited, if all that is asked for can be done."""
+    total = len(pairs)
     names = [sweep.name for sweep in sweeps]
     if not names or len(set(names)) != len(names):
         raise ValueError(f"sweeps {names}: give at least one, and each a name of its own")
@@ -213,3 +216,4 @@ def _check(
         raise ValueError(f"seeds={list(seeds)}: give at least one, and none of them twice")
     if not 1 <= (total if count is None else count) <= total:
         raise ValueError(f"count={count} but there are {total} pairs; choose 1 to {total}, or null")
+    return drawn(pairs, count, draw)

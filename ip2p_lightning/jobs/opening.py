@@ -50,7 +50,7 @@ def open_editor(
 
 
 def place(editor: Any, device: str) -> Any:
-    """Put the networks of any editor on a device: its `pipeline`, its `encoder`, those of an `editor` that it drives."""
+    """Put the networks of an editor on a device: its `pipeline`, its `encoder`, those of an `editor` that it drives."""
     for name in ("pipeline", "encoder"):
         networks = getattr(editor, name, None)
         if networks is not None:

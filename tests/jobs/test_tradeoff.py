@@ -27,9 +27,7 @@ def test_writes_curves_values_and_a_figure(checkpoint: Callable[[str], Path], ip
 
 
 @pytest.mark.slow
-def test_two_processes_write_the_values_of_one(
-    checkpoint: Callable[[str], Path], ip2p: Callable[..., str]
-) -> None:
+def test_two_processes_write_the_values_of_one(checkpoint: Callable[[str], Path], ip2p: Callable[..., str]) -> None:
     words = [f"checkpoint={checkpoint('ip2p/tiny')}", *SMALL, "batch_size=1", "show=1"]
     ip2p("tradeoff", *words, "output=one")
     ip2p("tradeoff", *words, "output=two", "devices=2")
