@@ -46,7 +46,7 @@ def runs(options: Options) -> list[Run]:
 
 def draw(table: Table) -> dict[str, Figure]:
     figure, axes = new_figure(columns=3, width=4.0)
-    titles = ("error [/255]", "SSIM", "share nearer to the truth than the input")
+    titles = ("error [/255]", "SSIM", "nearer to the truth")
     for axis, metric, title in zip(axes, ("error", "ssim", "nearer"), titles, strict=True):
         draw_dots(axis, table, metric, "task", "model", names=MODELS)
         axis.set_title(title)
