@@ -182,7 +182,16 @@ def test_errors_come_before_training(dataset: Path, tmp_path: Path) -> None:
 
 
 SHARDS = ("shards", "buckets", "ip2p_paper", "mgie_paper")
-DRAWN = ("world", "world_tiny", "photos", "two_levels", "world_and_photos", "world_candidates", "world_tasks")
+DRAWN = (
+    "world",
+    "world_tiny",
+    "photos",
+    "two_levels",
+    "world_and_photos",
+    "broad_and_photos",
+    "world_candidates",
+    "world_tasks",
+)
 BESIDE_THEIR_SOURCES = {"magicbrush", "emu_edit", "gier", "evr", "ma5k", "world_benchmark", "triples", "triples_jsonl"}
 """Tested with data of their own layouts: tests/data/sources, tests/evaluation, tests/methods."""
 

@@ -22,6 +22,7 @@ from ip2p_lightning.zoo.editing import PHOTO_KINDS
 from ip2p_lightning.zoo.figures import Tally, family
 
 COMMON = [
+    "trainer.log_every_n_steps=1",
     "data.validation=null", "data.batch_size=4", "data.workers=0", "stages.0.max_steps=1", "trainer.precision=32-true",
     "~callbacks.summary", "callbacks.progress.line_interval=1000",
 ]  # fmt: skip
