@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import socket
 import subprocess
 import sys
 import tempfile
@@ -35,6 +36,24 @@ _POLL = 0.5  # seconds between two looks at the ranks
 _NOTICE = 10.0  # seconds in which a rank whose connection broke is expected to end
 _GRACE = 60.0  # seconds after which a process that waits for a dead rank is ended
 _END = 120.0  # seconds that the others may take to end after rank 0
+
+
+def _free_port() -> int:
+    """A port for the ranks to meet at, on which this process's first rank will listen in some seconds.
+
+    Ports that the system hands out by itself could be gone by then, so it is one below those. Where the search begins
+    depends on the process, so that jobs that begin side by side take different ones.
+    """
+    ports = range(10_000, 30_000)
+    for attempt in range(len(ports)):
+        port = ports[(os.getpid() * 37 + attempt) % len(ports)]
+        with socket.socket() as probe:
+            try:
+                probe.bind(("", port))
+            except OSError:
+                continue
+            return port
+    raise OSError(f"no port between {ports[0]} and {ports[-1]} is free for the ranks; set MASTER_PORT to one that is")
 
 
 class RankLauncher(_SubprocessScriptLauncher):
@@ -89,6 +108,7 @@ class RankLauncher(_SubprocessScriptLauncher):
     def _start(self) -> None:
         self._check_can_spawn_children()
         environment = self.cluster_environment
+        os.environ.setdefault("MASTER_PORT", str(_free_port()))
         os.environ |= {
             "MASTER_ADDR": environment.main_address,
             "MASTER_PORT": str(environment.main_port),

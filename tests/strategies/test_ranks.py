@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -83,6 +84,14 @@ def test_one_process_has_no_ranks():
     trainer = L.Trainer(accelerator="cpu", devices=1, logger=False, enable_checkpointing=False)
     with ranks(trainer, config):
         assert trainer.strategy.launcher is None
+
+
+def test_ranks_meet_at_a_port_that_is_free_and_that_the_system_gives_to_nobody() -> None:
+    first = rank_launcher._free_port()
+    with socket.socket() as taken:
+        taken.bind(("", first))
+        assert first != rank_launcher._free_port()
+    assert 10_000 <= first < 30_000
 
 
 def test_the_process_is_left_as_it_was(monkeypatch: pytest.MonkeyPatch):
