@@ -60,7 +60,9 @@ class Speed(L.Callback):
         self._fetches = loop.profiler = _Fetches(loop.profiler)
         denoiser = getattr(pl_module, "denoiser", None)
         if denoiser is not None:
-            self._hook = denoiser.register_forward_pre_hook(lambda network, inputs: self._mark_denoiser(pl_module))
+            compiled = denoiser._compiled_call_impl is not None  # which would be compiled anew for every mark
+            mark = torch.compiler.disable(self._mark_denoiser) if compiled else self._mark_denoiser
+            self._hook = denoiser.register_forward_pre_hook(lambda network, inputs: mark(pl_module))
         if pl_module.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(pl_module.device)
 

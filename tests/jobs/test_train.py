@@ -142,3 +142,10 @@ def test_a_compiled_denoiser_learns_the_same_and_keeps_its_names(composed, tmp_p
     assert compiled.metrics["train/editing_loss"] == pytest.approx(plain.metrics["train/editing_loss"], rel=1e-5)
     checkpoint = torch.load(tmp_path / "run/checkpoints/last.ckpt", weights_only=True)
     assert checkpoint["state_dict"].keys() == plain.module.state_dict().keys()
+
+
+@pytest.mark.slow
+def test_a_compiled_denoiser_is_not_compiled_anew_in_every_step(composed, monkeypatch):
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
+    with torch._dynamo.config.patch(recompile_limit=4, fail_on_recompile_limit_hit=True):
+        train(composed("compile=true", "denoiser=transformer_tiny", "trainer.max_steps=8"))

@@ -146,9 +146,6 @@ def test_a_rank_that_dies_ends_the_job_with_its_last_words_and_the_next_one_star
     assert train(job("trainer.devices=1", "trainer.strategy=auto", name="alone")).trainer.global_step == 2
 
 
-@pytest.mark.skip(
-    reason="hangs in the whole suite, where earlier tests leave threads behind the fork; passes by itself"
-)
 @pytest.mark.slow
 def test_two_ranks_share_one_cache(job, tmp_path):
     """Both build it, and train on it as they do without."""
