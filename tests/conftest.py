@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -18,6 +18,7 @@ import torch
 
 torch.set_num_threads(1)
 
+RANK_VARIABLES = ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "RANK", "MASTER_ADDR", "MASTER_PORT")
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
@@ -27,6 +28,17 @@ def fixed_seeds() -> None:
     random.seed(0)
     np.random.seed(0)  # noqa: NPY002 (libraries draw from the global state)
     torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def no_ranks() -> Iterator[None]:
+    """Forget what Lightning's launchers leave in the environment, or the next test's ranks meet at this one's port."""
+    before = {name: os.environ.get(name) for name in RANK_VARIABLES}
+    yield
+    for name, value in before.items():
+        os.environ.pop(name, None)
+        if value is not None:
+            os.environ[name] = value
 
 
 @pytest.fixture(scope="session")

@@ -128,7 +128,8 @@ class EncodingCache(L.Callback):
 
     def _build(self, trainer: L.Trainer, module: EditingModule, builder: Builder) -> None:
         """All ranks build; then all see the whole."""
-        if builder.missing():
+        # Decided together: another job may fill the gaps between two ranks' looks, and one would wait for the other.
+        if trainer.strategy.reduce_boolean_decision(bool(builder.missing()), all=False):
             builder.check_room(self.folder, self.limit_gb * 1e9)
             trainer.strategy.barrier("cache: begin")
             modes = [(part, part.training) for part in module.modules()]

@@ -53,7 +53,7 @@ def _free_port() -> int:
             except OSError:
                 continue
             return port
-    raise OSError(f"no port between {ports[0]} and {ports[-1]} is free for the ranks; set MASTER_PORT to one that is")
+    raise OSError(f"no port between {ports[0]} and {ports[-1]} is free for the ranks to meet at")
 
 
 class RankLauncher(_SubprocessScriptLauncher):
@@ -108,7 +108,8 @@ class RankLauncher(_SubprocessScriptLauncher):
     def _start(self) -> None:
         self._check_can_spawn_children()
         environment = self.cluster_environment
-        os.environ.setdefault("MASTER_PORT", str(_free_port()))
+        if self.num_nodes == 1:  # else the machines have agreed on one; a port in the environment may be another job's
+            os.environ["MASTER_PORT"] = str(_free_port())
         os.environ |= {
             "MASTER_ADDR": environment.main_address,
             "MASTER_PORT": str(environment.main_port),

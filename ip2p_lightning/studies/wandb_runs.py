@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import struct
+import time
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,6 +16,9 @@ from ip2p_lightning.studies.results import Value
 from ip2p_lightning.studies.run import Run, digest
 from ip2p_lightning.studies.table import Row
 
+log = logging.getLogger(__name__)
+
+_PATIENCE = 30.0  # seconds
 _BLOCK = 32_768
 _HEADER = struct.Struct("<IHB")
 _MAGIC = b":W&B"
@@ -42,6 +47,18 @@ def log_rows(rows: Iterable[Row], project: str, study: str, folder: Path) -> Non
             parts = {f"{name}:low": value.low, f"{name}:high": value.high, name: value.estimate}
             run.summary.update({key: number for key, number in parts.items() if not math.isnan(number)})
         run.finish()
+        if run.offline:
+            _wait_for_end(Path(run.dir).parent)
+
+
+def _wait_for_end(folder: Path) -> None:
+    """Wait until an offline run's file is whole: wandb's service may write its end only after `finish` has returned."""
+    end = time.monotonic() + _PATIENCE
+    while time.monotonic() < end:
+        if all(_offline_run(path)["state"] != "crashed" for path in folder.glob("*.wandb")):
+            return
+        time.sleep(0.1)
+    log.warning("%s: wandb has not written the end of the run, which thus counts as not finished", folder)
 
 
 def read_rows(place: str, study: str, runs: Sequence[Run]) -> list[Row]:

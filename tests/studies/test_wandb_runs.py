@@ -28,9 +28,9 @@ def logged(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_what_is_written_is_read_back(logged: Path) -> None:
     runs = [Run("a", "evaluate", (), LABELS), Run("gone", "evaluate", (), {"seed": 1})]
     first, second = read_rows(str(logged), "study", runs)
+    assert not first.gap
     assert first.values["error"] == Value(3.5, 3.0, 4.0)
     assert first.values["kind-2999/error"].estimate == 2999
-    assert not first.gap
     assert (second.values, second.gap) == ({}, f"no finished run of this name in {logged}")
 
 
