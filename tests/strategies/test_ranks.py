@@ -16,10 +16,8 @@ import lightning.pytorch as L
 import pytest
 import torch
 from omegaconf import DictConfig
-from processes import free_port, printed_by, start
-from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+from processes import free_port, start
 
-from ip2p_lightning.cli import main
 from ip2p_lightning.config import build, compose
 from ip2p_lightning.jobs.train import train
 from ip2p_lightning.methods.checkpoint import load_module
@@ -27,6 +25,7 @@ from ip2p_lightning.strategies import launcher as rank_launcher
 from ip2p_lightning.strategies.launcher import READY, RankLauncher, say_ready
 from ip2p_lightning.strategies.ranks import ranks
 
+ROOT = Path(__file__).resolve().parents[2]
 WITNESS = "+callbacks.witness={_target_: strategies.witness.Witness, dies: %d, unbuilt: %d}"
 TWO_RANKS = [
     "experiment=ip2p/tiny",
@@ -185,21 +184,32 @@ def test_a_first_rank_that_waits_for_a_dead_one_ends_after_a_while(tmp_path, mon
     assert "This process still waits for it and ends, too." in said
 
 
-def command(folder: Path) -> int:
-    """`ip2p train` as a process that something else has started as a rank."""
-    return main(["train", *TWO_RANKS, WITNESS % (-1, -1), f"hydra.run.dir={folder}"])
+def started(*launcher: str, folder: Path, log: Path, **variables: str) -> subprocess.Popen:
+    """`ip2p train` as something else starts it: a process of its own, which finds the witness."""
+    words = [*TWO_RANKS, WITNESS % (-1, -1), f"hydra.run.dir={folder}"]
+    paths = os.pathsep.join(str(path) for path in (ROOT, ROOT / "tests"))
+    with log.open("w") as file:
+        return subprocess.Popen(
+            [sys.executable, *launcher, "-m", "ip2p_lightning", "train", *words],
+            env={**os.environ, "PYTHONPATH": paths, **variables}, stdout=file, stderr=subprocess.STDOUT,
+        )  # fmt: skip
 
 
 @pytest.mark.slow
 def test_torchrun_starts_the_ranks_and_they_start_none(tmp_path):
-    agent = LaunchConfig(
-        1, 1, 2, run_id="test", rdzv_backend="c10d", rdzv_endpoint="localhost:0", max_restarts=0, start_method="fork"
-    )
-    printed_by(lambda: elastic_launch(agent, command)(tmp_path) and None, tmp_path / "log")
-    first, second = told(tmp_path)
+    torchrun = [
+        "-m",
+        "torch.distributed.run",
+        "--nproc-per-node=2",
+        "--rdzv-backend=c10d",
+        "--rdzv-endpoint=localhost:0",
+    ]
+    process = started(*torchrun, folder=tmp_path / "run", log=tmp_path / "log")
+    assert process.wait(240) == 0, (tmp_path / "log").read_text()
+    first, second = told(tmp_path / "run")
     assert (first["world"], second["world"]) == (2, 2)
     assert first["weights"] == second["weights"]
-    assert not (tmp_path / "rank-1.log").exists()
+    assert not (tmp_path / "run/rank-1.log").exists()
 
 
 @pytest.mark.slow
@@ -209,15 +219,16 @@ def test_slurm_starts_the_ranks_and_they_start_none(tmp_path):
         "SLURM_NODEID": "0", "SLURM_NODELIST": "127.0.0.1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()),
     }  # fmt: skip
     tasks = [
-        start(
-            lambda: command(tmp_path),
-            tmp_path / f"log-{rank}",
-            {**slurm, "SLURM_PROCID": str(rank), "SLURM_LOCALID": str(rank)},
+        started(
+            folder=tmp_path / "run",
+            log=tmp_path / f"log-{rank}",
+            SLURM_PROCID=str(rank),
+            SLURM_LOCALID=str(rank),
+            **slurm,
         )
         for rank in range(2)
     ]
-    for task in tasks:
-        task.join(240)
-    assert [task.exitcode for task in tasks] == [0, 0], (tmp_path / "log-0").read_text()
-    assert [one["world"] for one in told(tmp_path)] == [2, 2]
-    assert not (tmp_path / "rank-1.log").exists()
+    codes = [task.wait(240) for task in tasks]
+    assert codes == [0, 0], (tmp_path / "log-0").read_text()
+    assert [one["world"] for one in told(tmp_path / "run")] == [2, 2]
+    assert not (tmp_path / "run/rank-1.log").exists()
