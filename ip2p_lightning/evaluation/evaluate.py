@@ -73,6 +73,9 @@ def evaluate(
     distributed run each process takes whole batches, those that a single process would make, and each returns the
     result of all: its figures are those of a single process to the bit.
 
+    `provenance["seconds_per_edit"]` is the time of the editor's calls alone, see `EditClock`: of this process and this
+    call, without what a journal held, and without the first batch where there are more.
+
     Args:
         editor: what edits; gets captions, truth and ids of the pairs beside pictures and instructions.
         pairs: held-out pairs.
@@ -106,7 +109,8 @@ def evaluate(
     work, measuring = Work(chosen, seeds), Measuring(metrics, facts["sampling"], device)
     run = _Run(pairs, transform, work, measuring, kept, shown_of(chosen, kept.examples, kept.seed))
     work.resume(journal, facts, run.gallery.shown)
-    facts["seconds_per_edit"] = work.do(partial(run.measure_block, editor), batch_size, on_progress)
+    work.do(partial(run.measure_block, editor), batch_size, on_progress)
+    facts["seconds_per_edit"] = measuring.clock.seconds_per_edit
     run.gallery.pictures |= work.gather(run.gallery.pictures)
     return run.result(name, {**facts, "processes": work.ranks.world, "software": software()}, intervals)
 

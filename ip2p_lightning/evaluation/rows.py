@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from ip2p_lightning.data.randomness import hashed_integer
 from ip2p_lightning.editors.base import captions_of
 from ip2p_lightning.evaluation.figures import COPYING, TEXT_EXACT, TRUTH
 from ip2p_lightning.evaluation.journal import Key
+from ip2p_lightning.evaluation.timing import EditClock
 from ip2p_lightning.metrics import EditMetric
 from ip2p_lightning.metrics.base import check_pictures
 
@@ -45,11 +47,13 @@ class Measuring:
         metrics: column name -> metric, on the device.
         sampling: other arguments of `Editor.edit`.
         device: where the metrics are.
+        clock: times the editor.
     """
 
     metrics: Mapping[str, EditMetric]
     sampling: Mapping[str, Any] = field(default_factory=dict)
     device: str | torch.device = "cpu"
+    clock: EditClock = field(default_factory=EditClock)
 
     @property
     def columns(self) -> list[str]:
@@ -70,8 +74,9 @@ class Measuring:
         pairs = batch.tensors.to(self.device)
         baselines = self._measured(pairs.original_image, pairs, self._compared, COPYING)
         baselines |= self._measured(pairs.edited_image, pairs, self._bounded, TRUTH)
+        self.clock.next_batch()
         for seed in seeds:
-            images, written = edited(editor, batch.tensors, seed, self.sampling)
+            images, written = edited(editor, batch.tensors, seed, self.sampling, self.clock)
             check_pictures(images, batch.tensors)
             values = self._measured(images.to(self.device), pairs, self.metrics) | baselines
             for index, (position, pair) in enumerate(zip(batch.positions, batch.pairs, strict=True)):
@@ -136,17 +141,27 @@ class Gallery:
         return key in held
 
 
-def edited(editor: Editor, tensors: PairBatch, seed: int, sampling: Mapping[str, Any]) -> tuple[Tensor, list[str]]:
-    """Edited pictures as they would be saved (8 bits), [B, 3, H, W] in [-1, 1], and the texts the model wrote."""
-    result = editor.edit(
-        tensors.original_image,
-        tensors.instruction,
-        seeds=picture_seeds(tensors, seed),
-        captions=captions_of(tensors),
-        truth=tensors.edited_image,
-        ids=tensors.id,
+def edited(
+    editor: Editor, tensors: PairBatch, seed: int, sampling: Mapping[str, Any], clock: EditClock | None = None
+) -> tuple[Tensor, list[str]]:
+    """Edited pictures as they would be saved (8 bits), [B, 3, H, W] in [-1, 1], and the texts the model wrote.
+
+    Args:
+        editor: what edits.
+        tensors: B pairs.
+        seed: of all, see `picture_seeds`.
+        sampling: other arguments of `Editor.edit`.
+        clock: times the editor's call.
+    """
+    given: dict[str, Any] = {
+        "seeds": picture_seeds(tensors, seed),
+        "captions": captions_of(tensors),
+        "truth": tensors.edited_image,
+        "ids": tensors.id,
         **sampling,
-    )
+    }
+    with clock.editing(len(tensors)) if clock else nullcontext():
+        result = editor.edit(tensors.original_image, tensors.instruction, **given)
     return as_saved(result.images), list(result.expressive_instructions)
 
 

@@ -22,6 +22,7 @@ from ip2p_lightning.evaluation.journal import Key
 from ip2p_lightning.evaluation.rows import Batch, Transform, batches, tensor, tensors_of
 from ip2p_lightning.evaluation.software import software
 from ip2p_lightning.evaluation.sweeps import Sweep
+from ip2p_lightning.evaluation.timing import EditClock
 from ip2p_lightning.evaluation.tradeoff_result import Place, PointExample, Tradeoff, parameter_columns
 from ip2p_lightning.evaluation.work import Advance, Pictures, Row, Work, drawn, facts_of, shown_of
 from ip2p_lightning.metrics import EditMetric
@@ -85,7 +86,8 @@ def tradeoff(
     work = Work(chosen, seeds, each=len(places))
     run = _Run(sweeps, pairs, transform, metrics, device, work, shown_of(chosen, show, draw))
     work.resume(journal, facts, run.shown_keys)
-    facts["seconds_per_edit"] = work.do(run.measure_block, batch_size, on_progress)
+    work.do(run.measure_block, batch_size, on_progress)
+    facts["seconds_per_edit"] = run.clock.seconds_per_edit  # of all sweeps together
     examples = run.examples(work.gather(run.pictures), len(places))
     facts |= {"processes": work.ranks.world, "software": software()}
     infos = {name: MetricInfo.of(metric) for name, metric in metrics.items()}
@@ -113,6 +115,7 @@ class _Run:
     def __post_init__(self) -> None:
         self.shown_keys = [(position, self.work.seeds[0]) for position in self.shown]
         self.pictures: Pictures = {}
+        self.clock = EditClock()
 
     def measure_block(self, block: list[int], advance: Advance) -> tuple[dict[Key, Row], Pictures]:
         """Rows of the pairs at some positions, and strips of the edits that are shown."""
@@ -135,8 +138,9 @@ class _Run:
         keys = [(position, seed) for position in batch.positions]
         values: dict[str, list[list[float]]] = {name: [] for name in self.metrics}  # of each place, of each pair
         shown: dict[Key, list[Image.Image]] = {key: [] for key in keys if key in self.shown_keys}
+        self.clock.next_batch()
         for sweep in self.sweeps:
-            for images in sweep.pictures(batch.tensors, seed):
+            for images in self.clock.over(sweep.pictures(batch.tensors, seed)):
                 check_pictures(images, batch.tensors)
                 measured = images.to(self.device)
                 for name, metric in self.metrics.items():

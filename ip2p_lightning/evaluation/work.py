@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -85,31 +84,24 @@ class Work:
         edit: Callable[[list[int], Advance], tuple[Mapping[Key, Row], Mapping[Key, Image.Image]]],
         batch_size: int,
         on_progress: Advance | None = None,
-    ) -> float | None:
+    ) -> None:
         """Do this process's share of what is not done: whole batches, those that a single process would make.
 
         Args:
             edit: `(positions, advance) -> rows, pictures that may be shown`; tells `advance` of each edit.
             batch_size: positions at once.
             on_progress: told of edits: its own and as many of each other process.
-
-        Returns:
-            Seconds for each edit; None if there was nothing to do.
         """
         told = on_progress or (lambda edits: None)
         blocks = [list(self.chosen[start : start + batch_size]) for start in range(0, len(self.chosen), batch_size)]
         left = [block for block in blocks if not self._done.issuperset(self.keys(block))]
         if before := self.each * len(self.seeds) * (len(self.chosen) - sum(map(len, left))):
             told(before)
-        share = self.ranks.share(left)
-        started = time.perf_counter()
-        for block in share:
+        for block in self.ranks.share(left):
             rows, pictures = edit(block, lambda edits: told(edits * self.ranks.world))
             if self._journal is not None:
                 self._journal.write(rows, pictures)
             self.rows |= rows
-        edits = self.each * len(self.seeds) * sum(map(len, share))
-        return round((time.perf_counter() - started) / edits, 4) if edits else None
 
     def gather(self, pictures: Mapping[Key, Image.Image]) -> Pictures:
         """Put the rows of all processes together, in the order of pairs and seeds; returns all their pictures.
