@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from hashlib import blake2b
 from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor
@@ -24,6 +26,11 @@ class Caption:
     text: str
     url: str = ""
     metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def digest(self) -> str:
+        """Of all that it says."""
+        return _digest(self)
 
 
 @dataclass(frozen=True)
@@ -49,6 +56,11 @@ class EditTriple:
     kind: str = ""
     url: str = ""
     metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def digest(self) -> str:
+        """Of all that it says."""
+        return _digest(self)
 
 
 @dataclass(frozen=True)
@@ -178,3 +190,8 @@ class PairScorer(Protocol):
     def score(self, triple: EditTriple, pairs: Sequence[MadePair]) -> list[PairScores]:
         """One row of scores a pair; pairs are pictures of one size."""
         ...
+
+
+def _digest(entry: Caption | EditTriple) -> str:
+    content = json.dumps(asdict(entry), sort_keys=True, ensure_ascii=False)
+    return blake2b(content.encode("utf-8", errors="surrogatepass"), digest_size=8).hexdigest()

@@ -35,6 +35,11 @@ class KeptPair:
     record: Record
     number: int
 
+    @property
+    def digest(self) -> str:
+        """Of all pairs of its triple."""
+        return self.record.digest
+
 
 def kept_pairs(triples: Sequence[RecordedTriple], verdicts: Mapping[str, Sequence[str]]) -> list[KeptPair]:
     """The pairs that the filter keeps, in order.
@@ -80,9 +85,17 @@ class WriteExpressive:
         }
 
 
-def read_texts(ledger: Ledger) -> dict[str, str]:
-    """Pair id -> its expressive instruction."""
-    return {id: json.loads(record.read()) for id, record in ledger.records().items()}
+def read_texts(ledger: Ledger, triples: Sequence[RecordedTriple]) -> dict[str, str]:
+    """Pair id -> its expressive instruction, also of pairs that are no longer kept.
+
+    Args:
+        ledger: of the stage.
+        triples: whose pairs' texts count, if they were written for these pictures.
+    """
+    places = {entry.id: entry.record for entry in triples}
+    named = [(id, *id.rpartition("/")[::2]) for id in ledger.records()]
+    pairs = [KeptPair(id, places[triple], int(number)) for id, triple, number in named if triple in places]
+    return {id: json.loads(record.read()) for id, record in ledger.records(pairs).items()}
 
 
 @lru_cache(maxsize=4)

@@ -11,7 +11,7 @@ from typing import Any
 from PIL import Image
 
 from ip2p_lightning.data.images import to_tensor
-from ip2p_lightning.generation.base import MadePair
+from ip2p_lightning.generation.base import EditTriple, MadePair
 from ip2p_lightning.generation.filter import DUPLICATE, KEPT, SURPLUS, UNSAFE, PairFilter
 from ip2p_lightning.generation.manifest import Ledger, Record
 from ip2p_lightning.generation.pairs import StoredPair, read_record
@@ -32,10 +32,20 @@ class RecordedTriple:
     id: str
     record: Record
 
+    @property
+    def digest(self) -> str:
+        """Of its pairs."""
+        return self.record.digest
 
-def recorded(ledger: Ledger) -> list[RecordedTriple]:
-    """All triples of which pairs were made, sorted by id."""
-    return [RecordedTriple(id, record) for id, record in sorted(ledger.records().items())]
+
+def recorded(ledger: Ledger, triples: Sequence[EditTriple] | None = None) -> list[RecordedTriple]:
+    """The triples of which pairs were made, sorted by id.
+
+    Args:
+        ledger: of the stage `pairs`.
+        triples: those that there are now; pairs of others are passed over. None for all.
+    """
+    return [RecordedTriple(id, record) for id, record in sorted(ledger.records(triples).items())]
 
 
 class FilterPairs:
@@ -83,9 +93,14 @@ def reasons(pairs: Sequence[StoredPair], filter: PairFilter) -> list[str]:
     return decided
 
 
-def read_reasons(ledger: Ledger) -> dict[str, list[str]]:
-    """Triple id -> the verdicts of the stage."""
-    return {id: json.loads(record.read()) for id, record in ledger.records().items()}
+def read_reasons(ledger: Ledger, triples: Sequence[RecordedTriple] | None = None) -> dict[str, list[str]]:
+    """Triple id -> the verdicts of the stage.
+
+    Args:
+        ledger: of the stage.
+        triples: those whose verdicts count, if it was their pairs that were judged; None for all.
+    """
+    return {id: json.loads(record.read()) for id, record in ledger.records(triples).items()}
 
 
 def kept(verdicts: Sequence[str]) -> list[int]:

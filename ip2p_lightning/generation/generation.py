@@ -19,7 +19,7 @@ from ip2p_lightning.generation.accounts import Accounts, essential
 from ip2p_lightning.generation.base import Caption, Rejected
 from ip2p_lightning.generation.captions import take
 from ip2p_lightning.generation.expanding import WriteExpressive, kept_pairs, read_texts
-from ip2p_lightning.generation.filtering import FilterPairs, read_reasons, recorded
+from ip2p_lightning.generation.filtering import FilterPairs, RecordedTriple, read_reasons, recorded
 from ip2p_lightning.generation.merge import Merged, merge
 from ip2p_lightning.generation.pairs import MakePairs
 from ip2p_lightning.generation.stages import Work, run_stage
@@ -64,8 +64,8 @@ class Generation:
             return
         self._tell_plan()
         self._stages(limit=None)
-        if self.trainer.is_global_zero and self.ledgers["pairs"].records():
-            self._finish()
+        if self.trainer.is_global_zero and (triples := self._recorded()):
+            self._finish(triples)
         self.trainer.strategy.barrier()
 
     def _stages(self, limit: int | None) -> None:
@@ -104,14 +104,15 @@ class Generation:
     def _filter(self, limit: int | None) -> None:
         work = FilterPairs(self._build("filter"))
         asked = {"safety": work.filter.safety} if work.filter.safety else {}
-        self._do("filter", work, recorded(self.ledgers["pairs"])[:limit], _FILTERED_AT_ONCE, **asked)
+        self._do("filter", work, self._recorded()[:limit], _FILTERED_AT_ONCE, **asked)
 
     def _expressive(self, limit: int | None) -> None:
-        verdicts = read_reasons(self.ledgers["filter"])
+        triples = self._recorded()
+        verdicts = read_reasons(self.ledgers["filter"], triples)
         if not verdicts:
             raise ValueError(f"the filter has not looked at the pairs in {self.folder} yet; run the stage filter first")
         work = WriteExpressive(self._build("expander") if self.config.get("expander") else None)
-        inputs = kept_pairs(recorded(self.ledgers["pairs"]), verdicts)[:limit]
+        inputs = kept_pairs(triples, verdicts)[:limit]
         named = {"expander": work.expander} if work.expander else {}
         self._do("expressive", work, inputs, self.config.expressive_batch_size, **named)
 
@@ -163,17 +164,20 @@ class Generation:
             return self.accounts.triples().captions
         return sum(1 for _ in take(build(self.config.captions), None))
 
-    def _finish(self) -> None:
-        """Merge what there is, and write the card."""
-        triples = recorded(self.ledgers["pairs"])
+    def _recorded(self) -> list[RecordedTriple]:
+        """Pairs of the triples that there are now; those of triples that were written anew since do not count."""
+        return recorded(self.ledgers["pairs"], self.accounts.triples().triples or None)
+
+    def _finish(self, triples: list[RecordedTriple]) -> None:
+        """Merge what there is of these triples, and write the card."""
         columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
         with Progress(*columns, console=self.console, disable=not self.console.is_terminal) as progress:
             task = progress.add_task("merging", total=len(triples))
             merged = merge(
                 self.folder / DATASET,
                 triples,
-                read_reasons(self.ledgers["filter"]),
-                read_texts(self.ledgers["expressive"]),
+                read_reasons(self.ledgers["filter"], triples),
+                read_texts(self.ledgers["expressive"], triples),
                 splits=plain(self.config.splits),
                 name=self.folder.name,
                 licence=self.config.licence,

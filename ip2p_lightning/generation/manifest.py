@@ -13,10 +13,10 @@ import json
 import logging
 import os
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from uuid import uuid4
 
 log = logging.getLogger(__name__)
@@ -33,6 +33,20 @@ class PartWriteError(OSError):
     """A part that could not be written; the message says what is left and how to go on."""
 
 
+class Input(Protocol):
+    """What a stage makes a result of."""
+
+    @property
+    def id(self) -> str:
+        """Unique in the stage; the same in every run."""
+        ...
+
+    @property
+    def digest(self) -> str:
+        """Of its content: a result counts for the content that it was made of, and not for another of that id."""
+        ...
+
+
 @dataclass(frozen=True)
 class Record:
     """Where the result for one input lies.
@@ -41,12 +55,19 @@ class Record:
         part: the file.
         offset, length: its bytes there.
         crc32: their checksum.
+        made_of: digest of the input's content; "" if nobody told.
     """
 
     part: Path
     offset: int
     length: int
     crc32: int
+    made_of: str = ""
+
+    @property
+    def digest(self) -> str:
+        """Of the bytes, for what is made of them."""
+        return f"{self.crc32:08x}-{self.length}"
 
     def read(self) -> bytes:
         """The bytes, checked.
@@ -119,12 +140,20 @@ class Ledger:
                 "settings as before, or remove that folder to do the stage anew"
             )
 
-    def records(self) -> dict[str, Record]:
-        """Every input that is done -> where its result is. Parts that are missing or cut short count as not done."""
+    def records(self, inputs: Iterable[Input] | None = None) -> dict[str, Record]:
+        """Every input that is done -> where its result is. Parts that are missing or cut short count as not done.
+
+        Args:
+            inputs: those to look for; a result that was made of another content under the same id does not count.
+                None for all, of several results of one id the last.
+        """
+        wanted = None if inputs is None else {entry.id: entry.digest for entry in inputs}
         found: dict[str, Record] = {}
         for part, manifest in self._manifests():
-            for id, (offset, length, crc32) in manifest["records"].items():
-                found.setdefault(id, Record(part, offset, length, crc32))
+            for id, row in manifest["records"].items():
+                record = Record(part, *row)
+                if wanted is None or (id in wanted and record.made_of in ("", wanted[id])):
+                    found[id] = record
         return found
 
     def facts(self) -> Facts:
@@ -137,20 +166,23 @@ class Ledger:
         total.errors = {id: error for id, error in total.errors.items() if id not in done}
         return total
 
-    def commit(self, records: Mapping[str, bytes], facts: Facts, rank: int = 0) -> Path:
+    def commit(
+        self, records: Mapping[str, bytes], facts: Facts, rank: int = 0, made_of: Mapping[str, str] | None = None
+    ) -> Path:
         """Write a part; when this returns it is on the disk and counts.
 
         Args:
             records: id of the input -> its result.
             facts: about the work.
             rank: of the process, for the name.
+            made_of: id of the input -> digest of its content.
 
         Raises:
             PartWriteError: the disk is full, or the folder cannot be written to; nothing of the part remains.
         """
         positions, offset = {}, 0
         for id, data in records.items():
-            positions[id] = (offset, len(data), zlib.crc32(data))
+            positions[id] = (offset, len(data), zlib.crc32(data), (made_of or {}).get(id, ""))
             offset += len(data)
         part = self.folder / f"part-{rank:05d}-{uuid4().hex[:12]}{self.ending}"
         content = {"size": offset, "records": positions, "facts": asdict(facts)}
@@ -174,7 +206,8 @@ class Ledger:
                 part.unlink(missing_ok=True)
 
     def _manifests(self) -> Iterator[tuple[Path, dict[str, Any]]]:
-        for file in sorted(self.folder.glob(f"part-*{_MANIFEST}")):
+        files = self.folder.glob(f"part-*{_MANIFEST}")
+        for file in sorted(files, key=lambda file: (file.stat().st_mtime_ns, file.name)):  # oldest first
             part = file.with_name(file.name.removesuffix(_MANIFEST) + self.ending)
             try:
                 manifest = json.loads(file.read_text(encoding="utf-8"))

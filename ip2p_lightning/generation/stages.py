@@ -19,21 +19,12 @@ from lightning.pytorch.callbacks import BasePredictionWriter, Callback
 from torch import nn
 from torch.utils.data import DataLoader
 
-from ip2p_lightning.generation.manifest import Facts, Ledger
+from ip2p_lightning.generation.manifest import Facts, Input, Ledger
 
 log = logging.getLogger(__name__)
 
 PATIENCE = 10
 """A process stops after so many inputs in a row that ended in an error: the fault is not theirs then."""
-
-
-class Input(Protocol):
-    """Anything with an id."""
-
-    @property
-    def id(self) -> str:
-        """Unique in the stage; the same in every run."""
-        ...
 
 
 class Work(Protocol):
@@ -64,10 +55,12 @@ class Results:
     Args:
         records: id of the input -> its result.
         facts: about the work.
+        made_of: id of the input -> digest of its content.
     """
 
     records: dict[str, bytes]
     facts: Facts
+    made_of: dict[str, str]
 
 
 class Stage(L.LightningModule):
@@ -115,7 +108,8 @@ class Stage(L.LightningModule):
             else:
                 records = self._singly(batch, errors)
         seconds = time.monotonic() - begun
-        return Results(records, Facts(len(batch), self.work.calls - calls, seconds, errors))
+        facts = Facts(len(batch), self.work.calls - calls, seconds, errors)
+        return Results(records, facts, {entry.id: entry.digest for entry in batch})
 
     def _singly(self, batch: Sequence[Input], errors: dict[str, str]) -> dict[str, bytes]:
         records: dict[str, bytes] = {}
@@ -160,7 +154,7 @@ class PartWriter(BasePredictionWriter):
         dataloader_idx: int,
     ) -> None:
         """When this returns, the batch is safe from whatever happens to the process."""
-        self.ledger.commit(prediction.records, prediction.facts, trainer.global_rank)
+        self.ledger.commit(prediction.records, prediction.facts, trainer.global_rank, prediction.made_of)
 
 
 class Inputs(L.LightningDataModule):
@@ -202,8 +196,8 @@ class Inputs(L.LightningDataModule):
 
 
 def todo_of(inputs: Sequence[Input], ledger: Ledger) -> list[Input]:
-    """The inputs without a result, in their order."""
-    done = ledger.records()
+    """The inputs without a result of their content, in their order."""
+    done = ledger.records(inputs)
     return [entry for entry in inputs if entry.id not in done]
 
 

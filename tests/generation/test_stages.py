@@ -9,43 +9,29 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import lightning.pytorch as L
 import pytest
 import torch
+from generation.stages_factory import SPLITS, make, merged, trainer, triples
 from processes import in_process
 
 from ip2p_lightning.data.mistakes import MISTAKE, RIGHT
 from ip2p_lightning.data.reader import ShardDataset
 from ip2p_lightning.data.selection import REJECTED, Selection
 from ip2p_lightning.data.verification import verify
-from ip2p_lightning.generation.base import Candidate, Caption, EditTriple, MadePair, PairScores, Rejected
+from ip2p_lightning.generation.base import Candidate, Caption, EditTriple, MadePair, Rejected
 from ip2p_lightning.generation.captions import JsonlCaptions, TarCaptions, TextCaptions, take
 from ip2p_lightning.generation.filter import KEPT, PairFilter, Thresholds
 from ip2p_lightning.generation.filtering import NOT_STORED, FilterPairs, read_reasons, reasons, recorded
 from ip2p_lightning.generation.manifest import Facts, Ledger, ManifestError, PartWriteError, only_one
-from ip2p_lightning.generation.merge import CANDIDATES, merge
-from ip2p_lightning.generation.pairs import MakePairs, read_record
+from ip2p_lightning.generation.merge import CANDIDATES
+from ip2p_lightning.generation.pairs import read_record
 from ip2p_lightning.generation.planner import Rate, make_plan
 from ip2p_lightning.generation.rendering import RenderedPairs
-from ip2p_lightning.generation.search import FixedSearch
 from ip2p_lightning.generation.stages import PATIENCE, run_stage
 from ip2p_lightning.generation.triples import WriteTriples, read_triples, triples_of_file
 from ip2p_lightning.generation.what_if import WhatIf
 from ip2p_lightning.generation.world_triples import WorldCaptions
 from ip2p_lightning.generation.writers.grammar import GrammarWriter
-
-SPLITS = {"train": 0.5, "test": 0.5}
-
-
-class Truth:
-    """Scores drawn pairs by the mistakes that their maker says it made; right ones differ by their seed."""
-
-    name = "truth"
-
-    def score(self, triple: EditTriple, pairs: Sequence[MadePair]) -> list[PairScores]:
-        right = [pair.metadata[MISTAKE] == RIGHT for pair in pairs]
-        grain = [pair.candidate.seed / 2**34 for pair in pairs]
-        return [PairScores(0.8, 0.4 * yes + more, 0.3, 0.3) for yes, more in zip(right, grain, strict=True)]
 
 
 class Broken:
@@ -62,28 +48,6 @@ class Broken:
         good = self.maker.make(triple, candidates)
         value = {"nan": float("nan"), "black": -1.0}[self.fault]
         return [replace(good[0], edited_image=torch.full_like(good[0].edited_image, value)), *good[1:]]
-
-
-def trainer() -> L.Trainer:
-    quiet: dict[str, Any] = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
-    return L.Trainer(accelerator="cpu", devices=1, enable_model_summary=False, use_distributed_sampler=False, **quiet)
-
-
-def triples(count: int) -> list[EditTriple]:
-    written = GrammarWriter().write([*WorldCaptions(count, "simple")])
-    return sorted((entry for entry in written if isinstance(entry, EditTriple)), key=lambda triple: triple.id)
-
-
-def make(folder: Path, entries: Sequence[EditTriple], maker: Any = None, stored: float = 1.0, keep: int = 2) -> Ledger:
-    search = FixedSearch(PairFilter(keep=keep), candidates=6)
-    ledger = Ledger(folder / "pairs", ".tar")
-    run_stage(trainer(), MakePairs(maker or RenderedPairs(16), Truth(), search, rejected=stored), entries, ledger, 2)
-    return ledger
-
-
-def merged(folder: Path, ledger: Ledger, verdicts: dict[str, list[str]] | None = None, texts: Any = None) -> Any:
-    options: dict[str, Any] = {"splits": SPLITS, "name": "n", "licence": "l", "provenance": {}}
-    return merge(folder / "dataset", recorded(ledger), verdicts or {}, texts or {}, **options)
 
 
 @pytest.fixture(scope="module")
