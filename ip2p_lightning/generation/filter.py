@@ -21,7 +21,7 @@ SURPLUS = "surplus"
 DUPLICATE = "duplicate"
 """Like a better pair of the same triple, or from the same seed and therefore with its original."""
 UNSAFE = "unsafe"
-"""One of its pictures is not fit to be shown."""
+"""One of its pictures is not fit to be shown; neither is stored."""
 NOT_FINITE, BLACK = "not finite", "one colour"
 """Pictures that no model should make."""
 _FLAT = 2 / 255
@@ -108,19 +108,33 @@ class PairFilter:
     def judge(self, pairs: Sequence[MadePair], scores: Sequence[PairScores]) -> list[str]:
         """As `select`, and looks at the pictures for duplicates and safety, too."""
         reasons = [self.thresholds.reason(row) for row in scores]
-        passed = _best_first(scores, reasons)
-        if self.safety and passed:
-            images = torch.cat([torch.stack([pairs[i].original_image, pairs[i].edited_image]) for i in passed])
-            answers = self.safety.unsafe(images)
-            for number, index in enumerate(passed):
-                if any(answers[2 * number : 2 * number + 2]):
-                    reasons[index] = UNSAFE
+        reasons = self._without_unsafe(pairs, reasons, _best_first(scores, reasons))
         passed = _best_first(scores, reasons)
         if self.duplicates and passed:
             for index, duplicate in zip(passed, self.duplicates.duplicates([pairs[i] for i in passed]), strict=True):
                 if duplicate:
                     reasons[index] = DUPLICATE
         return self._rank(scores, self._one_a_seed(scores, reasons, [pair.candidate for pair in pairs]))
+
+    def fit_to_store(self, pairs: Sequence[MadePair], reasons: Sequence[str]) -> list[str]:
+        """The reasons, with "unsafe" for pairs of which `judge` asked nobody since their scores are too low.
+
+        Args:
+            pairs: whose pictures would be stored although they are not kept, or are.
+            reasons: what `judge` said of them.
+        """
+        asked = (KEPT, SURPLUS, DUPLICATE, UNSAFE)
+        return self._without_unsafe(pairs, [*reasons], [i for i, reason in enumerate(reasons) if reason not in asked])
+
+    def _without_unsafe(self, pairs: Sequence[MadePair], reasons: list[str], asked: Sequence[int]) -> list[str]:
+        """Ask about both pictures of some pairs."""
+        if self.safety and asked:
+            images = torch.cat([torch.stack([pairs[i].original_image, pairs[i].edited_image]) for i in asked])
+            answers = self.safety.unsafe(images)
+            for number, index in enumerate(asked):
+                if any(answers[2 * number : 2 * number + 2]):
+                    reasons[index] = UNSAFE
+        return reasons
 
     @staticmethod
     def _one_a_seed(

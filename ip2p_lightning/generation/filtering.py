@@ -79,13 +79,14 @@ def reasons(pairs: Sequence[StoredPair], filter: PairFilter) -> list[str]:
     """
     decided = [pair.reason for pair in pairs]
     for number, pair in enumerate(pairs):
-        if pair.finished and pair.pictures is None and pair.scores is not None:
+        if pair.finished and pair.pictures is None and pair.scores is not None and pair.reason != UNSAFE:
             verdict = filter.thresholds.reason(pair.scores)
             decided[number] = verdict or (pair.reason if pair.reason in (SURPLUS, DUPLICATE) else NOT_STORED)
     open_ = [n for n, pair in enumerate(pairs) if pair.finished and pair.pictures and pair.reason != UNSAFE]
     scores = [pairs[n].scores for n in open_]
     if filter.duplicates or filter.safety:
-        verdicts = filter.judge([_made(pairs[n]) for n in open_], scores)  # type: ignore[arg-type]
+        made = [_made(pairs[n]) for n in open_]
+        verdicts = filter.fit_to_store(made, filter.judge(made, scores))  # type: ignore[arg-type]
     else:
         verdicts = filter.select(scores, [pairs[n].candidate for n in open_])  # type: ignore[arg-type]
     for number, verdict in zip(open_, verdicts, strict=True):

@@ -29,7 +29,7 @@ from ip2p_lightning.data.encoded import SCORES, EncodedPair
 from ip2p_lightning.data.selection import REJECTED, check_fractions, group_split
 from ip2p_lightning.data.shards import MAX_SHARD_BYTES, ShardWriter
 from ip2p_lightning.generation.base import PairScores
-from ip2p_lightning.generation.filter import KEPT
+from ip2p_lightning.generation.filter import KEPT, UNSAFE
 from ip2p_lightning.generation.filtering import RecordedTriple
 from ip2p_lightning.generation.manifest import write_whole
 from ip2p_lightning.generation.pairs import StoredPair, TripleRecord, read_record
@@ -113,7 +113,7 @@ def merge(
         ValueError: verdicts that do not belong to the pairs.
     """
     check_fractions(splits)
-    told = {**provenance, "content": _content(triples, expressive, splits)}
+    told = {**provenance, "content": _content(triples, reasons, expressive, splits)}
     shards_stay = _provenance(folder).get("content") == told["content"]
     merged, kept = Merged(), set()
     building = folder if shards_stay else folder.with_name(f".{folder.name}.new")
@@ -174,6 +174,8 @@ def _rows(
         split = group_split(record.triple.group or record.triple.id, splits)
         for number, (pair, reason) in enumerate(zip(record.pairs, verdicts, strict=True)):
             id = pair_id(entry.id, number)
+            if reason == UNSAFE:  # a safety filter that was not asked when the pictures were stored
+                pair = replace(pair, pictures=None)
             if pair.pictures is not None:
                 merged.stored += 1
                 if writer is not None:
@@ -205,11 +207,18 @@ def _mark(folder: Path, kept: set[str], splits: Mapping[str, float], provenance:
     return marked
 
 
-def _content(triples: list[RecordedTriple], expressive: Mapping[str, str], splits: Mapping[str, float]) -> str:
+def _content(
+    triples: list[RecordedTriple],
+    reasons: Mapping[str, list[str]],
+    expressive: Mapping[str, str],
+    splits: Mapping[str, float],
+) -> str:
     """What decides about the bytes of the shards."""
     digest = hashlib.sha256(json.dumps(dict(splits), sort_keys=True).encode())
     for entry in triples:
         digest.update(f"{entry.id}\0{entry.record.crc32}\0{entry.record.length}\n".encode())
+        unsafe = [number for number, reason in enumerate(reasons.get(entry.id, ())) if reason == UNSAFE]
+        digest.update(f"{unsafe}\n".encode() if unsafe else b"")
     for id, text in sorted(expressive.items()):
         digest.update(f"{id}\0{text}\n".encode())
     return digest.hexdigest()

@@ -10,7 +10,7 @@ import json
 import math
 import tarfile
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from hashlib import blake2b
 from typing import Any
 
@@ -20,8 +20,8 @@ from torch import Tensor
 from ip2p_lightning.data.images import to_pil
 from ip2p_lightning.data.randomness import hashed_integer
 from ip2p_lightning.generation.base import Candidate, EditTriple, PairMaker, PairScorer, PairScores
-from ip2p_lightning.generation.filter import KEPT
-from ip2p_lightning.generation.search import ScoredPair, Search, SearchResult
+from ip2p_lightning.generation.filter import KEPT, UNSAFE
+from ip2p_lightning.generation.search import PREVIEW, ScoredPair, Search, SearchResult
 
 FORMATS = {"png": {"format": "PNG"}, "jpg": {"format": "JPEG", "quality": 100, "subsampling": 0}}
 """How pictures are encoded; InstructPix2Pix stored JPEGs of quality 100."""
@@ -72,7 +72,7 @@ class MakePairs:
         search: decides how many and which.
         pictures: "png" or "jpg".
         rejected: share of the candidates that were left out whose pictures are stored all the same, to be looked at
-            and to be kept by other thresholds.
+            and to be kept by other thresholds; never those that the safety filter refuses.
     """
 
     name = "pairs"
@@ -100,7 +100,7 @@ class MakePairs:
 
     def _record(self, result: SearchResult) -> bytes:
         rows, pictures = [], {}
-        for number, pair in enumerate(result.pairs):
+        for number, pair in enumerate(self._checked(result)):
             if stored := self._stores(result.triple, pair):
                 for member in ("original", "edited"):
                     pictures[f"{number:04d}.{member}.{self.pictures}"] = getattr(pair.pair, f"{member}_image")
@@ -114,13 +114,23 @@ class MakePairs:
                 _add(tar, f"{prefix}/{name}", encode(image, self.pictures))
             return buffer.getvalue()
 
+    def _checked(self, result: SearchResult) -> list[ScoredPair]:
+        """All pairs; those that would be stored are asked about by the safety filter, whatever their scores."""
+        pairs = [*result.pairs]
+        chosen = [number for number, pair in enumerate(pairs) if self._stores(result.triple, pair)]
+        made = [pair for number in chosen if (pair := pairs[number].pair) is not None]
+        reasons = self.search.filter.fit_to_store(made, [pairs[number].reason for number in chosen])
+        for number, reason in zip(chosen, reasons, strict=True):
+            pairs[number] = replace(pairs[number], reason=reason)
+        return pairs
+
     def _stores(self, triple: EditTriple, pair: ScoredPair) -> bool:
         if pair.pair is None or pair.scores is None:
             return False
         if pair.reason == KEPT:
             return True
         drawn = hashed_integer("stored", triple.id, pair.candidate.seed) / 2**64
-        return pair.reason != "preview" and drawn < self.rejected
+        return pair.reason not in (PREVIEW, UNSAFE) and drawn < self.rejected
 
 
 def read_record(data: bytes) -> TripleRecord:
@@ -160,7 +170,7 @@ def _row(pair: ScoredPair, stored: bool) -> dict[str, Any]:
         "candidate": asdict(pair.candidate),
         "reason": pair.reason,
         "scores": scores,
-        "preview": pair.reason == "preview",
+        "preview": pair.reason == PREVIEW,
         "stored": stored,
         "metadata": dict(pair.pair.metadata) if pair.pair is not None else {},
     }

@@ -45,8 +45,11 @@ def triples(count: int) -> list[EditTriple]:
     return sorted((entry for entry in written if isinstance(entry, EditTriple)), key=lambda triple: triple.id)
 
 
-def make(folder: Path, entries: Sequence[EditTriple], maker: Any = None, stored: float = 1.0, keep: int = 2) -> Ledger:
-    search = FixedSearch(PairFilter(keep=keep), candidates=6)
+def make(
+    folder: Path, entries: Sequence[EditTriple], maker: Any = None, stored: float = 1.0, keep: int = 2, **asked: Any
+) -> Ledger:
+    """Six pairs of each triple, under a filter that asks those whom it is given."""
+    search = FixedSearch(PairFilter(keep=keep, **asked), candidates=6)
     ledger = Ledger(folder / "pairs", ".tar")
     run_stage(trainer(), MakePairs(maker or RenderedPairs(16), Truth(), search, rejected=stored), entries, ledger, 2)
     return ledger

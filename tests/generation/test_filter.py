@@ -94,6 +94,10 @@ def test_unsafe_pictures_are_left_out_on_either_side():
     rows = [scores(0.9), scores(0.5), scores(0.8), scores(0.1)]
     assert PairFilter(safety=safety).judge(pairs, rows) == ["unsafe", "", "unsafe", "direction"]
     assert safety.seen == 6  # pairs that are left out anyway are not asked about
+    pairs[3] = MadePair(pairs[3].candidate, white, white)
+    reasons = PairFilter(safety=safety).judge(pairs, rows)
+    assert PairFilter(safety=safety).fit_to_store(pairs, reasons) == ["unsafe", "", "unsafe", "unsafe"]  # if stored
+    assert PairFilter().fit_to_store(pairs, reasons) == reasons
 
 
 def test_pictures_that_no_model_should_make():

@@ -14,7 +14,9 @@ import torch
 from generation.stages_factory import SPLITS, make, merged, trainer, triples
 from processes import in_process
 
+from ip2p_lightning.data.images import to_tensor
 from ip2p_lightning.data.mistakes import MISTAKE, RIGHT
+from ip2p_lightning.data.pair import EditPair
 from ip2p_lightning.data.reader import ShardDataset
 from ip2p_lightning.data.selection import REJECTED, Selection
 from ip2p_lightning.data.verification import verify
@@ -248,6 +250,52 @@ def test_pairs_without_pictures_cannot_be_kept(tmp_path: Path):
             NOT_STORED, "surplus",
         }  # fmt: skip
         assert [v for v in verdicts if v == KEPT] == [pair.reason for pair in row if pair.reason == KEPT]
+
+
+class Dark:
+    """Finds pictures unsafe that are darker than the mean of those that it was shown first."""
+
+    name = "dark"
+
+    def __init__(self, limit: float) -> None:
+        self.limit = limit
+
+    def unsafe(self, images: torch.Tensor) -> list[bool]:
+        return [bool(image.mean() < self.limit) for image in images]
+
+
+def test_unsafe_pictures_are_stored_nowhere(made: tuple[Path, Ledger], tmp_path: Path):
+    dataset = ShardDataset(made[0] / "dataset")
+    pictures = [to_tensor(image) for pair in map(dataset.__getitem__, range(30)) for image in pair_images(pair)]
+    safety = Dark(float(torch.stack([picture.mean() for picture in pictures]).median()))
+    unsafe = {
+        dataset[n].id for n in range(30) if any(safety.unsafe(torch.stack(pictures[2 * n : 2 * n + 2])))
+    }  # fmt: skip
+    assert {REJECTED, "train"} <= {split for n, split in enumerate(dataset.column("split")) if dataset[n].id in unsafe}
+
+    asked_when_made = make(tmp_path / "made", triples(5), safety=safety)
+    done = merged(tmp_path / "made", asked_when_made)
+    records = [(e.id, read_record(e.record.read()).pairs) for e in recorded(asked_when_made)]
+    without = {f"{id}/{n}" for id, pairs in records for n, pair in enumerate(pairs) if pair.pictures is None}
+    assert without == unsafe
+    assert done.reasons["unsafe"] == len(unsafe) == 30 - done.stored
+    judged = [reasons(pairs, PairFilter(keep=2)) for _, pairs in records]
+    assert sum(row.count("unsafe") for row in judged) == len(unsafe), "a filter that asks nobody lets none in again"
+
+    verdicts = Ledger(tmp_path / "filter", ".jsonl")  # asked later on: the dataset is written anew without them
+    run_stage(trainer(), FilterPairs(PairFilter(keep=2, safety=safety)), recorded(made[1]), verdicts, 2)
+    merged(tmp_path, made[1])
+    assert len(ShardDataset(tmp_path / "dataset")) == 30
+    merged(tmp_path, made[1], read_reasons(verdicts))
+    later = ShardDataset(tmp_path / "dataset")
+    assert {pair.id for pair in map(later.__getitem__, range(len(later)))} == {
+        pair.id for pair in map(dataset.__getitem__, range(30)) if pair.id not in unsafe
+    }  # fmt: skip
+    assert verify(tmp_path / "dataset").ok
+
+
+def pair_images(pair: EditPair) -> tuple[Any, Any]:
+    return pair.original_image, pair.edited_image
 
 
 def test_what_if_agrees_with_the_filter(made: tuple[Path, Ledger]):
