@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from generation.pairs_factory import TRIPLE
 from hydra.errors import InstantiationException
 from omegaconf import OmegaConf
 
-from ip2p_lightning.config import build, config_dir
+from ip2p_lightning.config import build, compose, config_dir, plain
 from ip2p_lightning.generation.filter import PairFilter
 from ip2p_lightning.generation.prompt_to_prompt import PromptToPromptMaker
 from ip2p_lightning.generation.search import FixedSearch
@@ -57,3 +59,12 @@ def test_the_world_s_parts_come_from_the_zoo(model, group, name):
             build(loaded(group, name))
     else:
         assert build(loaded(group, name)).name.startswith("zoo")
+
+
+@pytest.mark.parametrize("trainer", [[], ["trainer=ddp"], ["trainer=ddp_cpu"]])
+def test_ranks_wait_for_those_with_more_to_do_and_for_the_merge(trainer: list[str]):
+    experiment = ["experiment=generate/world"] if trainer else ["experiment=generate/paper", "captions.path=x"]
+    made = build(compose("generate", [*experiment, *trainer]).trainer.strategy.timeout)
+    assert made == timedelta(weeks=1)
+    training = plain(compose("train", ["experiment=ip2p/tiny", "trainer=ddp"]).trainer.strategy)
+    assert training["timeout"]["minutes"] == 30
