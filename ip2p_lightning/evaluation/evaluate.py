@@ -15,7 +15,14 @@ import torch
 from ip2p_lightning.data.images import to_pil
 from ip2p_lightning.data.randomness import hashed_integer
 from ip2p_lightning.data.sources import PairSource
-from ip2p_lightning.evaluation.figures import COPYING, TEXT_EXACT, TEXT_EXACT_INFO, IntervalSettings, MetricInfo
+from ip2p_lightning.evaluation.figures import (
+    COPYING,
+    TEXT_EXACT,
+    TEXT_EXACT_INFO,
+    IntervalSettings,
+    MetricInfo,
+    main_metric,
+)
 from ip2p_lightning.evaluation.journal import Key
 from ip2p_lightning.evaluation.result import EvaluationResult, Example
 from ip2p_lightning.evaluation.rows import Gallery, Measuring, Transform, batches, tensor, tensors_of
@@ -38,14 +45,14 @@ class Kept:
         worst: number of kinds whose worst edit is kept.
         kinds: number of kinds, those with most edits, of which three edits are kept: the best, the worst, and one drawn
             at random.
-        worst_by: metric that says how an edit stands to copying the input.
+        worst_by: metric that says how an edit stands to copying the input; None for `main_metric`.
         seed: of the random draw.
     """
 
     examples: int = 12
     worst: int = 4
     kinds: int = 0
-    worst_by: str = "error"
+    worst_by: str | None = None
     seed: int = 0
 
 
@@ -219,9 +226,9 @@ class _Run:
 
     def _badness(self, row: Mapping[str, Any]) -> float:
         """How much worse than copying, in the unit of the metric; NaN if that cannot be said."""
-        name = self.kept.worst_by
-        metric = self.measuring.metrics.get(name)
-        if metric is None or metric.against_copying or row[name] is None:
+        name = self.kept.worst_by or main_metric(self.measuring.metrics)
+        metric = self.measuring.metrics.get(name or "")
+        if name is None or metric is None or metric.against_copying or row[name] is None:
             return float("nan")
         difference = row[name] - row[COPYING + name]
         return -difference if metric.higher_is_better else difference

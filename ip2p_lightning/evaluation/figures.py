@@ -12,6 +12,8 @@ import pyarrow as pa
 
 from ip2p_lightning.metrics import EditMetric, Interval, bootstrap_interval
 
+ERROR = "error"
+"""Column of the distance to the truth in grey levels, which leads tables and the page where it was measured."""
 COPYING = "copying_"
 """Prefix of the columns that hold the values of copying the input."""
 TRUTH = "truth_"
@@ -56,6 +58,19 @@ class MetricInfo:
 
 
 TEXT_EXACT_INFO = MetricInfo("expressive instruction exactly the true one", "share", True, against_copying=True)
+
+
+def main_metric(metrics: Mapping[str, MetricInfo | EditMetric]) -> str | None:
+    """The metric that says how edits stand to copying the input: the error, else the first with a better and a worse.
+
+    Args:
+        metrics: column name -> metric, or what it means.
+
+    Returns:
+        Its column; None if none of them compares.
+    """
+    comparing = [name for name, one in metrics.items() if one.higher_is_better is not None and not one.against_copying]
+    return ERROR if ERROR in comparing else next(iter(comparing), None)
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ip2p_lightning.evaluation.amounts import Amount, amounts
-from ip2p_lightning.evaluation.figures import TEXT_EXACT, Figure
+from ip2p_lightning.evaluation.figures import ERROR, TEXT_EXACT, Figure
 from ip2p_lightning.evaluation.result import EvaluationResult
 from ip2p_lightning.evaluation.wording import percent, plural, span
 from ip2p_lightning.metrics.bootstrap import FEWEST_GROUPS
 
-ERROR, CHANGED, KEPT, COPIED = "error", "changed", "kept", "copied"
-"""Column names that the sentences below know; a set without one of them has fewer sentences."""
+CHANGED, KEPT, COPIED = "changed", "kept", "copied"
+"""Column names that the sentences below know beside the error; a set without one of them has fewer sentences."""
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,8 @@ from ip2p_lightning import __version__
 from ip2p_lightning.evaluation import beside, wording
 from ip2p_lightning.evaluation.amounts import LITTLE, MUCH, Amount, amounts, amounts_svg, place
 from ip2p_lightning.evaluation.curves import Curve, curve_svg
-from ip2p_lightning.evaluation.figures import TEXT_EXACT, Figure, MetricInfo
-from ip2p_lightning.evaluation.limits import ERROR, Limit, limits
+from ip2p_lightning.evaluation.figures import ERROR, TEXT_EXACT, Figure, MetricInfo
+from ip2p_lightning.evaluation.limits import Limit, limits
 from ip2p_lightning.evaluation.probes import probes
 from ip2p_lightning.evaluation.result import EvaluationResult, Example
 from ip2p_lightning.metrics import Interval
@@ -164,9 +164,13 @@ def _tiles(report: Report) -> list[_Tile]:
     tiles: list[_Tile] = []
     if report.results:
         figures = report.results[0].figures
-        if (error := figures.get(ERROR)) and error.copying:
-            text = f"of 255 away from the truth; copying the input: {wording.number(error.copying.estimate, '/255')}"
-            tiles.append(_Tile(wording.number(error.ours.estimate, "/255"), text, wording.span(error.ours, "/255")))
+        main = report.results[0].main
+        if main and (figure := figures[main]).copying:
+            info = report.results[0].metrics[main]
+            what = "of 255 away from the truth" if main == ERROR else info.label
+            text = f"{what}; copying the input: {wording.number(figure.copying.estimate, info.unit)}"
+            estimate = wording.number(figure.ours.estimate, info.unit)
+            tiles.append(_Tile(estimate, text, wording.span(figure.ours, info.unit)))
         for name, text in (
             (NEARER, "of its edits are nearer to the truth than the input"),
             (TEXT_EXACT, "of the sentences it wrote are word for word the true ones"),
@@ -192,7 +196,14 @@ class _Row:
 
 @dataclass(frozen=True)
 class _Table:
-    """A set's figures by kind: how far along the way from the input (1) to the truth (0) its edits come."""
+    """A set's figures by kind: how far along the way from the input (1) to the truth (0) its edits come.
+
+    Args:
+        result: the set's.
+        rows: of the kinds, then of all. Their `error` is the figure of the result's main metric.
+        end: of the axis of the bars.
+        others: every metric with its figure.
+    """
 
     result: EvaluationResult
     rows: list[_Row]
@@ -204,13 +215,13 @@ class _Table:
         sets = [*result.kinds.items(), ("all kinds", result.figures)]
         highs = [figures[RELATIVE].ours.high for _, figures in sets if RELATIVE in figures]
         end = min(3.0, max([1.5, *(high for high in highs if high == high)]))
-        rows = [_row(name, figures, end) for name, figures in sets]
+        rows = [_row(name, figures, end, result.main) for name, figures in sets]
         rows[:-1] = sorted(rows[:-1], key=lambda row: row.relative.estimate if row.relative else 9.0)
         others = [(result.metrics[name], figure) for name, figure in result.figures.items()]
         return cls(result, rows, end, others)
 
 
-def _row(name: str, figures: dict[str, Figure], end: float) -> _Row:
+def _row(name: str, figures: dict[str, Figure], end: float, main: str | None) -> _Row:
     relative = figures[RELATIVE].ours if RELATIVE in figures else None
     places = None
     if relative is not None:
@@ -220,7 +231,7 @@ def _row(name: str, figures: dict[str, Figure], end: float) -> _Row:
         places = (low, dot, high)
     pairs = max((figure.ours.groups for figure in figures.values()), default=0)
     nearer = figures[NEARER].ours if NEARER in figures else None
-    return _Row(name, pairs, figures.get(ERROR), relative, nearer, places)
+    return _Row(name, pairs, figures.get(main or ""), relative, nearer, places)
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from ip2p_lightning.evaluation.figures import (
     MetricInfo,
     figures_by,
     figures_by_kind,
+    main_metric,
     table_figures,
 )
 
@@ -94,6 +95,11 @@ class EvaluationResult:
     def figures(self) -> dict[str, Figure]:
         """Metric -> figure over all rows."""
         return table_figures(self.rows, self.metrics, self.intervals)
+
+    @property
+    def main(self) -> str | None:
+        """Column of the metric that leads tables and the page, see `main_metric`; None if there is none."""
+        return main_metric({name: self.metrics[name] for name in self.figures})
 
     @cached_property
     def kinds(self) -> dict[str, dict[str, Figure]]:

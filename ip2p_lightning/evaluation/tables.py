@@ -6,7 +6,6 @@ from rich.table import Table
 from rich.text import Text
 
 from ip2p_lightning.evaluation.figures import Figure, MetricInfo
-from ip2p_lightning.evaluation.limits import ERROR
 from ip2p_lightning.evaluation.result import EvaluationResult
 from ip2p_lightning.evaluation.wording import number, plural, span
 
@@ -32,17 +31,18 @@ def metrics_table(result: EvaluationResult) -> Table:
     return table
 
 
-def kinds_table(result: EvaluationResult, metric: str = ERROR) -> Table:
+def kinds_table(result: EvaluationResult, metric: str | None = None) -> Table:
     """One metric for each kind of edit, the kinds that beat copying clearest first.
 
     Args:
         result: the evaluation.
-        metric: column name.
+        metric: column name; None for the result's main one.
 
     Raises:
-        ValueError: the metric was not measured.
+        ValueError: the metric was not measured, or none compares with copying.
     """
-    if metric not in result.figures:
+    metric = metric or result.main
+    if metric is None or metric not in result.figures:
         raise ValueError(f"{metric!r} was not measured; choose one of {', '.join(result.figures)}")
     info = result.metrics[metric]
     table = Table(title=f"{info.label}{_unit(info)} by kind of edit", title_justify="left")

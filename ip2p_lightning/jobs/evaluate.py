@@ -15,9 +15,9 @@ from ip2p_lightning.editors.ours import TrainedEditor
 from ip2p_lightning.evaluation import EvaluationResult
 from ip2p_lightning.evaluation import evaluate as evaluate_pairs
 from ip2p_lightning.evaluation.evaluate import Kept
+from ip2p_lightning.evaluation.figures import ERROR
 from ip2p_lightning.evaluation.grid import edit_grid
 from ip2p_lightning.evaluation.journal import UNFINISHED
-from ip2p_lightning.evaluation.limits import ERROR
 from ip2p_lightning.evaluation.progress import edit_progress
 from ip2p_lightning.evaluation.provenance import editor_facts, sampler_facts, settings
 from ip2p_lightning.evaluation.report import Command, Report, write_report
@@ -50,9 +50,9 @@ def run(config: DictConfig) -> None:
     page = write_report(report(result, config), folder / "report.html")
     shutil.rmtree(folder / UNFINISHED, ignore_errors=True)
     console.print(metrics_table(result))
-    if ERROR in result.figures:
+    if result.main:
         console.print(kinds_table(result))
-    if result.probes:
+    if result.probes and result.figures:
         main = "brought_about" if "brought_about" in result.figures else next(iter(result.figures))
         console.print(probes_table(result, main))
     console.print(f"report: {page}", highlight=False, soft_wrap=True)
@@ -124,7 +124,12 @@ def sentence(result: EvaluationResult) -> str:
     """How the edits stand to the truth and to copying, in plain words."""
     error, nearer = result.figures.get(ERROR), result.figures.get("nearer")
     if error is None or error.copying is None:
-        return f"{plural(result.rows.num_rows, 'edit')} of {plural(result.pairs, 'pair')}."
+        text = f"{plural(result.rows.num_rows, 'edit')} of {plural(result.pairs, 'pair')}"
+        if result.main and (figure := result.figures[result.main]).copying:
+            info = result.metrics[result.main]
+            ours, copying = (number(part.estimate, info.unit) for part in (figure.ours, figure.copying))
+            text += f": {info.label} {ours} ({span(figure.ours, info.unit)}), for leaving the picture alone {copying}"
+        return text + "."
     ours, copying = number(error.ours.estimate, "/255"), number(error.copying.estimate, "/255")
     text = (
         f"On {plural(result.pairs, 'pair')}, the edits are {ours} of 255 grey levels away from the truth on average "

@@ -18,13 +18,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ip2p_lightning.data.sources.world import WorldSource
+from ip2p_lightning.editors.copy_input import CopyInput
 from ip2p_lightning.evaluation import EvaluationResult, evaluate
 from ip2p_lightning.evaluation.benchmark import SETS, WorldBenchmark
 from ip2p_lightning.evaluation.curves import Curve
+from ip2p_lightning.evaluation.evaluate import Kept
 from ip2p_lightning.evaluation.figures import IntervalSettings
 from ip2p_lightning.evaluation.probes import probes
 from ip2p_lightning.evaluation.report import Command, Report, TrainingRun, data_url, render_report, words, write_report
-from ip2p_lightning.metrics import L1, NearerThanInput
+from ip2p_lightning.metrics import L1, PSNR, CopyRate, NearerThanInput
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = [
@@ -132,6 +135,38 @@ def test_figures_of_the_page_are_those_of_the_result(page: str, scene_result: Ev
 def test_a_report_of_nothing_but_a_title(tmp_path: Path) -> None:
     file = write_report(Report("Empty", "Nothing yet.", []), tmp_path / "new" / "report.html")
     assert "Nothing yet." in file.read_text()
+
+
+def test_nothing_is_claimed_of_what_was_not_measured(scenes: WorldSource, part_way: Any) -> None:
+    """A copying editor beats nothing, whatever it is measured by."""
+    beats = "beats copying the input"
+    page = render_report(Report("title", "lede", [evaluate(CopyInput(), scenes, {"l1": L1()})]))
+    assert beats not in page
+    assert "the error was not measured" in page
+    many = WorldSource(24, split="test", kinds=["recolour", "time"])
+    good = evaluate(part_way(many, 0.9, 0.0, texts=False), many, {"error": L1(255)})
+    assert beats in render_report(Report("title", "lede", [good]))
+    none = evaluate(CopyInput(), scenes, {"copied": CopyRate()}, kept=Kept(kinds=3))
+    assert none.main is None
+    assert not any(none.by_kind[name] for name in ("best", "worst"))
+    assert beats not in render_report(Report("title", "lede", [none]))
+
+
+def test_another_metric_leads_where_the_error_is_not_measured(scenes: WorldSource, part_way: Any) -> None:
+    metrics = {"copied": CopyRate(), "psnr": PSNR(), "l1": L1()}
+    editor = part_way(scenes, {"remove": -0.2}, 0.01)
+    result = evaluate(editor, scenes, metrics, kept=Kept(4, 2, kinds=3))
+    assert result.main == "psnr"
+    assert all(len(result.by_kind[name]) == 3 for name in ("best", "worst"))
+    gains = [example.values["psnr"] - example.values["copying_psnr"] for example in result.worst]
+    assert gains == sorted(gains)
+    page = render_report(Report("title", "lede", [result]))
+    figure = result.figures["psnr"]
+    assert f"<b>{figure.ours.estimate:.1f}<small>" in page
+    assert '<th class="plot">' not in page
+    table = page.split("<h2>In figures</h2>")[1].split("</table>")[0]
+    remove = table.split("<td>remove</td>")[1].split("</tr>")[0]
+    assert f'<span class="worse">{result.kinds["remove"]["psnr"].ours.estimate:.1f}</span>' in remove
 
 
 def test_words_that_differ_are_marked() -> None:

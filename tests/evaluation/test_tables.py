@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
 import pytest
 from rich.console import Console
 from rich.table import Table
 
-from ip2p_lightning.evaluation import EvaluationResult
+from ip2p_lightning.data.sources.world import WorldSource
+from ip2p_lightning.evaluation import EvaluationResult, evaluate
 from ip2p_lightning.evaluation.progress import edit_progress
 from ip2p_lightning.evaluation.tables import kinds_table, metrics_table
+from ip2p_lightning.metrics import L1, PSNR, CopyRate
 
 
 def printed(table: Table, width: int = 80) -> str:
@@ -35,6 +38,14 @@ def test_kinds_are_sorted_by_their_gain(scene_result: EvaluationResult) -> None:
     assert len(kinds) == len(scene_result.kinds)
     with pytest.raises(ValueError, match="'clip' was not measured; choose one of error"):
         kinds_table(scene_result, "clip")
+
+
+def test_kinds_by_the_first_metric_that_compares(scenes: WorldSource, part_way: Any) -> None:
+    result = evaluate(part_way(scenes), scenes, {"copied": CopyRate(), "psnr": PSNR(), "l1": L1()}, count=12)
+    assert printed(kinds_table(result)).startswith("PSNR (dB) by kind of edit")
+    nothing = evaluate(part_way(scenes), scenes, {"copied": CopyRate()}, count=2)
+    with pytest.raises(ValueError, match="was not measured; choose one of copied"):
+        kinds_table(nothing)
 
 
 def test_progress_needs_no_terminal() -> None:
