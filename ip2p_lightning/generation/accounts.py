@@ -38,6 +38,7 @@ class Accounts:
 
     def __init__(self, folder: Path, config: DictConfig) -> None:
         self.folder, self.config = folder, config
+        self._of_file: Triples | None = None
         digest = blake2b(json.dumps(essential(config.filter), sort_keys=True).encode(), digest_size=4).hexdigest()
         self.ledgers = {
             "triples": Ledger(folder / "triples", ".jsonl"),
@@ -63,7 +64,9 @@ class Accounts:
     def triples(self) -> Triples:
         """What the stage `triples` left, or what the file of triples holds."""
         if self.config.triples_file:
-            return triples_of_file(self.config.triples_file, self.config.count)
+            if self._of_file is None:  # hundreds of thousands of lines are checked once
+                self._of_file = triples_of_file(self.config.triples_file, self.config.count)
+            return self._of_file
         return read_triples(self.ledgers["triples"])
 
     def plan(self, captions: int, processes: int, device: torch.device) -> Plan:

@@ -12,6 +12,7 @@ from typing import Any
 
 from ip2p_lightning.generation.base import Caption, EditTriple, Rejected, TripleWriter
 from ip2p_lightning.generation.manifest import Ledger
+from ip2p_lightning.generation.triple_checks import TripleChecks
 
 
 class WriteTriples:
@@ -75,19 +76,20 @@ def read_triples(ledger: Ledger) -> Triples:
     return found
 
 
-def triples_of_file(path: str | Path, count: int | None = None) -> Triples:
+def triples_of_file(path: str | Path, count: int | None = None, checks: TripleChecks | None = None) -> Triples:
     """Edits from JSON lines with "input" or "caption", "edit" and "output", as InstructPix2Pix's are.
 
     Args:
         path: the file.
         count: lines to look at; None for all.
+        checks: what is refused and counted, as of a writer; the usual ones if None.
 
     Raises:
         FileNotFoundError: no such file.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path} is no file; give triples_file=FILE with a line of JSON for each edit")
-    found, seen = Triples(), set()
+    found, seen, checks = Triples(), set(), checks or TripleChecks()
     with Path(path).open("rb") as file:
         for number, line in enumerate(file):
             if number == count:
@@ -101,12 +103,14 @@ def triples_of_file(path: str | Path, count: int | None = None) -> Triples:
                 found.rejected["corrupt"] += 1
                 continue
             id = f"triple-{blake2b(chr(0).join((before, edit, after)).encode(), digest_size=10).hexdigest()}"
-            if id in seen or not (before and edit and after) or before == after:
-                found.rejected["duplicate" if id in seen else "copy" if before else "empty"] += 1
+            group = f"caption-{blake2b(before.encode(), digest_size=10).hexdigest()}"
+            triple = EditTriple(id, before, edit, after, group, url=str(row.get("url") or ""))
+            refused = Rejected(id, "duplicate") if id in seen else checks.of_triple(triple)
+            if refused:
+                found.rejected[refused.reason] += 1
                 continue
             seen.add(id)
-            group = f"caption-{blake2b(before.encode(), digest_size=10).hexdigest()}"
-            found.triples.append(EditTriple(id, before, edit, after, group, url=str(row.get("url") or "")))
+            found.triples.append(triple)
     found.triples.sort(key=lambda triple: triple.id)
     return found
 

@@ -138,18 +138,22 @@ def test_captions_of_real_tars(shared_data: Any):
     assert len({caption.id for caption in captions}) == len(captions)
 
 
-def test_triples_of_a_file_in_either_spelling(tmp_path: Path):
+def test_triples_of_a_file_in_either_spelling_are_checked_as_written_ones_are(tmp_path: Path):
     rows = [
         {"input": "a cat", "edit": "a hat", "output": "a cat with a hat", "url": "u"},
         {"caption": "a dog", "edit": "a hat", "output": "a dog with a hat"},
         {"input": "a cat", "edit": "a hat", "output": "a cat with a hat"},
         {"input": "same", "edit": "nothing", "output": "same"},
+        {"input": "A cat.", "edit": "make it a cat", "output": "the cat"},
+        {"input": "a tree", "edit": " ", "output": "a tree in snow"},
+        {"input": "a beach", "edit": "undress them", "output": "a nude beach"},
+        {"input": "a tree", "edit": "more", "output": "a tree " * 100},
         ["no row"],
     ]
     (tmp_path / "t.jsonl").write_text("\n".join(map(json.dumps, rows)))
     found = triples_of_file(tmp_path / "t.jsonl")
     assert {triple.original_caption: triple.url for triple in found.triples} == {"a cat": "u", "a dog": ""}
-    assert found.rejected == {"duplicate": 1, "copy": 1, "corrupt": 1}
+    assert found.rejected == {"duplicate": 1, "copy": 2, "corrupt": 1, "empty": 1, "unsafe": 1, "too_long": 1}
     assert found.captions == len(found.triples) + found.rejected.total()
 
 
