@@ -127,7 +127,7 @@ class Figure:
 
 
 def table_figures(rows: pa.Table, metrics: Mapping[str, MetricInfo], settings: IntervalSettings) -> dict[str, Figure]:
-    """The figure of each metric over all rows; metrics without any value are left out."""
+    """The figure of each metric over all rows; metrics without any value are left out (tables say "no value")."""
     groups = rows.column(settings.grouped_by).to_pylist()
     figures = {}
     for name, info in metrics.items():

@@ -20,7 +20,7 @@ from ip2p_lightning import __version__
 from ip2p_lightning.evaluation import beside, wording
 from ip2p_lightning.evaluation.amounts import LITTLE, MUCH, Amount, amounts, amounts_svg, place
 from ip2p_lightning.evaluation.curves import Curve, curve_svg
-from ip2p_lightning.evaluation.figures import ERROR, TEXT_EXACT, Figure, MetricInfo
+from ip2p_lightning.evaluation.figures import ERROR, TEXT_EXACT, Figure
 from ip2p_lightning.evaluation.limits import Limit, limits
 from ip2p_lightning.evaluation.probes import probes
 from ip2p_lightning.evaluation.result import EvaluationResult, Example
@@ -202,13 +202,11 @@ class _Table:
         result: the set's.
         rows: of the kinds, then of all. Their `error` is the figure of the result's main metric.
         end: of the axis of the bars.
-        others: every metric with its figure.
     """
 
     result: EvaluationResult
     rows: list[_Row]
     end: float
-    others: list[tuple[MetricInfo, Figure]]
 
     @classmethod
     def of(cls, result: EvaluationResult) -> _Table:
@@ -217,8 +215,7 @@ class _Table:
         end = min(3.0, max([1.5, *(high for high in highs if high == high)]))
         rows = [_row(name, figures, end, result.main) for name, figures in sets]
         rows[:-1] = sorted(rows[:-1], key=lambda row: row.relative.estimate if row.relative else 9.0)
-        others = [(result.metrics[name], figure) for name, figure in result.figures.items()]
-        return cls(result, rows, end, others)
+        return cls(result, rows, end)
 
 
 def _row(name: str, figures: dict[str, Figure], end: float, main: str | None) -> _Row:

@@ -16,6 +16,7 @@ def metrics_table(result: EvaluationResult) -> Table:
     """Every metric: ours with its interval, copying the input, and the paired difference with its interval.
 
     Where the true pictures themselves score less than perfectly, their figure stands beside as what can be reached.
+    Of a metric that applies to some of the edits alone, their number stands behind its name.
     """
     confidence = f"{100 * result.intervals.confidence:g}% intervals"
     title = f"{result.name}: {plural(result.pairs, 'pair')}, {plural(result.rows.num_rows, 'edit')}, {confidence}"
@@ -24,10 +25,15 @@ def metrics_table(result: EvaluationResult) -> Table:
     bounded = any(figure.truth for figure in result.figures.values())
     for column in ("ours", "copying", "difference", *(["truth"] if bounded else [])):
         table.add_column(column, justify="right", no_wrap=column != "difference")
-    for name, figure in result.figures.items():
-        info = result.metrics[name]
+    for name, info in result.metrics.items():
+        figure = result.figures.get(name)
+        if figure is None:
+            table.add_row(info.label + _unit(info), "no value")
+            continue
         truth = [Text(number(figure.truth.estimate, info.unit) if figure.truth else "")] if bounded else []
-        table.add_row(info.label + _unit(info), *_cells(figure, info), *truth)
+        values, edits = figure.ours.values, result.rows.num_rows
+        some = f", {values:,} of {edits:,}" if values < edits else ""
+        table.add_row(info.label + _unit(info) + some, *_cells(figure, info), *truth)
     return table
 
 

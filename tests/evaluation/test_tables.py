@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from typing import Any
 
 import pytest
+import torch
 from rich.console import Console
 from rich.table import Table
+from torch import Tensor
 
+from ip2p_lightning.data.pair import PairBatch
 from ip2p_lightning.data.sources.world import WorldSource
 from ip2p_lightning.evaluation import EvaluationResult, evaluate
+from ip2p_lightning.evaluation.figures import IntervalSettings
 from ip2p_lightning.evaluation.progress import edit_progress
+from ip2p_lightning.evaluation.report import Report, render_report
 from ip2p_lightning.evaluation.tables import kinds_table, metrics_table
-from ip2p_lightning.metrics import L1, PSNR, CopyRate
+from ip2p_lightning.metrics import L1, PSNR, CopyRate, EditMetric, KeptRegionError
+from tests.evaluation.test_evaluate import Listed
 
 
 def printed(table: Table, width: int = 80) -> str:
@@ -46,6 +53,33 @@ def test_kinds_by_the_first_metric_that_compares(scenes: WorldSource, part_way: 
     nothing = evaluate(part_way(scenes), scenes, {"copied": CopyRate()}, count=2)
     with pytest.raises(ValueError, match="was not measured; choose one of copied"):
         kinds_table(nothing)
+
+
+def test_numbers_of_values_and_metrics_without_any(scenes: WorldSource, part_way: Any) -> None:
+    """Half of the pairs have a mask."""
+    pairs = [scenes[place] if place % 2 else replace(scenes[place], mask=None) for place in range(12)]
+    source = Listed(pairs)
+    metrics = {"l1": L1(), "kept": KeptRegionError(), "direction": NoValue()}
+    result = evaluate(part_way(source), source, metrics, intervals=IntervalSettings(resamples=20))
+    known = sum(value is not None for value in result.rows.column("kept").to_pylist())
+    assert 0 < known <= 6
+    text = printed(metrics_table(result), width=140)
+    assert f"{known} of 12" in next(line for line in text.splitlines() if KeptRegionError.label in line)
+    assert "of 12" not in next(line for line in text.splitlines() if "L1" in line)
+    assert "no value" in next(line for line in text.splitlines() if NoValue.label in line)
+    page = render_report(Report("title", "lede", [result]))
+    table = page.split("Every figure for")[1]
+    assert f"{KeptRegionError.label} <small>(/255)</small> <small>{known} of 12</small>" in table
+    assert f"{NoValue.label}</td>\n<td>no value</td>" in table
+
+
+class NoValue(EditMetric):
+    """Applies to no pair."""
+
+    label, higher_is_better = "what no pair has", True
+
+    def measure(self, images: Tensor, pairs: PairBatch) -> Tensor:
+        return torch.full((len(images),), torch.nan)
 
 
 def test_progress_needs_no_terminal() -> None:
