@@ -61,14 +61,23 @@ class Lawful:
         return pairs
 
 
-def direction(result: SearchResult) -> float:
-    assert len(result.kept) == 4
-    return sum(pair.scores.direction for pair in result.kept if pair.scores) / 4
+def calls_per_kept(results: Sequence[SearchResult]) -> float:
+    return sum(result.calls for result in results) / sum(len(result.kept) for result in results)
+
+
+def direction(results: Sequence[SearchResult]) -> float:
+    """Mean over all pairs that are kept."""
+    kept = [pair.scores.direction for result in results for pair in result.kept if pair.scores]
+    return sum(kept) / len(kept)
 
 
 @pytest.mark.slow
-def test_adaptive_takes_a_third_of_the_calls_for_the_same_direction(monkeypatch: pytest.MonkeyPatch):
-    """With the benchmark's own two searches, filter and dual encoder; wherever the best guidance lies."""
+def test_adaptive_takes_a_third_of_the_calls_of_a_kept_pair_for_the_same_direction(monkeypatch: pytest.MonkeyPatch):
+    """With the benchmark's own two searches, filter and dual encoder; wherever the best guidance lies.
+
+    What the filter accepts is so rare that a third of the candidates alone does not give a pair for a third of the
+    calls: as many that follow nothing keep too few.
+    """
     monkeypatch.syspath_prepend(str(FOLDER))
     from pairs import searches
 
@@ -78,14 +87,14 @@ def test_adaptive_takes_a_third_of_the_calls_for_the_same_direction(monkeypatch:
     blind = AdaptiveSearch(adaptive.filter, 100, adaptive.rounds * adaptive.seeds, 1, 1, (), adaptive.ranges)
     for search in (fixed, adaptive):
         search.filter.duplicates = None  # one scene, many times
-    written = GrammarWriter(kinds=["recolour", "background"]).write([*WorldCaptions(2, "simple")])
+    written = GrammarWriter(kinds=["recolour", "background"]).write([*WorldCaptions(4, "simple")])
     triples = [entry for entry in written if isinstance(entry, EditTriple)]
     found: dict[Search, list[SearchResult]] = {search: [] for search in (fixed, adaptive, blind)}
-    for triple, best in zip(triples, (1.4, 3.1), strict=True):
+    for triple, best in zip(triples, (1.4, 3.1, 2.2, 3.6), strict=True):
         for search, results in found.items():
-            results.append(search.run(triple, Lawful(best), scorer))
-    calls = {search: sum(result.calls for result in results) for search, results in found.items()}
-    mean = {search: sum(map(direction, results)) / 2 for search, results in found.items()}
-    assert calls[fixed] >= 3 * calls[adaptive] == 3 * calls[blind]
-    assert mean[adaptive] > mean[fixed] - 0.003
-    assert mean[blind] < mean[fixed] - 0.003, "following what was accepted is what does it"
+            results.append(search.run(triple, Lawful(best, width=0.1), scorer))
+    calls = {search: calls_per_kept(results) for search, results in found.items()}
+    assert calls[fixed] >= 3 * calls[adaptive]
+    assert calls[fixed] < 3 * calls[blind], "following what was accepted is what does it"
+    assert direction(found[adaptive]) > direction(found[fixed]) - 0.003
+    assert direction(found[blind]) < direction(found[fixed]) - 0.003
