@@ -46,7 +46,7 @@ _GROUP = 10_000  # candidates that are written at once
 
 _CANDIDATE_SCHEMA = pa.schema(
     [("triple", pa.string()), ("pair", pa.string()), ("group", pa.string()), ("kind", pa.string())]
-    + [("seed", pa.int64()), ("threshold", pa.float64()), ("guidance_scale", pa.float64())]
+    + [("seed", pa.int64()), ("threshold", pa.float64()), ("text_scale", pa.float64())]
     + [(f"score_{name}", pa.float64()) for name in SCORE_NAMES.values()]
     + [("preview", pa.bool_()), ("stored", pa.bool_()), ("reason", pa.string()), ("metadata", pa.string())]
 )
@@ -264,7 +264,7 @@ def _encoded(id: str, record: TripleRecord, pair: StoredPair, expressive: str) -
         SCORES: _scores(pair.scores),
         "seed": candidate.seed,
         "threshold": candidate.share,
-        "guidance_scale": candidate.guidance_scale,
+        "text_scale": candidate.guidance_scale,
     }
     if triple.url:
         metadata["url"] = triple.url
@@ -291,7 +291,7 @@ def _candidate(id: str, record: TripleRecord, pair: StoredPair, reason: str) -> 
         "kind": record.triple.kind,
         "seed": pair.candidate.seed,
         "threshold": pair.candidate.share,
-        "guidance_scale": pair.candidate.guidance_scale,
+        "text_scale": pair.candidate.guidance_scale,
         **{f"score_{name}": scores.get(name) for name in SCORE_NAMES.values()},
         "preview": pair.preview,
         "stored": pair.pictures is not None,

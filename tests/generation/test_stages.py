@@ -14,6 +14,8 @@ import torch
 from generation.stages_factory import SPLITS, make, merged, trainer, triples
 from processes import in_process
 
+from ip2p_lightning.data.formats.base import export_pairs
+from ip2p_lightning.data.formats.ip2p_folder import IP2PFolder
 from ip2p_lightning.data.images import to_tensor
 from ip2p_lightning.data.mistakes import MISTAKE, RIGHT
 from ip2p_lightning.data.pair import EditPair
@@ -223,6 +225,24 @@ def test_the_result_depends_neither_on_batches_nor_on_the_order_of_work(made: tu
     merged(tmp_path, make(tmp_path, entries))
     for name in ("index.parquet", "shard-000000.tar", CANDIDATES, "dataset.json"):
         assert (tmp_path / "dataset" / name).read_bytes() == (made[0] / "dataset" / name).read_bytes(), name
+
+
+def test_how_pairs_were_sampled_leaves_with_them(made: tuple[Path, Ledger], tmp_path: Path):
+    """Under InstructPix2Pix's keys, and back."""
+    dataset = ShardDataset(made[0] / "dataset")
+    export_pairs(dataset, IP2PFolder(), tmp_path / "exported")
+    files = (tmp_path / "exported").glob("*/metadata.jsonl")
+    rows = [json.loads(line) for file in files for line in file.read_text().splitlines()]
+    recorded_pairs = [pair for e in recorded(made[1]) for pair in read_record(e.record.read()).pairs]
+    told = {(row["seed"], row["p2p_threshold"], row["cfg_scale"], row["clip_sim_dir"]) for row in rows}
+    assert told == {
+        (pair.candidate.seed, pair.candidate.share, pair.candidate.guidance_scale, pair.scores.direction)
+        for pair in recorded_pairs
+        if pair.scores
+    }
+    again = IP2PFolder().open(tmp_path / "exported")
+    back = {pair.id: pair.metadata for pair in map(again.encoded, range(len(again)))}
+    assert back == {pair.id: pair.metadata for pair in map(dataset.encoded, range(len(dataset)))}
 
 
 def test_other_thresholds_change_the_index_and_no_shard(tmp_path: Path):
