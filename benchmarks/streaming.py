@@ -37,6 +37,7 @@ from ip2p_lightning.data.dataset_info import DatasetInfo, FileInfo, file_sha256
 from ip2p_lightning.data.encoded import EncodedPair
 from ip2p_lightning.data.loading import TransformedPairs
 from ip2p_lightning.data.reader import ShardDataset
+from ip2p_lightning.data.sampler import Address, ElasticSampler
 from ip2p_lightning.data.selection import Selection
 from ip2p_lightning.data.shards import ShardWriter
 from ip2p_lightning.data.sources.photos import PhotoSource
@@ -166,9 +167,9 @@ def grow(path: Path, target: Path, count: int) -> None:
 def memory_of_reading(path: Path, reads: int) -> dict[str, float]:
     """MB of this process and its workers after random reads: their own and a share of what they share (PSS)."""
     source = ShardDataset(path, Selection(split="train"), access=RemoteAccess(cache_folder=path / "cache"))
-    order = np.random.default_rng(0).integers(len(source), size=reads).tolist()
-    loader = iter(DataLoader(_Encoded(source), batch_size=None, sampler=order, num_workers=WORKERS))
-    for _ in range(reads - 4 * WORKERS):  # the workers are still there
+    sampler = ElasticSampler(source)  # as in training
+    loader = iter(DataLoader(_Encoded(source), batch_size=None, sampler=sampler, num_workers=WORKERS))
+    for _ in range(min(reads, len(source) - 4 * WORKERS)):  # the workers are still there
         next(loader)
     sizes = [_used(process) for process in (os.getpid(), *(child.pid for child in multiprocessing.active_children()))]
     assert len(sizes) == 1 + WORKERS
@@ -187,8 +188,8 @@ class _Encoded(Dataset[int]):
     def __len__(self) -> int:
         return len(self.source)
 
-    def __getitem__(self, index: int) -> int:
-        return len(self.source.encoded(index).original_image)
+    def __getitem__(self, batch: list[Address]) -> int:
+        return sum(len(self.source.encoded(index).original_image) for _, index in batch)
 
 
 def memory(folder: Path, counts: list[int], reads: int) -> dict[int, dict[str, float]]:

@@ -17,6 +17,7 @@ from ip2p_lightning.cli import main
 from ip2p_lightning.config import config_dir
 from ip2p_lightning.jobs.completion import candidates
 from ip2p_lightning.jobs.guide import JOBS, experiments
+from ip2p_lightning.methods.checkpoint import load_module
 
 ROOT = Path(ip2p_lightning.__file__).resolve().parents[1]
 
@@ -158,6 +159,14 @@ def test_a_grid_of_runs(tmp_path):
     assert main(["train", "-m", "experiment=ip2p/tiny,lgie/tiny", "seed=1,2", *quick]) == 0
     runs = sorted((tmp_path / "multirun").rglob("last.ckpt"))
     assert len(runs) == 4
+
+
+def test_a_job_of_a_sweep_goes_on_from_its_own_folder_alone(tmp_path):
+    quick = ["trainer.max_steps=1", "~callbacks.pictures", "~callbacks.summary", f"hydra.sweep.dir={tmp_path}/sweep"]
+    for _ in range(2):  # the second time each finds its own
+        assert main(["train", "-m", "experiment=ip2p/tiny", "dropout.text=0.1,0.2", "ckpt=auto", *quick]) == 0
+    for job, rate in enumerate((0.1, 0.2)):
+        assert load_module(tmp_path / f"sweep/{job}/checkpoints/last.ckpt").dropout.text == rate
 
 
 @pytest.mark.parametrize(

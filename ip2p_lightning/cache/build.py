@@ -21,6 +21,7 @@ from ip2p_lightning.cache.pairs import FIELDS, pack_texts, unpack_texts, without
 from ip2p_lightning.cache.store import ROWS, Store, cached_bytes
 from ip2p_lightning.cache.views import Views
 from ip2p_lightning.data.pair import EditPair, PairBatch
+from ip2p_lightning.data.skipped import SkippedPair
 from ip2p_lightning.data.sources import PairSource
 
 log = logging.getLogger(__name__)
@@ -92,7 +93,11 @@ class Builder:
 
         Parts that another job has made in the meantime are left alone; jobs begin at different parts, so that they
         help each other.
+
+        Raises:
+            ValueError: a damaged pair in whose place the source gives another; its part is not written.
         """
+        self._skipped()  # what was left out before is not the cache's
         parts = [part for part in self.missing() if part % ranks == rank]
         start = os.getpid() % max(1, len(parts))
         for store in (self.texts, *(store for _, store in self.stores)):
@@ -112,10 +117,21 @@ class Builder:
             for collected in seen:
                 collected.add(batch)
             pairs += [pair for pair, _ in batch]
+        if skipped := self._skipped():
+            raise ValueError(
+                f"{len(skipped)} pair(s) could not be read, and the cache would keep those taken in their place for "
+                f"good: {skipped[0].message}; mend the data (`ip2p data verify` names all that is damaged), or train "
+                "with cache=null"
+            )
         for collected, (_, store) in zip(seen, lacking, strict=True):
             store.write(part, collected.tensors())
         if not self.texts.file(part).is_file():
             self.texts.write(part, pack_texts(pairs))
+
+    def _skipped(self) -> list[SkippedPair]:
+        """Pairs that the source has left out since the last call (data.on_error=skip)."""
+        source: Any = self.source
+        return source.take_skipped() if hasattr(source, "take_skipped") else []
 
     def _looks(self, part: int, pictures: bool) -> Iterator[list[Looked]]:
         members = self.texts.members(part)

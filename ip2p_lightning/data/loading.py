@@ -28,7 +28,7 @@ class TransformedPairs(Dataset[EditPair]):
 
     def __init__(self, source: PairSource, transform: PairTransform, one_per_group: bool = False) -> None:
         self.source, self.transform = source, transform
-        self._members = _members_by_group(source) if one_per_group else None
+        self._members = _Groups(source) if one_per_group else None
 
     def __len__(self) -> int:
         return len(self.source) if self._members is None else len(self._members)
@@ -42,14 +42,15 @@ class TransformedPairs(Dataset[EditPair]):
     def _item(self, epoch: int, index: int) -> EditPair:
         if self._members is not None:
             members = self._members[index]
-            index = members[addressed_random(self.transform.seed, epoch, "candidate", index).randrange(len(members))]
+            draw = addressed_random(self.transform.seed, epoch, "candidate", index)
+            index = int(members[draw.randrange(len(members))])
         return self.transform(self.source[index], epoch)
 
     @cached_property
     def shards(self) -> np.ndarray | None:
         """The number of each item's shard (of a group: its first pair's), int32; None for a source without shards."""
         shards = getattr(self.source, "shards", None)
-        return shards if shards is None or self._members is None else shards[[members[0] for members in self._members]]
+        return shards if shards is None or self._members is None else shards[self._members.first]
 
     @cached_property
     def buckets(self) -> np.ndarray | None:
@@ -57,7 +58,7 @@ class TransformedPairs(Dataset[EditPair]):
         if not isinstance(self.transform, BucketTransform):
             return None
         buckets = self.transform.buckets(picture_sizes(self.source))
-        return buckets if self._members is None else buckets[[members[0] for members in self._members]]
+        return buckets if self._members is None else buckets[self._members.first]
 
     def fingerprint(self) -> str:
         """A string that changes with the pairs, with what an item is, and with the shapes that keep items apart."""
@@ -65,13 +66,32 @@ class TransformedPairs(Dataset[EditPair]):
         return f"{self.source.fingerprint()} {'pairs' if self._members is None else 'groups'}{shapes}"
 
 
-def _members_by_group(source: Any) -> list[list[int]]:
-    if not hasattr(source, "groups"):
-        raise ValueError(
-            f"one_per_group needs a source that knows its groups, {type(source).__name__} does not; render it to "
-            "shards first (`ip2p data render`) or set one_per_group=false"
-        )
-    members: dict[str, list[int]] = {}
-    for index, group in enumerate(source.groups):
-        members.setdefault(group, []).append(index)
-    return list(members.values())
+class _Groups:
+    """The pairs of each group, in the order in which the groups first come; eight bytes a pair.
+
+    Raises:
+        ValueError: a source that does not know its groups.
+    """
+
+    def __init__(self, source: Any) -> None:
+        if not hasattr(source, "groups"):
+            raise ValueError(
+                f"one_per_group needs a source that knows its groups, {type(source).__name__} does not; render it to "
+                "shards first (`ip2p data render`) or set one_per_group=false"
+            )
+        known: dict[str, int] = {}
+        numbers = np.fromiter((known.setdefault(group, len(known)) for group in source.groups), dtype=np.uint32)
+        self._pairs = np.argsort(numbers, kind="stable").astype(np.uint32)
+        self._starts = np.append(0, np.cumsum(np.bincount(numbers))).astype(np.uint32)
+
+    def __len__(self) -> int:
+        return len(self._starts) - 1
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        """Numbers of a group's pairs, ascending."""
+        return self._pairs[self._starts[index] : self._starts[index + 1]]
+
+    @property
+    def first(self) -> np.ndarray:
+        """The number of each group's first pair."""
+        return self._pairs[self._starts[:-1]]

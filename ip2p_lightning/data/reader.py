@@ -78,6 +78,8 @@ class ShardDataset(Dataset[EditPair]):
         self._report_damage(_damaged(storage, used))
         shards = open_shards(storage, self.info, access, sum(shard.size for shard in used))
         self._reader = PairReader(storage, self._index, shards)
+        # The columns are no longer needed: without this, forked workers inherit tens of MB of a large index each.
+        pa.default_memory_pool().release_unused()
 
     def __len__(self) -> int:
         return len(self._rows)

@@ -18,7 +18,7 @@ Tail = Literal["drop", "strict"]
 
 
 class Steps(NamedTuple):
-    """Optimizer steps in order, as int64 [steps, pairs in a step] each: turn and index of every pair."""
+    """Optimizer steps in order, as uint32 [steps, pairs in a step] each: turn and index of every pair."""
 
     turns: np.ndarray
     indices: np.ndarray
@@ -67,7 +67,7 @@ class ElasticSampler(DistributedSampler):
         self.global_batch, self.accumulate = batch_size * replicas, accumulate
         self.step_size = self.global_batch * accumulate
         self.start = self.position = 0
-        self._buckets = np.zeros(self.length, dtype=np.int64) if buckets is None else np.asarray(buckets)
+        self._buckets = np.zeros(self.length, dtype=np.uint8) if buckets is None else np.asarray(buckets)
         numbers, counts = np.unique(self._buckets, return_counts=True)
         self._counts = dict(zip(numbers.tolist(), counts.tolist(), strict=True))
         if tail not in ("drop", "strict"):
@@ -114,12 +114,12 @@ class ElasticSampler(DistributedSampler):
 
     def _turn(self, turn: int, left: dict[int, Steps]) -> tuple[Steps, dict[int, Steps]]:
         """The steps that fill up during one turn, after what is left of earlier ones; and what is left after it."""
-        order = self.order.permutation(self.items, self.seed, turn)
+        order = self.order.permutation(self.items, self.seed, turn).astype(np.uint32)  # four bytes a pair, not eight
         bucket_of = self._buckets[order]
         filled_at, found, open_steps = [], [], {}
         for bucket in self._counts:
             at = np.flatnonzero(bucket_of == bucket)
-            turns, indices = np.full(len(at), turn), order[at]
+            turns, indices = np.full(len(at), turn, dtype=np.uint32), order[at]
             if bucket in left:
                 turns, indices = np.append(left[bucket].turns, turns), np.append(left[bucket].indices, indices)
                 at = np.append(np.full(len(left[bucket].turns), -1), at)
@@ -146,13 +146,13 @@ class ElasticSampler(DistributedSampler):
         left = {}
         for bucket, count in self._counts.items():
             missing = turn * count % self.step_size
-            turns, indices = np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
+            turns, indices = np.empty(0, dtype=np.uint32), np.empty(0, dtype=np.uint32)
             for earlier in range(turn - 1, -1, -1):
                 if len(turns) >= missing:
                     break
-                order = self.order.permutation(self.items, self.seed, earlier)
+                order = self.order.permutation(self.items, self.seed, earlier).astype(np.uint32)
                 order = order[self._buckets[order] == bucket]
-                turns, indices = np.append(np.full(count, earlier), turns), np.append(order, indices)
+                turns, indices = np.append(np.full(count, earlier, dtype=np.uint32), turns), np.append(order, indices)
             left[bucket] = Steps(turns[len(turns) - missing :], indices[len(indices) - missing :])
         return left
 

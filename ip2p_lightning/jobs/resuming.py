@@ -32,13 +32,14 @@ class Origin:
     step: int
 
 
-def find_checkpoint(ckpt: str | None, output_dir: Path) -> Path | None:
+def find_checkpoint(ckpt: str | None, output_dir: Path, beside: bool = True) -> Path | None:
     """The file to resume from.
 
     Args:
         ckpt: a path; "auto" for the newest whole checkpoint of this run folder, or else of those beside it; None for
             none.
         output_dir: the run folder.
+        beside: whether the folders beside it are earlier attempts at this run; False in a sweep, where they are others.
 
     Raises:
         FileNotFoundError: a path that is no file.
@@ -49,13 +50,14 @@ def find_checkpoint(ckpt: str | None, output_dir: Path) -> Path | None:
         if not Path(ckpt).is_file():
             raise FileNotFoundError(f"ckpt={ckpt} is no file; give a checkpoint's path, or ckpt=auto for the newest")
         return Path(ckpt)
-    for pattern in (f"{output_dir.name}/checkpoints/*.ckpt", "*/checkpoints/*.ckpt"):
+    own = f"{output_dir.name}/checkpoints/*.ckpt"
+    for pattern in (own, "*/checkpoints/*.ckpt") if beside else (own,):
         for path in sorted(output_dir.parent.glob(pattern), key=_age):
             if (damage := _damage(path)) is None:
                 log.info("resuming from %s", path)
                 return path
             log.warning("%s is left out, it is damaged (%s); looking for an older one", path, damage)
-    log.info("no run to resume in %s", output_dir.parent)
+    log.info("no run to resume in %s", output_dir.parent if beside else output_dir)
     return None
 
 

@@ -21,7 +21,7 @@ from ip2p_lightning.jobs.resuming import check_resumable, find_checkpoint
 from ip2p_lightning.methods.checkpoint import initialise
 from ip2p_lightning.methods.stage import Stage
 from ip2p_lightning.methods.staged import StagedModule
-from ip2p_lightning.strategies.ranks import ranks
+from ip2p_lightning.strategies.ranks import ranks, sweeping
 
 log = logging.getLogger(__name__)
 
@@ -84,7 +84,7 @@ def train(config: DictConfig) -> Trained:
     callbacks += [build(config.cache)] if config.get("cache") else []
     trainer: L.Trainer = build(config.trainer, callbacks=callbacks, logger=loggers)
     _record(config, loggers)
-    checkpoint = find_checkpoint(config.ckpt, Path(config.output_dir))
+    checkpoint = find_checkpoint(config.ckpt, Path(config.output_dir), beside=not sweeping())
     origin = check_resumable(checkpoint, module) if checkpoint else None
     with ranks(trainer, config, checkpoint):
         fit(trainer, module, data, checkpoint, origin.stage if origin else None)

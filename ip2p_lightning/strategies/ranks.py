@@ -89,7 +89,7 @@ def _launcher(trainer: L.Trainer, config: DictConfig, ckpt: Path | None, job: st
             "language models, averaged weights and stages do not survive; use trainer=ddp (from a notebook, too: "
             "`!ip2p train trainer=ddp ...`), whose ranks are processes of their own"
         )
-    if environment is not None and environment.creates_processes_externally and _sweeping():
+    if environment is not None and environment.creates_processes_externally and _copied():
         raise ValueError(
             "every process of torchrun or srun would run the whole sweep by itself; start `ip2p train -m` once, "
             "without them: it starts the ranks of each job, or SLURM does with hydra/launcher=slurm"
@@ -103,10 +103,14 @@ def _launcher(trainer: L.Trainer, config: DictConfig, ckpt: Path | None, job: st
     return launcher
 
 
-def _sweeping() -> bool:
+def _copied() -> bool:
     """Whether this process is one of several that run a sweep, rather than submitit's, which are given one job."""
-    sweep = HydraConfig.initialized() and HydraConfig.get().mode is RunMode.MULTIRUN
-    return sweep and "SUBMITIT_EXECUTOR" not in os.environ
+    return sweeping() and "SUBMITIT_EXECUTOR" not in os.environ
+
+
+def sweeping() -> bool:
+    """Whether this process runs a job of a sweep."""
+    return HydraConfig.initialized() and HydraConfig.get().mode is RunMode.MULTIRUN
 
 
 def _restore(environment: dict[str, str | None]) -> None:

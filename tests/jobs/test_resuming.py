@@ -91,8 +91,9 @@ def test_auto_takes_this_run_or_else_the_newest_beside_it(tmp_path):
     newest = put("new/checkpoints/last.ckpt", 200)
     put("new/checkpoints/step-3.ckpt", 200)
     assert find_checkpoint("auto", tmp_path / "now") == newest
+    assert find_checkpoint("auto", tmp_path / "now", beside=False) is None
     own = put("now/checkpoints/step-1.ckpt", 50)
-    assert find_checkpoint("auto", tmp_path / "now") == own
+    assert find_checkpoint("auto", tmp_path / "now") == find_checkpoint("auto", tmp_path / "now", beside=False) == own
     assert find_checkpoint(None, tmp_path) is None
 
 
