@@ -29,6 +29,7 @@ VICUNA_QUESTION = (
 """What the release asked when it prepared its data, on the conversation template of Vicuna 1.1."""
 
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+|(?<=[.!?][\"')\]])\s+")
+_ENDED = re.compile(r"[.!?][\"')\]]*$")
 _MARKS = re.compile(r"\[IMG\d+\]|</s>")
 _ALTERNATIVE = re.compile(r"alternative", re.IGNORECASE)
 
@@ -201,7 +202,7 @@ def clean(answer: str, sentences: int = 2) -> str:
         if any(letter.isalnum() for letter in sentence):
             kept.append(sentence.strip())
     text = " ".join(kept[:sentences])
-    return text if not text or text[-1] in ".!?" else f"{text}."
+    return text if not text or _ENDED.search(text) else f"{text}."
 
 
 def shortened(text: str, words: int) -> str:
