@@ -37,6 +37,16 @@ def test_everything_comes_back(name: str, full_dataset: Path, tmp_path: Path):
     assert [pair.id for pair in after] == [pair.id for pair in before]
 
 
+@pytest.mark.parametrize("name", ["jsonl", "hugging_face", "webdataset"])
+def test_the_original_s_caption_may_be_called_caption(name: str, file: Callable[..., bytes]):
+    """InstructPix2Pix's code spells it so as well."""
+    columns = build(OmegaConf.load(config_dir() / "format" / f"{name}.yaml")).columns
+    row = {"original_image": file(1), "edited_image": file(2), "instruction": "do", "caption": "a hill"}
+    for more, caption in (({}, "a hill"), ({columns.written("original_caption"): "first"}, "first")):
+        pair = columns.pair(row | more, lambda value, _: value, place="row 1", id="1")
+        assert pair.original_caption == caption
+
+
 def test_a_selection_is_exported(full_dataset: Path, tmp_path: Path):
     chosen = ShardDataset(full_dataset, Selection(split="test"))
     report = export_pairs(chosen, preset("jsonl"), tmp_path / "exported")
