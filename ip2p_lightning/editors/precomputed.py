@@ -167,8 +167,12 @@ class FolderOutputs:
         return AnsweredPairs(pairs, there, gaps)
 
     def describe(self) -> dict[str, Any]:
-        """What to record beside figures: where the outputs lie and how they were fitted."""
-        return {"outputs": str(self.path), "resize": self.resize, "resized": len(self.resized)}
+        """What to record beside figures: where the outputs lie and how they are fitted."""
+        return {"outputs": str(self.path), "resize": self.resize}
+
+    def remarks(self, ids: Sequence[str]) -> list[dict[str, bool]]:
+        """What to count of pairs whose outputs were given: whether they had another size than the picture."""
+        return [{"resized": id in self.resized} for id in ids]
 
     def _check(self, id: str, instruction: str, seed: int) -> None:
         listed = (self._listed or {}).get(id, {}).get("instruction")

@@ -15,6 +15,7 @@ import torch
 from ip2p_lightning.data.images import to_pil
 from ip2p_lightning.data.randomness import hashed_integer
 from ip2p_lightning.data.sources import PairSource
+from ip2p_lightning.evaluation.counts import with_counts
 from ip2p_lightning.evaluation.figures import (
     COPYING,
     TEXT_EXACT,
@@ -119,6 +120,7 @@ def evaluate(
     work.do(partial(run.measure_block, editor), batch_size, on_progress)
     facts["seconds_per_edit"] = measuring.clock.seconds_per_edit
     run.gallery.pictures |= work.gather(run.gallery.pictures)
+    facts = with_counts(facts, metrics, work.rows.values())
     return run.result(name, {**facts, "processes": work.ranks.world, "software": software()}, intervals)
 
 

@@ -17,6 +17,7 @@ from ip2p_lightning.data.images import to_pil, to_tensor
 from ip2p_lightning.data.pair import EditPair, PairBatch
 from ip2p_lightning.data.randomness import hashed_integer
 from ip2p_lightning.editors.base import captions_of
+from ip2p_lightning.evaluation.counts import REASONS, REMARKS, reasons_of, remarks_of
 from ip2p_lightning.evaluation.figures import COPYING, TEXT_EXACT, TRUTH
 from ip2p_lightning.evaluation.journal import Key
 from ip2p_lightning.evaluation.timing import EditClock
@@ -79,6 +80,7 @@ class Measuring:
             images, written = edited(editor, batch.tensors, seed, self.sampling, self.clock)
             check_pictures(images, batch.tensors)
             values = self._measured(images.to(self.device), pairs, self.metrics) | baselines
+            remarks = remarks_of(editor, batch.tensors.id)
             for index, (position, pair) in enumerate(zip(batch.positions, batch.pairs, strict=True)):
                 text, true_text = written[index] if written else "", pair.expressive_instruction
                 row = {
@@ -92,6 +94,8 @@ class Measuring:
                     "written_instruction": text,
                     TEXT_EXACT: text == true_text if written and true_text else None,
                     **{column: values[column][index] for column in self.columns},
+                    REASONS: reasons_of(self.metrics, index),
+                    REMARKS: remarks[index],
                 }
                 yield (position, seed), row, images[index]
             on_progress(len(batch.pairs))

@@ -17,6 +17,7 @@ from PIL import Image
 
 from ip2p_lightning.data.images import to_pil
 from ip2p_lightning.data.sources import PairSource
+from ip2p_lightning.evaluation.counts import REASONS, reasons_of, with_counts
 from ip2p_lightning.evaluation.figures import IntervalSettings, MetricInfo
 from ip2p_lightning.evaluation.journal import Key
 from ip2p_lightning.evaluation.rows import Batch, Transform, batches, tensor, tensors_of
@@ -89,7 +90,7 @@ def tradeoff(
     work.do(run.measure_block, batch_size, on_progress)
     facts["seconds_per_edit"] = run.clock.seconds_per_edit  # of all sweeps together
     examples = run.examples(work.gather(run.pictures), len(places))
-    facts |= {"processes": work.ranks.world, "software": software()}
+    facts = with_counts(facts, metrics, work.rows.values()) | {"processes": work.ranks.world, "software": software()}
     infos = {name: MetricInfo.of(metric) for name, metric in metrics.items()}
     return Tradeoff(places, _table(places, work.rows, list(metrics)), infos, x, y, facts, intervals, examples)
 
@@ -138,6 +139,7 @@ class _Run:
         keys = [(position, seed) for position in batch.positions]
         values: dict[str, list[list[float]]] = {name: [] for name in self.metrics}  # of each place, of each pair
         shown: dict[Key, list[Image.Image]] = {key: [] for key in keys if key in self.shown_keys}
+        reasons: list[dict[str, list[str]]] = [{} for _ in keys]
         self.clock.next_batch()
         for sweep in self.sweeps:
             for images in self.clock.over(sweep.pictures(batch.tensors, seed)):
@@ -145,13 +147,17 @@ class _Run:
                 measured = images.to(self.device)
                 for name, metric in self.metrics.items():
                     values[name].append(metric.measure(measured, pairs).tolist())
+                for index, found in enumerate(reasons):
+                    for name, reason in reasons_of(self.metrics, index).items():
+                        found.setdefault(name, []).append(reason)
                 for key, pictures in shown.items():
                     pictures.append(to_pil(images[keys.index(key)]))
                 advance(len(keys))
         rows: dict[Key, Row] = {}
         for index, (key, pair) in enumerate(zip(keys, batch.pairs, strict=True)):
             own = {name: [column[index] for column in columns] for name, columns in values.items()}
-            rows[key] = {"pair": pair.id, "group": pair.group, "kind": pair.kind, "values": own}
+            texts = {"pair": pair.id, "group": pair.group, "kind": pair.kind}
+            rows[key] = {**texts, "values": own, REASONS: reasons[index]}
         return rows, shown
 
     def examples(self, strips: Mapping[Key, Image.Image], places: int) -> list[PointExample]:

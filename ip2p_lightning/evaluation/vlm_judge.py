@@ -198,14 +198,13 @@ class VLMJudge:
         return Verdict(marks[0], marks[1], (reasons[0], reasons[1]), tuple(failures))
 
     def provenance(self) -> dict[str, Any]:
-        """Who judges, how, and how many answers could not be read."""
+        """Who judges and how; `failures` has how many answers could not be read."""
         return {
             "judge": self.answerer.name,
             "fingerprint": self.answerer.fingerprint(),
             "protocol": PROTOCOL,
             "montage": self.montage,
             "side": self.side,
-            "unreadable_answers": dict(self.failures),
         }
 
     def _questions(self, edit: Edit) -> tuple[Question, Question]:

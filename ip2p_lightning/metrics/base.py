@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any, ClassVar, cast
 
 import torch
@@ -35,8 +36,12 @@ class EditMetric(Metric, ABC):
     """True where the value already compares with copying the input, which then needs no column of its own."""
     ceiling: ClassVar[bool] = False
     """True where the true picture itself may score less than perfectly, so that its value must stand beside."""
+    counted: ClassVar[str] = ""
+    """Name under which provenance counts, by reason, the edits without a value; "" where NaN says all there is."""
 
     values: list[Tensor] | Tensor
+    reasons: Sequence[str] = ()
+    """Of a metric with `counted`: why each picture of the last `measure` has no value, "" for those that have one."""
 
     def __init__(self) -> None:
         super().__init__()

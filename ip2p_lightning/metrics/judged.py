@@ -32,6 +32,7 @@ class JudgedEdit(EditMetric):
     higher_is_better = True
     label: ClassVar[str] = "VLM judge"
     ceiling: ClassVar[bool] = True
+    counted: ClassVar[str] = "unreadable_answers"
 
     def __init__(self, judge: VLMJudge, aspect: Aspect = "overall") -> None:
         super().__init__()
@@ -45,8 +46,10 @@ class JudgedEdit(EditMetric):
             Edit(to_pil(original), to_pil(edited), instruction)
             for original, edited, instruction in zip(pairs.original_image, images, pairs.instruction, strict=True)
         ]
-        values = [getattr(verdict, self.aspect) for verdict in self.judge.judge(edits)]
-        return torch.tensor(values, device=images.device)
+        verdicts = self.judge.judge(edits)
+        asked = {"sc": "consistency", "pq": "quality", "overall": ""}[self.aspect]
+        self.reasons = ["; ".join(fault for fault in one.failures if fault.startswith(asked)) for one in verdicts]
+        return torch.tensor([getattr(verdict, self.aspect) for verdict in verdicts], device=images.device)
 
     def provenance(self) -> dict[str, Any]:
         return super().provenance() | {"aspect": self.aspect} | self.judge.provenance()

@@ -97,7 +97,8 @@ def test_another_size_is_an_error_unless_asked_for(folder: Path):
     middle = noise(5, (64, 32)).crop((16, 0, 48, 32)).resize((16, 16), Image.Resampling.BICUBIC)
     assert torch.equal(edit(cropped, 2)[0], to_tensor(middle))
     edit(squashed, 0)
-    assert squashed.describe()["resized"] == 1
+    assert squashed.remarks(["scene/0", "scene/2"]) == [{"resized": False}, {"resized": True}]
+    assert squashed.describe() == {"outputs": str(folder), "resize": "squash"}
 
 
 def test_a_list_of_files(folder: Path):
