@@ -29,6 +29,7 @@ from ip2p_lightning.evaluation.sweeps import GuidanceSweep
 from ip2p_lightning.evaluation.tradeoff import tradeoff
 from ip2p_lightning.evaluation.tradeoff_curves import Curve, Measured, make_curves
 from ip2p_lightning.evaluation.tradeoff_result import Tradeoff
+from ip2p_lightning.evaluation.work import drawn
 from ip2p_lightning.methods.checkpoint import read_checkpoint
 from ip2p_lightning.metrics import CopyRate, EditMetric, Interval
 from ip2p_lightning.metrics.base import mean_error
@@ -181,8 +182,8 @@ def by_checkpoint(
         editor = open_editor(path)
         sweep = GuidanceSweep(editor, text_scales, image_scales, steps)
         result = tradeoff([sweep], pairs, metrics, x=x, y=y, seeds=[seed], intervals=intervals, **options)
-        ids = set(result.rows.column("pair").to_pylist())
-        found.append((result, _dependence(editor, pairs, ids, batch_size, seed, transform, steps)))
+        chosen = drawn(pairs, count, 0)  # those of the curve
+        found.append((result, _dependence(editor, pairs, chosen, batch_size, seed, transform, steps)))
         if on_checkpoint is not None:
             on_checkpoint(step)
     facts = {
@@ -221,14 +222,13 @@ def _course(
 def _dependence(
     editor: Editor,
     pairs: PairSource,
-    ids: set[str],
+    chosen: Sequence[int],
     batch_size: int,
     seed: int,
     transform: Transform | None,
     steps: int | None,
 ) -> _Asked:
-    """For each pair whether it is left as it was, and how much the result depends on picture and text."""
-    chosen = [place for place in range(len(pairs)) if pairs[place].id in ids]
+    """For each chosen pair whether it is left as it was, and how much the result depends on picture and text."""
     copied, source, text = [], [], []
     for start in range(0, len(chosen), batch_size):
         block = chosen[start : start + batch_size]

@@ -8,6 +8,7 @@ import pytest
 import torch
 from factories import WORLD, quiet_trainer, tiny_loader, tiny_module
 
+from ip2p_lightning.data.pair import EditPair
 from ip2p_lightning.data.sources.world import WorldSource
 from ip2p_lightning.editors.ours import TrainedEditor
 from ip2p_lightning.evaluation.by_checkpoint import by_checkpoint, checkpoints_of
@@ -62,6 +63,22 @@ def test_the_best_checkpoint_and_whether_the_last_is_worse(tmp_path: Path) -> No
     header, *lines = (tmp_path / "checkpoints.csv").read_text().splitlines()
     assert header.startswith('"step","dominated","dominated_low"')
     assert len(lines) == 2
+
+
+def test_no_pair_is_opened_that_is_not_measured() -> None:
+    class Counting(WorldSource):
+        opened: set[int] = set()
+
+        def __getitem__(self, index: int) -> EditPair:
+            self.opened.add(index)
+            return super().__getitem__(index)
+
+    pairs = Counting(40, 16)
+    course = by_checkpoint(
+        {1: Path("a")}, lambda path: editor(1.0), pairs, METRICS, **SETTINGS, count=4, batch_size=4, intervals=FEW
+    )
+    assert course.provenance["pairs"] == len(pairs.opened) == 4
+    assert course.checkpoints[0].source_dependence.values == 4
 
 
 def test_checkpoints_of_a_run_are_found_by_step(tmp_path: Path) -> None:
