@@ -19,6 +19,8 @@ from ip2p_lightning.cache.store import Store
 from ip2p_lightning.cache.views import Views
 from ip2p_lightning.data.loading import TransformedPairs
 from ip2p_lightning.data.pair import PairBatch
+from ip2p_lightning.data.reader import ShardDataset
+from ip2p_lightning.data.shards import ShardWriter
 from ip2p_lightning.data.sources.world import WorldSource
 from ip2p_lightning.data.transforms import PairTransform
 
@@ -104,6 +106,21 @@ def test_ranks_share_the_work_and_a_killed_build_goes_on(tmp_path, module):
     assert (made.missing(), source.drawn) == ([], COUNT)
     builder(tmp_path, module, source).build()
     assert source.drawn == COUNT
+
+
+def test_a_damaged_pair_is_not_cached_by_another_in_its_place(tmp_path, module):
+    world = WorldSource(COUNT, SIZE)
+    with ShardWriter(tmp_path / "data") as writer:
+        for index in range(COUNT):
+            writer.add(world[index])
+    shard = tmp_path / "data/shard-000000.tar"
+    content = bytearray(shard.read_bytes())
+    content[content.find(b"000000-000005.original.png") + 560] ^= 1
+    shard.write_bytes(content)
+    made = builder(tmp_path / "cache", module, ShardDataset(tmp_path / "data", on_error="skip"))
+    with pytest.raises(ValueError, match=r"1 pair\(s\) could not be read.*original does not have.*cache=null"):
+        made.build()
+    assert 1 in made.missing()  # the part that it belongs to
 
 
 def test_texts_are_stored_once_and_sided_pairs_in_one_view(tmp_path, module):

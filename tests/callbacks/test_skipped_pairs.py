@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import warnings
 from pathlib import Path
 
@@ -9,7 +10,10 @@ import lightning.pytorch as L
 import numpy as np
 import pytest
 import torch
+from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.strategies import DDPStrategy
 from PIL import Image
+from processes import on_ranks
 
 from ip2p_lightning.callbacks.skipped_pairs import SkippedPairs
 from ip2p_lightning.data.datamodule import EditDataModule
@@ -78,6 +82,29 @@ def test_epochs_keep_their_steps_and_name_what_was_left_out(workers: int, damage
     assert "pair/2" not in module.ids
     assert len(module.ids) == 64
     assert module.ids.count("pair/0") >= 4
+
+
+def test_the_metric_counts_the_pairs_of_all_ranks(damaged: Path, tmp_path: Path) -> None:
+    def rank() -> None:
+        warnings.simplefilter("ignore")
+        data = EditDataModule.from_shards([damaged, damaged], transform=PairTransform(8), batch_size=4, on_error="skip")
+        trainer = L.Trainer(
+            accelerator="cpu",
+            devices=2,
+            strategy=DDPStrategy(process_group_backend="gloo"),
+            max_epochs=2,
+            limit_val_batches=0,
+            logger=CSVLogger(tmp_path, name=None, version="log"),
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            callbacks=[SkippedPairs()],
+        )
+        trainer.fit(Counter(), data)
+
+    on_ranks(2, rank)
+    with (tmp_path / "log/metrics.csv").open(newline="") as file:
+        assert [row["data/skipped_train"] for row in csv.DictReader(file)] == ["2", "2"]
 
 
 def test_sound_data_is_silent(damaged: Path) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as L
 import pytest
 import torch
+from lightning.pytorch.plugins.precision import MixedPrecision
 from processes import on_ranks
 from walker import Walk, walk
 
@@ -57,8 +59,7 @@ def test_a_run_goes_on_from_any_step(tmp_path: Path, name: str) -> None:
     per_epoch = 4 if name == "limited" else 5
     epochs = [epoch for epochs, _ in steps([whole], accumulate) for epoch in epochs]
     assert epochs == [step // per_epoch for step in range(len(epochs))]
-    places = [3, 5, 8] if name == "workers" else PLACES.values()
-    for place in places:
+    for place in PLACES.values():
         rest = walk(tmp_path / f"from-{place}", ckpt=tmp_path / f"whole/step-{place}.ckpt", **settings)
         check_continued(whole, rest, place, accumulate)
     again = walk(tmp_path / "again", ckpt=tmp_path / "from-5/step-8.ckpt", **settings)
@@ -101,21 +102,18 @@ def test_what_a_place_is_good_for(tmp_path: Path) -> None:
 
 
 def test_ranks_share_steps_and_go_on_in_any_number(tmp_path: Path) -> None:
-    """2 -> 2, 2 -> 1 and 1 -> 2 ranks; on one rank with batches twice as large, and with two batches a step."""
+    """2 -> 2, 2 -> 1 and 1 -> 2 ranks, each with 0 and 2 workers; on one rank larger batches, or more of them."""
     module = {"dropout": 0.0}
     alone = walk(tmp_path / "alone", module=module)
     shared = {"batch_size": 2, "module": module}
+    workers = {"data": {"workers": 2}}
 
     def pair() -> dict[str, Walk]:
         found = {"whole": walk(tmp_path / "pair", **shared)}
-        for place in PLACES.values():
-            found[f"2-{place}"] = walk(tmp_path / f"2-{place}", ckpt=tmp_path / f"pair/step-{place}.ckpt", **shared)
-        for place in (3, 5, 8):
-            found[f"1-{place}"] = walk(tmp_path / f"1-{place}", ckpt=tmp_path / f"alone/step-{place}.ckpt", **shared)
-        workers = {**shared, "data": {"workers": 2}}
-        for place in (3, 5):
-            ckpt = tmp_path / f"pair/step-{place}.ckpt"
-            found[f"workers-{place}"] = walk(tmp_path / f"workers-{place}", ckpt=ckpt, **workers)
+        for place, (origin, number) in product(PLACES.values(), (("pair", 2), ("alone", 1))):
+            ckpt = tmp_path / f"{origin}/step-{place}.ckpt"
+            for name, options in ((f"{number}-{place}", {}), (f"{number}-{place}-workers", workers)):
+                found[name] = walk(tmp_path / name, ckpt=ckpt, **shared, **options)
         return found
 
     ranks = on_ranks(2, pair)
@@ -130,14 +128,31 @@ def test_ranks_share_steps_and_go_on_in_any_number(tmp_path: Path) -> None:
         torch.testing.assert_close(one, two, atol=1e-6, rtol=0)
     for rank, whole in zip(ranks, together, strict=True):
         for name, rest in rank.items():
-            if name.startswith(("2-", "workers-")):
+            if name.startswith("2-"):
                 check_continued(whole, rest, int(name.split("-")[1]))
-    for place in (3, 5, 8):
-        assert steps([rank[f"1-{place}"] for rank in ranks]) == steps([alone])[place:]
+    for place in PLACES.values():
+        for name in (f"1-{place}", f"1-{place}-workers"):
+            assert steps([rank[name] for rank in ranks]) == steps([alone])[place:]
         ckpt = tmp_path / f"pair/step-{place}.ckpt"
         larger = walk(tmp_path / f"larger-{place}", ckpt=ckpt, module=module)
+        loaded = walk(tmp_path / f"loaded-{place}", ckpt=ckpt, module=module, **workers)
         smaller = walk(tmp_path / f"smaller-{place}", ckpt=ckpt, **shared, accumulate_grad_batches=2)
-        assert steps([larger]) == steps([smaller], 2) == steps(together)[place:]
+        assert steps([larger]) == steps([loaded]) == steps([smaller], 2) == steps(together)[place:]
+        assert same_weights(larger, loaded)
         for a, b in ((larger, together[0]), (smaller, together[0])):
             for x, y in zip(a.weights, b.weights, strict=True):
                 torch.testing.assert_close(x, y, atol=1e-5, rtol=0)
+
+
+def test_the_loss_scaler_of_half_precision_goes_on(tmp_path: Path) -> None:
+    def half() -> list[MixedPrecision]:
+        return [MixedPrecision("16-mixed", "cpu", torch.amp.GradScaler("cpu", init_scale=8.0, growth_interval=2))]
+
+    def scaler(name: str) -> dict[str, Any]:
+        return torch.load(tmp_path / f"{name}/step-15.ckpt", weights_only=True)["MixedPrecision"]
+
+    whole = walk(tmp_path / "whole", plugins=half())
+    rest = walk(tmp_path / "rest", plugins=half(), ckpt=tmp_path / "whole/step-7.ckpt")
+    check_continued(whole, rest, 7)
+    assert scaler("rest") == scaler("whole")
+    assert scaler("whole")["scale"] > 8.0

@@ -151,6 +151,22 @@ def test_a_rank_that_dies_ends_the_job_with_its_last_words_and_the_next_one_star
 
 
 @pytest.mark.slow
+def test_a_job_of_which_a_rank_was_lost_goes_on_bit_for_bit(job, tmp_path):
+    words = ["trainer.max_steps=4", "callbacks.checkpoint.every_n_train_steps=1"]
+    train(job(*words, name="whole"))
+    with pytest.raises(ChildProcessError, match="rank 1"):
+        train(job(*words, name="lost", dies=1))
+    assert train(job(*words, "ckpt=auto", name="lost")).trainer.global_step == 4
+    whole, lost = (
+        torch.load(tmp_path / name / "checkpoints/last.ckpt", weights_only=True) for name in ("whole", "lost")
+    )
+    for key in ("state_dict", "raw_parameters"):
+        assert all(torch.equal(tensor, lost[key][name]) for name, tensor in whole[key].items())
+    for before, after in zip(*(one["optimizer_states"][0]["state"].values() for one in (whole, lost)), strict=True):
+        assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+@pytest.mark.slow
 def test_two_ranks_share_one_cache(job, tmp_path):
     """Both build it, and train on it as they do without."""
     cache = ["cache=disk", f"cache.folder={tmp_path}/cache", "cache.batch_size=5", "+cache.part_pairs=10"]
