@@ -15,7 +15,8 @@ class TurnByTurn:
     """MagicBrush's iterative editing (multi-turn) with any editor; instructions of one line are edited once.
 
     Args:
-        editor: carries out each line. It is given no captions, truth or ids, which are those of the whole session.
+        editor: carries out each line. It is given no captions, truth or ids, which are those of the whole session: an
+            editor that reads captions (SDEdit, Prompt-to-Prompt, Text2LIVE) says that it needs them.
     """
 
     def __init__(self, editor: Editor) -> None:

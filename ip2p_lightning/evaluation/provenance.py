@@ -13,20 +13,28 @@ from ip2p_lightning.editors.ours import TrainedEditor
 from ip2p_lightning.evaluation.result import EvaluationResult
 from ip2p_lightning.metrics.encoders.base import weights_digest
 
+_NO_MATTER = ("device", "batch_size")
+"""Settings of editors that change no figure: where it runs, and how much at once."""
+
 
 def editor_facts(editor: Any, settings: Mapping[str, Any]) -> dict[str, Any]:
     """Which editor, with which settings and weights.
 
     Args:
-        editor: what edits. Its `describe()` is recorded if it has one.
+        editor: what edits. Its `describe()` is recorded if it has one. Of an editor that drives another one, what is
+            said of that one is said of both.
         settings: from conf/editor.
     """
+    if (driven := getattr(editor, "editor", None)) is not None:
+        facts = editor_facts(driven, settings.get("editor") or {})
+        facts["editor"] = f"{type(editor).__name__} of {facts['editor']}"
+        own = {key: value for key, value in settings.items() if key not in ("_target_", "editor", *_NO_MATTER)}
+        return facts | ({"around": own} if own else {})
     facts: dict[str, Any] = {"editor": type(editor).__name__, "sha256": digest(editor, settings.get("checkpoint"))}
     if isinstance(editor, TrainedEditor):
         named = {name: str(settings[name]) for name in ("checkpoint", "weights") if name in settings}
         return facts | named | {"sampler": sampler_facts(editor)}
-    # where it runs and how much at once changes no figure
-    kept = {key: value for key, value in settings.items() if key not in ("_target_", "device", "batch_size")}
+    kept = {key: value for key, value in settings.items() if key not in ("_target_", *_NO_MATTER)}
     return facts | {"settings": kept} | (editor.describe() if hasattr(editor, "describe") else {})
 
 
@@ -47,6 +55,8 @@ def digest(editor: Any, checkpoint: Any = None) -> str | None:
     if checkpoint is not None and Path(checkpoint).is_file():
         with Path(checkpoint).open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+    if (driven := getattr(editor, "editor", None)) is not None:
+        return digest(driven)
     networks = [editor, *vars(editor).values()]
     networks += getattr(getattr(editor, "pipeline", None), "components", {}).values()
     digests = [weights_digest(network) for network in networks if isinstance(network, nn.Module)]
