@@ -45,15 +45,18 @@ class HashedDuplicates:
 
     def duplicates(self, pairs: Sequence[MadePair]) -> list[bool]:
         """See `DuplicateFinder.duplicates`."""
-        if not pairs:
-            return []
-        sides = [
-            difference_hash(torch.stack([getattr(pair, side) for pair in pairs]))
-            for side in ("original_image", "edited_image")
-        ]
+        return self.alike(self.hashes(pairs)) if pairs else []
+
+    def hashes(self, pairs: Sequence[MadePair]) -> Tensor:
+        """What is compared, for whoever asks again and again: booleans [B, 2, 256] of originals and edited pictures."""
+        sides = ("original_image", "edited_image")
+        return torch.stack([difference_hash(torch.stack([getattr(pair, side) for pair in pairs])) for side in sides], 1)
+
+    def alike(self, hashes: Tensor) -> list[bool]:
+        """As `duplicates`, of hashes [B, 2, 256]."""
         answers: list[bool] = []
-        for number in range(len(pairs)):
+        for number in range(len(hashes)):
             earlier = [other for other in range(number) if not answers[other]]
-            apart = [(side[earlier] ^ side[number]).float().mean(1) for side in sides]
-            answers.append(bool(earlier) and bool((torch.stack(apart).amax(0) <= self.distance).any()))
+            apart = (hashes[earlier] ^ hashes[number]).float().mean(-1).amax(-1)
+            answers.append(bool(earlier) and bool((apart <= self.distance).any()))
         return answers

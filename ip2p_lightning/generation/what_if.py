@@ -5,24 +5,34 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import torch
 from PIL import Image
 from rich.table import Table
+from torch import Tensor
 
 from ip2p_lightning.data.contact_sheet import contact_sheet
 from ip2p_lightning.data.dataset_info import INDEX_NAME, SCORE_PREFIX, DatasetInfo
+from ip2p_lightning.data.images import to_tensor
 from ip2p_lightning.data.pair import EditPair
 from ip2p_lightning.data.reader import ShardDataset
-from ip2p_lightning.generation.filter import DUPLICATE, UNSAFE, Thresholds
+from ip2p_lightning.generation.base import Candidate, MadePair
+from ip2p_lightning.generation.duplicates import HashedDuplicates
+from ip2p_lightning.generation.filter import DUPLICATE, KEPT, UNSAFE, Thresholds
 from ip2p_lightning.generation.merge import CANDIDATES, SCORE_NAMES
 from ip2p_lightning.generation.run_card import CARD
 
+_HASHED = f"{HashedDuplicates.__module__}.{HashedDuplicates.__qualname__}"
+_ANYHOW = Candidate(0, 0.0, 0.0)
 _FIELDS = {"clip_image": "image", "clip_direction": "direction"}
 _BEST = "clip_direction"
+MOST_COMPARED = 10_000
+"""Pairs whose pictures are decoded to look for duplicates: minutes at 512 pixels."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +53,9 @@ class Outcome:
 class WhatIf:
     """The scored candidates of a dataset.
 
-    Pictures are not compared again: pairs that the filter found unsafe or like a better one stay out, and of those that
-    only other thresholds let in, no more than one of a seed comes in.
+    It agrees with the filter: pairs without pictures and unsafe ones stay out, one pair of a seed comes in, and a pair
+    that is like a better one comes in where the better one falls out. For that pictures are compared, if no more than
+    `MOST_COMPARED` pairs pass; of larger datasets, those that the filter found to be like a better one stay out.
 
     Args:
         path: a dataset folder; that of `ip2p generate` knows every candidate, any other the pairs that it holds.
@@ -71,12 +82,14 @@ class WhatIf:
             raise ValueError(f"{path} holds no scores; `ip2p generate` and imports of InstructPix2Pix's folders do")
         if unknown := sorted(set(thresholds or {}) - set(self.scores)):
             raise ValueError(f"thresholds: {path} has no score {unknown}; it has {', '.join(sorted(self.scores))}")
-        before, kept = self._settings()
+        before, kept, self._finder = self._settings()
         self.thresholds = {name: (before | dict(thresholds or {})).get(name, -1.0) for name in self.scores}
         self.keep = keep or kept
         self.ids = np.array(table.column("pair").to_pylist(), dtype=object)
         self.stored = table.column("stored").to_numpy()
         self._open = table.column("open").to_numpy()
+        self._twin = np.array(table.column("reason").to_pylist(), dtype=object) == DUPLICATE
+        self._hashes: dict[int, Tensor] = {}
         self._triple = table.column("triple").dictionary_encode().combine_chunks().indices.to_numpy()
         self._seed = table.column("seed").to_numpy().astype(np.float64)
 
@@ -92,6 +105,7 @@ class WhatIf:
         rows = np.flatnonzero(passed)
         direction = self.scores.get(_BEST, np.zeros(len(passed)))[rows]
         rows = rows[np.lexsort((rows, -direction, self._triple[rows]))]  # best first within a triple
+        rows = self._without_twins(rows)
         if self.keep is not None:
             seeds = np.where(np.isnan(self._seed[rows]), -1.0 - rows, self._seed[rows])
             _, first = np.unique(np.stack([self._triple[rows], seeds]), axis=1, return_index=True)
@@ -101,6 +115,32 @@ class WhatIf:
         kept = np.zeros(len(passed), dtype=bool)
         kept[rows] = True
         return kept
+
+    def _without_twins(self, rows: np.ndarray) -> np.ndarray:
+        """The rows, sorted by triple and best first, without those whose pictures are like an earlier one's."""
+        if self._finder is None or len(rows) > MOST_COMPARED:
+            return rows if self._finder is None else rows[~self._twin[rows]]
+        self._hash(rows)
+        _, begin = np.unique(self._triple[rows], return_index=True)
+        alike: list[bool] = []
+        for group in np.split(rows, begin[1:]) if len(rows) else ():
+            alike += self._finder.alike(torch.stack([self._hashes[row] for row in group.tolist()]))
+        return rows[~np.array(alike, dtype=bool)]
+
+    def _hash(self, rows: np.ndarray) -> None:
+        """Hash the pictures of those that were not looked at yet."""
+        assert self._finder is not None
+        new = [row for row in rows.tolist() if row not in self._hashes]
+        dataset = ShardDataset(self.path) if new else None
+        for row in new if dataset else ():
+            pair = dataset[self._places[self.ids[row]]]  # type: ignore[index]
+            made = MadePair(_ANYHOW, to_tensor(pair.original_image), to_tensor(pair.edited_image))  # type: ignore[arg-type]
+            self._hashes[row] = self._finder.hashes([made])[0]
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        """Where each stored pair is in the dataset."""
+        return {id: place for place, id in enumerate(ShardDataset(self.path).column("id"))}
 
     def outcome(self, thresholds: Mapping[str, float]) -> Outcome:
         """What thresholds would keep, counted."""
@@ -137,11 +177,10 @@ class WhatIf:
         near = rows[np.argsort(np.abs(self.scores[score][rows] - value), kind="stable")[:count]]
         near = near[np.argsort(self.scores[score][near], kind="stable")]
         dataset = ShardDataset(self.path)
-        places = {id: place for place, id in enumerate(dataset.column("id"))}
         kept = self.keeps(self.thresholds)
         return [
             replace(
-                dataset[places[self.ids[row]]],
+                dataset[self._places[str(self.ids[row])]],
                 kind=f"{score} {self.scores[score][row]:.3f}, {'kept' if kept[row] else 'not kept'}",
             )
             for row in near
@@ -167,29 +206,29 @@ class WhatIf:
         )
 
     def _table(self) -> pa.Table:
-        """The candidates: pair, triple, seed, stored, open (to other thresholds) and scores."""
+        """The candidates: pair, triple, seed, reason, stored, open (to other thresholds) and scores."""
         if (self.path / CANDIDATES).is_file():
             table = pq.read_table(self.path / CANDIDATES)
-            reasons = table.column("reason").to_pylist()
-            open_ = [
-                not p and r not in (UNSAFE, DUPLICATE)
-                for p, r in zip(table.column("preview").to_pylist(), reasons, strict=True)
-            ]
+            rows = zip(*(table.column(name).to_pylist() for name in ("preview", "stored", "reason")), strict=True)
+            open_ = [stored and not preview and reason != UNSAFE for preview, stored, reason in rows]
             return table.append_column("open", pa.array(open_, pa.bool_()))
         index = pq.read_table(self.path / INDEX_NAME)
         scores = [name for name in index.column_names if name.startswith(SCORE_PREFIX)]
         yes = pa.array(np.ones(index.num_rows, dtype=bool))
         columns = {"pair": index.column("id"), "triple": index.column("group"), "seed": index.column("seed")}
-        return pa.table({**columns, "stored": yes, "open": yes, **{name: index.column(name) for name in scores}})
+        columns |= {"stored": yes, "open": yes, "reason": pa.array([KEPT] * index.num_rows)}
+        return pa.table({**columns, **{name: index.column(name) for name in scores}})
 
-    def _settings(self) -> tuple[dict[str, float], int | None]:
-        """Thresholds and number of pairs that the run card tells."""
+    def _settings(self) -> tuple[dict[str, float], int | None, HashedDuplicates | None]:
+        """Thresholds, number of pairs and finder of duplicates that the run card tells."""
         values = Thresholds()
-        keep = None
+        keep = finder = None
         if (self.path / CARD).is_file():
             told = json.loads((self.path / CARD).read_text(encoding="utf-8"))["filter"]
             limits = told.get("thresholds") or {}
             values = Thresholds(**{name: value for name, value in limits.items() if not name.startswith("_")})
             keep = told.get("keep", 4)
+            if (telling := told.get("duplicates")) and telling.get("_target_") == _HASHED:
+                finder = HashedDuplicates(telling["distance"])
         fields = {name: _FIELDS.get(name, "text") for name in SCORE_NAMES.values()}
-        return {name: float(getattr(values, field)) for name, field in fields.items()}, keep
+        return {name: float(getattr(values, field)) for name, field in fields.items()}, keep, finder
