@@ -204,7 +204,14 @@ def _course(
     """Figures with intervals of each checkpoint, and how the last stands to the best."""
     one, groups = found[0][0], found[0][0].groups()
     curves = [
-        Measured(str(step), "", tuple(range(len(result.places))), result.values(result.x), result.values(result.y))
+        Measured(
+            str(step),
+            "",
+            tuple(range(len(result.places))),
+            result.values(result.x),
+            result.values(result.y),
+            result.statistics(result.x, result.y),
+        )
         for step, (result, _) in zip(steps, found, strict=True)
     ]
     figures = []

@@ -15,10 +15,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from ip2p_lightning.evaluation.figures import IntervalSettings
-from ip2p_lightning.metrics.bootstrap import Floats, Interval
+from ip2p_lightning.metrics.bootstrap import STATISTICS, Floats, Interval
 
 _SAMPLES = 129
 """Places along the shared range at which curves are averaged; between points they are straight lines."""
+
+_CELLS = 4_000_000
+"""Weights held at once (32 MB)."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,7 @@ class Measured:
         values: P values of the parameter.
         x: [P, N] values of the metric that says how much is edited, of N edits; NaN where it does not apply.
         y: [P, N] values of the metric that says how much is kept.
+        statistics: how the values of x and of y become a figure, names in `bootstrap.STATISTICS`.
     """
 
     name: str
@@ -38,6 +42,7 @@ class Measured:
     values: tuple[float, ...]
     x: Floats
     y: Floats
+    statistics: tuple[str, str] = ("mean", "mean")
 
 
 @dataclass(frozen=True)
@@ -100,13 +105,13 @@ def make_curves(measured: Sequence[Measured], groups: Sequence[str], settings: I
                 f"{len(groups)} edits; measure the same edits at every point"
             )
     draws = _Draws(groups, settings)
-    means = [(draws.means(one.x), draws.means(one.y)) for one in measured]
-    shared = shared_range([x[0] for x, _ in means])
-    heights = [height(x, y, shared) for x, y in means]
-    areas = [dominated(x, y) for x, y in means]
+    drawn = [[draws.figures(*part) for part in zip((one.x, one.y), one.statistics, strict=True)] for one in measured]
+    shared = shared_range([x[0] for x, _ in drawn])
+    heights = [height(x, y, shared) for x, y in drawn]
+    areas = [dominated(x, y) for x, y in drawn]
     curves = []
     for number, one in enumerate(measured):
-        (x, y), sizes = means[number], [int((~np.isnan(values)).sum()) for values in one.x]
+        (x, y), sizes = drawn[number], [int((~np.isnan(values)).sum()) for values in one.x]
         curves.append(
             Curve(
                 name=one.name,
@@ -123,11 +128,14 @@ def make_curves(measured: Sequence[Measured], groups: Sequence[str], settings: I
     return Curves(tuple(curves), shared)
 
 
-def point_intervals(values: Floats, groups: Sequence[str], settings: IntervalSettings) -> list[Interval]:
-    """The mean of each point and its interval, from values [P, N] of one metric for the same N edits."""
+def point_intervals(
+    values: Floats, groups: Sequence[str], settings: IntervalSettings, statistic: str = "mean"
+) -> list[Interval]:
+    """The figure of each point and its interval, from values [P, N] of one metric for the same N edits."""
     draws = _Draws(groups, settings)
     sizes = [int((~np.isnan(row)).sum()) for row in values]
-    return [draws.interval(column, size) for column, size in zip(draws.means(values).T, sizes, strict=True)]
+    figures = draws.figures(values, statistic)
+    return [draws.interval(column, size) for column, size in zip(figures.T, sizes, strict=True)]
 
 
 def shared_range(xs: Sequence[Floats]) -> tuple[float, float] | None:
@@ -196,8 +204,19 @@ class _Draws:
         drawn = rng.multinomial(self.groups, np.full(self.groups, 1 / self.groups), size=settings.resamples)
         self.counts = np.concatenate([np.ones((1, self.groups)), drawn])
 
-    def means(self, values: Floats) -> Floats:
-        """Means [R + 1, P] of values [P, N], NaN left out."""
+    def figures(self, values: Floats, statistic: str) -> Floats:
+        """Figures [R + 1, P] of values [P, N], NaN left out."""
+        if statistic == "mean":
+            return self._means(values)
+        block = max(1, _CELLS // max(1, values.shape[1]))
+        parts = []
+        for start in range(0, len(self.counts), block):
+            weights = self.counts[start : start + block, self.member]
+            parts.append(np.stack([STATISTICS[statistic](row, weights) for row in values], axis=1))
+        return np.concatenate(parts)
+
+    def _means(self, values: Floats) -> Floats:
+        """What `weighted_mean` gives, for all points in one product of matrices."""
         known = ~np.isnan(values)
         sums, sizes = np.zeros((2, self.groups, len(values)))
         np.add.at(sums, self.member, np.where(known, values, 0.0).T)

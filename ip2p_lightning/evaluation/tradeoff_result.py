@@ -136,8 +136,12 @@ class Tradeoff:
             at = [number for number, place in enumerate(self.places) if place.curve == name]
             across = self.places[at[0]].across
             values = tuple(self.places[number].point[across] if across else math.nan for number in at)
-            measured.append(Measured(name, across, values, xs[at], ys[at]))
+            measured.append(Measured(name, across, values, xs[at], ys[at], self.statistics(x, y)))
         return make_curves(measured, self.groups(), self.intervals)
+
+    def statistics(self, x: str, y: str) -> tuple[str, str]:
+        """How the values of two metrics become figures."""
+        return self.metrics[x].statistic, self.metrics[y].statistic
 
     def summary(self) -> dict[str, Any]:
         """Curves, areas and provenance as JSON values (NaN as null)."""
@@ -168,10 +172,16 @@ class Tradeoff:
         return folder
 
     def points(self) -> pa.Table:
-        """A row for each point: sweep, curve, parameters, and mean, low and high of every metric, `x` and `y` first."""
+        """A row for each point: sweep, curve, parameters, and figure, low and high of every metric, `x` and `y` first.
+
+        A figure is what `ip2p evaluate` makes of the values: their mean, or the metric's own statistic.
+        """
         groups, names = self.groups(), parameter_columns(self.places, self.metrics)
         metrics = dict.fromkeys((self.x, self.y, *self.metrics))
-        figures = {name: point_intervals(self.values(name), groups, self.intervals) for name in metrics}
+        figures = {
+            name: point_intervals(self.values(name), groups, self.intervals, self.metrics[name].statistic)
+            for name in metrics
+        }
         rows = []
         for number, place in enumerate(self.places):
             row: dict[str, Any] = {"sweep": place.sweep, "curve": place.curve}

@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
 
+from ip2p_lightning.data.sources.world import WorldSource
+from ip2p_lightning.evaluation import evaluate
 from ip2p_lightning.evaluation.figures import IntervalSettings
-from ip2p_lightning.evaluation.tradeoff_curves import Measured, dominated, height, make_curves, shared_range
+from ip2p_lightning.evaluation.sweeps import EditorSweep
+from ip2p_lightning.evaluation.tradeoff import tradeoff
+from ip2p_lightning.evaluation.tradeoff_curves import (
+    Measured,
+    dominated,
+    height,
+    make_curves,
+    point_intervals,
+    shared_range,
+)
+from ip2p_lightning.metrics import L1, RelativeError, bootstrap_interval
 
 SETTINGS = IntervalSettings(resamples=200)
 
@@ -93,3 +106,31 @@ def test_groups_are_drawn_as_wholes_and_gaps_left_out() -> None:
 def test_curves_of_different_edits_are_refused() -> None:
     with pytest.raises(ValueError, match=r"curve 'a' holds values .* for 2 points and 3 edits; measure the same"):
         make_curves([measured("a", [0.1, 0.3], [0.9, 0.7])], ["a", "b", "c"], SETTINGS)
+
+
+@pytest.mark.parametrize("statistic", ["mean", "median"])
+def test_a_point_has_the_figure_of_an_evaluation(statistic: str) -> None:
+    """A skewed metric with gaps, four edits of each pair; a resample without any value is left out in both."""
+    rng = np.random.default_rng(0)
+    values = np.exp(2 * rng.standard_normal((2, 40)))
+    values[0, :3] = np.nan
+    groups = [str(edit // 4) for edit in range(40)]
+    points = point_intervals(values, groups, SETTINGS, statistic)
+    for point, row in zip(points, values, strict=True):
+        alone = bootstrap_interval(row, groups, statistic=statistic, resamples=200)
+        assert point.estimate == pytest.approx(alone.estimate)
+        assert (point.low, point.high) == pytest.approx((alone.low, alone.high))
+    curve = make_curves([Measured("a", "s", (0.0, 1.0), values, values, (statistic, "mean"))], groups, SETTINGS)
+    assert [one.estimate for one in curve.curves[0].x] == [one.estimate for one in points]
+    assert [one.estimate for one in curve.curves[0].y] == pytest.approx(np.nanmean(values, axis=1))
+
+
+def test_a_sweep_says_of_an_editor_what_an_evaluation_says(scenes: WorldSource, part_way: Any) -> None:
+    editor = part_way(scenes, {"remove": -2.0}, 0.0)
+    metrics = {"l1": L1(), "relative": RelativeError()}  # a mean, and a median
+    alone = evaluate(editor, scenes, metrics, count=12).figures
+    sweep = EditorSweep("one", lambda: editor)
+    row = tradeoff([sweep], scenes, metrics, x="relative", y="l1", count=12).points().to_pylist()[0]
+    for name in metrics:
+        assert row[name] == pytest.approx(alone[name].ours.estimate)
+        assert row[f"{name}_low"] == pytest.approx(alone[name].ours.low)
