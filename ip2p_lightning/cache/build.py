@@ -88,11 +88,16 @@ class Builder:
             )
         log.info("cache: %.3g GB to write in %s (%s)", total / 1e9, root, listed)
 
-    def build(self, rank: int = 0, ranks: int = 1) -> None:
+    def build(self, rank: int = 0, ranks: int = 1, stop: Callable[[], bool] = lambda: False) -> None:
         """Make this rank's share of the missing parts, with a progress bar on the first rank.
 
         Parts that another job has made in the meantime are left alone; jobs begin at different parts, so that they
         help each other.
+
+        Args:
+            rank: of this process.
+            ranks: how many there are.
+            stop: asked before each part; true leaves the rest for another time.
 
         Raises:
             ValueError: a damaged pair in whose place the source gives another; its part is not written.
@@ -105,6 +110,8 @@ class Builder:
         with _bar(disable=rank > 0) as bar:
             task = bar.add_task("cache", total=sum(len(self.texts.members(part)) for part in parts))
             for part in [*parts[start:], *parts[:start]]:
+                if stop():
+                    return
                 self._part(part)
                 bar.advance(task, len(self.texts.members(part)))
 

@@ -16,6 +16,8 @@ from ip2p_lightning.cache.encoding import Encoding
 from ip2p_lightning.cache.pairs import CachedSource, Recall
 from ip2p_lightning.cache.store import PART_PAIRS, Store
 from ip2p_lightning.cache.views import Views
+from ip2p_lightning.callbacks.checkpoint import Checkpoint
+from ip2p_lightning.callbacks.stop_request import StopRequest
 from ip2p_lightning.data.datamodule import EditDataModule
 from ip2p_lightning.data.loading import TransformedPairs
 from ip2p_lightning.data.sources import PairSource
@@ -134,15 +136,26 @@ class EncodingCache(L.Callback):
             trainer.strategy.barrier("cache: begin")
             modes = [(part, part.training) for part in module.modules()]
             module.eval()
-            builder.build(trainer.global_rank, trainer.world_size)
+            self._share(trainer, builder)
             for part, mode in modes:
                 part.training = mode
-            trainer.strategy.barrier("cache: end")
         if missing := builder.missing():
             raise ValueError(
                 f"{len(missing)} parts of the cache in {self.folder} are missing on rank {trainer.global_rank} after "
                 "all ranks have built it; set cache.folder to a folder that all machines share"
             )
+
+    def _share(self, trainer: L.Trainer, builder: Builder) -> None:
+        """Build this rank's share and wait for the others; a run that is asked to stop keeps what is built."""
+        saver = trainer.checkpoint_callback
+        stop = saver.stop if isinstance(saver, Checkpoint) else StopRequest(())
+        stop.listen()  # training, before which the checkpoint's own watch begins, may be hours away
+        try:
+            builder.build(trainer.global_rank, trainer.world_size, lambda: stop.received is not None)
+        finally:
+            stop.restore()
+        if stop.asked(trainer):
+            stop.end(trainer, "while the cache was built, which keeps what is done", "run the same command again")
 
     def _replace(self, trainer: L.Trainer, data: EditDataModule, builder: Builder, pictures: bool) -> None:
         """Let the data module's loaders read from the cache."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -14,9 +13,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 
 from ip2p_lightning.callbacks.durable import DurableCheckpointIO
 from ip2p_lightning.callbacks.loop_state import rewind
-from ip2p_lightning.callbacks.stop_request import Stopped, StopRequest, requeue_in_slurm
-
-log = logging.getLogger(__name__)
+from ip2p_lightning.callbacks.stop_request import StopRequest
 
 
 class Checkpoint(ModelCheckpoint):
@@ -38,7 +35,7 @@ class Checkpoint(ModelCheckpoint):
         self, *arguments: Any, stop_signals: Sequence[str] = ("SIGTERM", "SIGUSR1", "SIGINT"), **options: Any
     ) -> None:
         super().__init__(*arguments, **options)
-        self._stop = StopRequest(stop_signals)
+        self.stop = StopRequest(stop_signals)
         self._step = 0
 
     @property
@@ -57,7 +54,7 @@ class Checkpoint(ModelCheckpoint):
         """Heed signals (from here on: Lightning has set its own handlers just before)."""
         super().on_train_start(trainer, pl_module)
         self._step = trainer.global_step
-        self._stop.listen()
+        self.stop.listen()
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -84,12 +81,12 @@ class Checkpoint(ModelCheckpoint):
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Write `last.ckpt` unless this very step has been saved."""
-        self._stop.restore()
+        self.stop.restore()
         if self.save_last and not self._should_skip_saving_checkpoint(trainer):
             self._save_last_checkpoint(trainer, self._monitor_candidates(trainer))
 
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
-        self._stop.restore()
+        self.stop.restore()
         super().on_exception(trainer, pl_module, exception)
 
     def on_load_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
@@ -105,18 +102,9 @@ class Checkpoint(ModelCheckpoint):
             super().load_state_dict(state_dict)
 
     def _stop_if_asked(self, trainer: L.Trainer) -> None:
-        if not trainer.strategy.reduce_boolean_decision(self._stop.received is not None, all=False):
+        if not self.stop.asked(trainer):
             return
         if not self._should_skip_saving_checkpoint(trainer):
             self._save_last_checkpoint(trainer, self._monitor_candidates(trainer))
-        if trainer.is_global_zero:
-            name = self._stop.received.name if self._stop.received else "a signal to another rank"
-            requeued = requeue_in_slurm(self._stop.received)
-            log.warning(
-                "stopped by %s at step %s; %s holds all of it; %s",
-                name,
-                trainer.global_step,
-                self.last_model_path,
-                requeued or "go on with ckpt=auto",
-            )
-        raise Stopped(self._stop.exit_code())
+        state = f"at step {trainer.global_step}; {self.last_model_path} holds all of it"
+        self.stop.end(trainer, state, "go on with ckpt=auto")

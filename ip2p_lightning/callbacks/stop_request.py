@@ -10,8 +10,9 @@ import subprocess
 import threading
 from collections.abc import Sequence
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
+import lightning.pytorch as L
 from lightning.pytorch.plugins.environments import SLURMEnvironment
 
 log = logging.getLogger(__name__)
@@ -54,9 +55,25 @@ class StopRequest:
                 signal.signal(number, handler)
         self._before = {}
 
-    def exit_code(self) -> int:
-        """What the process should end with."""
-        return INTERRUPTED if self.received is signal.SIGINT else STOPPED
+    def asked(self, trainer: L.Trainer) -> bool:
+        """Whether any rank was asked to stop; every rank must call it."""
+        return trainer.strategy.reduce_boolean_decision(self.received is not None, all=False)
+
+    def end(self, trainer: L.Trainer, state: str, remedy: str) -> NoReturn:
+        """End the run on this rank, and say so on the first.
+
+        Args:
+            trainer: of the run.
+            state: where it was, and what is saved.
+            remedy: how to go on, where SLURM does not do it by itself.
+
+        Raises:
+            Stopped: always.
+        """
+        if trainer.is_global_zero:
+            name = self.received.name if self.received else "a signal to another rank"
+            log.warning("stopped by %s %s; %s", name, state, requeue_in_slurm(self.received) or remedy)
+        raise Stopped(INTERRUPTED if self.received is signal.SIGINT else STOPPED)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self.received is signal.SIGINT and number == signal.SIGINT:

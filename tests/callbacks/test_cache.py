@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +16,10 @@ from torch import Tensor
 from ip2p_lightning.callbacks.cache import EncodingCache
 from ip2p_lightning.callbacks.checkpoint import Checkpoint
 from ip2p_lightning.callbacks.step_randomness import StepRandomness
+from ip2p_lightning.callbacks.stop_request import Stopped
 from ip2p_lightning.config import build, compose
 from ip2p_lightning.data.datamodule import EditDataModule
-from ip2p_lightning.data.pair import PairBatch
+from ip2p_lightning.data.pair import EditPair, PairBatch
 from ip2p_lightning.data.sources.world import WorldSource
 from ip2p_lightning.data.transforms import PairTransform
 from ip2p_lightning.methods.editing import EditingModule
@@ -88,6 +91,31 @@ def test_frozen_encoders_are_not_run_in_the_step(tmp_path, trainer):
         network.register_forward_pre_hook(lambda network, _: calls.append(type(network).__name__))
     trained(module, trainer, cache)
     assert calls == []  # the null condition is known from the first time
+
+
+class Interrupting(WorldSource):
+    """Asks this process to stop when its fifth pair is drawn."""
+
+    def __getitem__(self, index: int) -> EditPair:
+        if index == 4:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return super().__getitem__(index)
+
+    def fingerprint(self) -> str:
+        return "which draws no pairs"
+
+
+def test_a_run_that_is_asked_to_stop_while_it_builds_keeps_what_is_built(tmp_path, trainer, caplog):
+    before = signal.getsignal(signal.SIGTERM)
+    made = EditDataModule(Interrupting(9, 16), transform=PairTransform(16, flip=0.0), batch_size=4)
+    callbacks = [EncodingCache(tmp_path / "cache", part_pairs=2), Checkpoint(tmp_path / "run")]
+    with pytest.raises(Stopped) as stopped:
+        trainer(*callbacks, enable_checkpointing=True).fit(tiny_module(IP2P | {"stages": [stage(**FROZEN)]}), made)
+    assert stopped.value.code == 75
+    assert "stopped by SIGTERM while the cache was built" in caplog.text
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert not (tmp_path / "run").exists()
+    assert 1 <= len(list(tmp_path.glob("cache/latents-*/*.safetensors"))) <= 4  # of five parts
 
 
 def test_a_text_encoder_that_learns_is_run_and_the_rest_is_cached(tmp_path, trainer):
