@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import torch
@@ -31,10 +31,12 @@ class PromptToPromptMaker:
         cross: Prompt-to-Prompt's cross-attention edit beside it: "auto", "replace" or "refine"; None as in
             InstructPix2Pix's code.
         cross_share: share of the steps in which cross-attention follows.
+        weights: reweighting, beside `cross`: word of the edited caption -> factor of its attention, such as
+            {"snowy": 2.0}; captions without the word are left alone.
         name: model and version for the run card; the pipeline's path if "".
 
     Raises:
-        ValueError: a scheduler with a memory, or a batch that has no room for a pair.
+        ValueError: a scheduler with a memory, a batch that has no room for a pair, or weights without `cross`.
     """
 
     def __init__(
@@ -46,12 +48,15 @@ class PromptToPromptMaker:
         size: int | None = None,
         cross: Literal["auto", "replace", "refine"] | None = None,
         cross_share: float = 0.8,
+        weights: Mapping[str, float] | None = None,
         name: str = "",
     ) -> None:
         if steps < 1:
             raise ValueError(f"steps={steps}: at least one denoising step is needed")
         if batch_size < 4:
             raise ValueError(f"batch_size={batch_size}: a guided pair is four samples of the denoiser; give it that")
+        if weights and cross is None:
+            raise ValueError("weights change what cross-attention edits take over; give cross=auto, replace or refine")
         self.pipeline = pipeline
         self.steps = steps
         self.batch_size = batch_size
@@ -59,7 +64,7 @@ class PromptToPromptMaker:
         check_scheduler(self.scheduler)
         self.size = size
         self.cross: Literal["auto", "replace", "refine"] | None = cross
-        self.cross_share = cross_share
+        self.cross_share, self.weights = cross_share, dict(weights or {})
         self.name = name or str(pipeline.config.get("_name_or_path") or type(pipeline).__name__)
         self.calls = 0
 
@@ -127,7 +132,9 @@ class PromptToPromptMaker:
         if self.cross is None:
             return None
         captions = triple.original_caption, triple.edited_caption
-        return cross_edit(self.pipeline.tokenizer, *captions, kind=self.cross, share=self.cross_share)
+        words = triple.edited_caption.split()
+        weights = {word: factor for word, factor in self.weights.items() if word in words}
+        return cross_edit(self.pipeline.tokenizer, *captions, kind=self.cross, share=self.cross_share, weights=weights)
 
     def _clean(self, sampling: PairedSampling) -> Tensor:
         if sampling.clean is None:

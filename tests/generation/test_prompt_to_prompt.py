@@ -8,8 +8,10 @@ import pytest
 import torch
 from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, StableDiffusionPipeline
 from generation.pairs_factory import LONGER, STEPS, TRIPLE, tiny_pipeline
+from omegaconf import OmegaConf
 from torch import Tensor
 
+from ip2p_lightning.config import build, config_dir
 from ip2p_lightning.generation.base import Candidate, EditTriple, MadePair, PreviewingPairMaker
 from ip2p_lightning.generation.filter import defect
 from ip2p_lightning.generation.prompt_to_prompt import PromptToPromptMaker, euler_ancestral
@@ -73,6 +75,34 @@ def test_the_original_knows_nothing_of_the_edit(pipeline, share):
     alone = theirs(pipeline, TRIPLE, candidate)
     torch.testing.assert_close(pair[0], alone[0], **CLOSE)
     assert (pair[1] - alone[1]).abs().max() > 1e-3  # attention was shared
+
+
+@pytest.mark.parametrize("options", [{}, {"cross": "refine", "cross_share": 0.6}])
+def test_the_original_is_the_same_to_the_bit_whatever_is_shared(pipeline, options):
+    """Pairs made alone are batches of one layout, in which p changes nothing but who attends as whom."""
+    made = maker(pipeline, **options)
+    shares = [0.0, *(step / 10 for step in range(1, 10)), 1.0]
+    pairs = [images(made.make(TRIPLE, [Candidate(1, share, 4.0)]))[0] for share in shares]
+    assert all(torch.equal(pair[0], pairs[0][0]) for pair in pairs)
+    assert not torch.equal(pairs[0][1], pairs[-1][1])
+
+
+def test_words_of_the_edited_caption_are_reweighted_and_others_ignored(pipeline):
+    candidate = Candidate(1, 0.5, 4.0)
+
+    def made(**weights: float) -> Tensor:
+        return images(maker(pipeline, cross="replace", cross_share=1.0, weights=weights).make(TRIPLE, [candidate]))[0]
+
+    plain, stronger, weaker = made(), made(blue=4.0), made(blue=0.0)
+    assert torch.equal(made(blue=1.0, snowy=9.0), plain)
+    assert torch.equal(made(red=4.0), plain), "of the original alone"
+    assert torch.equal(stronger[0], plain[0])
+    assert min((pair[1] - plain[1]).abs().max() for pair in (stronger, weaker)) > 1e-3
+    changes = {"cross": "auto", "weights": {"blue": 2}}
+    built = build(OmegaConf.merge(OmegaConf.load(config_dir() / "maker/tiny.yaml"), changes))
+    assert built.weights == {"blue": 2}
+    with pytest.raises(ValueError, match="give cross="):
+        maker(pipeline, weights={"blue": 2.0})
 
 
 @pytest.mark.parametrize("cross", [None, "replace", "refine"])
