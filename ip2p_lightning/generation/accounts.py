@@ -144,7 +144,10 @@ class Accounts:
             )
         )
         candidates = sum(merged.reasons.values())
-        counts.append(StageCount("pairs", merged.triples, candidates, "triples", "candidates", **costs["pairs"]))
+        refused = dict(merged.refused)
+        counts.append(
+            StageCount("pairs", merged.triples, candidates, "triples", "candidates", refused, **costs["pairs"])
+        )
         reasons = {reason: count for reason, count in merged.reasons.items() if reason != KEPT}
         counts.append(
             StageCount("filter", candidates, merged.reasons[KEPT], "candidates", "pairs", reasons, **costs["filter"])

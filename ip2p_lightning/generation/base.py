@@ -78,6 +78,19 @@ class Rejected:
     detail: str = ""
 
 
+class UnmakeableTriple(ValueError):
+    """Of which a maker can make no pair, now or later; the stage counts it and does not try again.
+
+    Args:
+        reason: one of a few fixed words, to be counted by.
+        detail: what about the triple.
+    """
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+
+
 class TripleWriter(Protocol):
     """Writes instructions and edited captions for captions."""
 
@@ -140,7 +153,11 @@ class PairMaker(Protocol):
     """Samples that went through the denoiser so far: batch size times forward passes."""
 
     def make(self, triple: EditTriple, candidates: Sequence[Candidate], steps: int | None = None) -> list[MadePair]:
-        """One pair a candidate, each independent of the others; `steps` overrides the number of denoising steps."""
+        """One pair a candidate, each independent of the others; `steps` overrides the number of denoising steps.
+
+        Raises:
+            UnmakeableTriple: a triple of which this maker can make nothing.
+        """
         ...
 
 

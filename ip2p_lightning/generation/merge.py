@@ -58,7 +58,8 @@ class Merged:
 
     Args:
         info: `dataset.json` of the dataset; None if no pair was stored.
-        triples: how many triples had pairs made of them.
+        triples: how many triples the maker was given.
+        refused: those of which it can make nothing, by reason.
         reasons: candidates by the reason for which they were left out; "" counts those that were kept.
         stored: pairs in the dataset.
         calls: samples that went through the denoiser.
@@ -69,6 +70,7 @@ class Merged:
 
     info: DatasetInfo | None = None
     triples: int = 0
+    refused: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
     stored: int = 0
     calls: int = 0
@@ -168,6 +170,7 @@ def _rows(
                 "the filter's folder and run stages=[filter] again"
             )
         merged.triples += 1
+        merged.refused.update([record.refused] if record.refused else [])
         merged.calls += record.calls
         merged.reasons.update(verdicts)
         merged.without += KEPT not in verdicts

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from ip2p_lightning.data.images import to_pil
 from ip2p_lightning.data.randomness import hashed_integer
-from ip2p_lightning.generation.base import Candidate, EditTriple, PairMaker, PairScorer, PairScores
+from ip2p_lightning.generation.base import Candidate, EditTriple, PairMaker, PairScorer, PairScores, UnmakeableTriple
 from ip2p_lightning.generation.filter import KEPT, UNSAFE
 from ip2p_lightning.generation.search import PREVIEW, ScoredPair, Search, SearchResult
 
@@ -56,11 +56,19 @@ class StoredPair:
 
 @dataclass(frozen=True)
 class TripleRecord:
-    """All that was made of a triple."""
+    """All that was made of a triple.
+
+    Args:
+        triple: the edit.
+        pairs: every candidate.
+        calls: samples that went through the denoiser.
+        refused: why the maker can make nothing of it; "" if it can.
+    """
 
     triple: EditTriple
     pairs: list[StoredPair]
     calls: int
+    refused: str = ""
 
 
 class MakePairs:
@@ -96,9 +104,15 @@ class MakePairs:
         return [self.maker, self.scorer, self.search]
 
     def __call__(self, inputs: Sequence[EditTriple]) -> dict[str, bytes]:
-        return {triple.id: self._record(self.search.run(triple, self.maker, self.scorer)) for triple in inputs}
+        return {triple.id: self._made(triple) for triple in inputs}
 
-    def _record(self, result: SearchResult) -> bytes:
+    def _made(self, triple: EditTriple) -> bytes:
+        try:
+            return self._record(self.search.run(triple, self.maker, self.scorer))
+        except UnmakeableTriple as error:
+            return self._record(SearchResult(triple, [], 0), error.reason)
+
+    def _record(self, result: SearchResult, refused: str = "") -> bytes:
         rows, pictures = [], {}
         for number, pair in enumerate(self._checked(result)):
             if stored := self._stores(result.triple, pair):
@@ -106,6 +120,7 @@ class MakePairs:
                     pictures[f"{number:04d}.{member}.{self.pictures}"] = getattr(pair.pair, f"{member}_image")
             rows.append(_row(pair, stored))
         content = {"triple": asdict(result.triple), "calls": result.calls, "pairs": rows}
+        content |= {"refused": refused} if refused else {}
         prefix = blake2b(result.triple.id.encode(), digest_size=8).hexdigest()
         with io.BytesIO() as buffer:
             tar = tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT)  # noqa: SIM115 (open: no end mark)
@@ -151,7 +166,7 @@ def read_record(data: bytes) -> TripleRecord:
         pairs.append(
             StoredPair(Candidate(**row["candidate"]), row["reason"], scores, row["preview"], row["metadata"], pictures)
         )
-    return TripleRecord(EditTriple(**content["triple"]), pairs, content["calls"])
+    return TripleRecord(EditTriple(**content["triple"]), pairs, content["calls"], content.get("refused", ""))
 
 
 def encode(image: Tensor, format: str) -> bytes:

@@ -13,7 +13,7 @@ from ip2p_lightning.diffusion.ancestral import EulerAncestral
 from ip2p_lightning.diffusion.paired_sampling import PairedSampling, PairRequest, check_scheduler
 from ip2p_lightning.diffusion.prompt_to_prompt import CrossEdit, PromptToPrompt, injected_steps
 from ip2p_lightning.diffusion.token_alignment import cross_edit
-from ip2p_lightning.generation.base import Candidate, EditTriple, MadePair, Promising
+from ip2p_lightning.generation.base import Candidate, EditTriple, MadePair, Promising, UnmakeableTriple
 
 
 class PromptToPromptMaker:
@@ -132,9 +132,22 @@ class PromptToPromptMaker:
         if self.cross is None:
             return None
         captions = triple.original_caption, triple.edited_caption
+        self._check_captions(captions)
         words = triple.edited_caption.split()
         weights = {word: factor for word, factor in self.weights.items() if word in words}
         return cross_edit(self.pipeline.tokenizer, *captions, kind=self.cross, share=self.cross_share, weights=weights)
+
+    def _check_captions(self, captions: tuple[str, str]) -> None:
+        """Raise UnmakeableTriple for captions whose words cannot be followed; nothing but other texts would help."""
+        tokenizer: Any = self.pipeline.tokenizer
+        for caption, ids in zip(captions, tokenizer(list(captions)).input_ids, strict=True):
+            if len(ids) > tokenizer.model_max_length:
+                detail = f"{len(ids)} tokens of at most {tokenizer.model_max_length}: {caption}"
+                raise UnmakeableTriple("beyond the text encoder", detail)
+        if self.cross == "replace" and len(captions[0].split()) != len(captions[1].split()):
+            raise UnmakeableTriple(
+                "unequal numbers of words", f"{captions[0]} -> {captions[1]}; cross=auto refines these"
+            )
 
     def _clean(self, sampling: PairedSampling) -> Tensor:
         if sampling.clean is None:

@@ -46,12 +46,14 @@ def triples(count: int) -> list[EditTriple]:
 
 
 def make(
-    folder: Path, entries: Sequence[EditTriple], maker: Any = None, stored: float = 1.0, keep: int = 2, **asked: Any
-) -> Ledger:
+    folder: Path, entries: Sequence[EditTriple], maker: Any = None, stored: float = 1.0, keep: int = 2,
+    scorer: Any = None, **asked: Any,
+) -> Ledger:  # fmt: skip
     """Six pairs of each triple, under a filter that asks those whom it is given."""
     search = FixedSearch(PairFilter(keep=keep, **asked), candidates=6)
     ledger = Ledger(folder / "pairs", ".tar")
-    run_stage(trainer(), MakePairs(maker or RenderedPairs(16), Truth(), search, rejected=stored), entries, ledger, 2)
+    work = MakePairs(maker or RenderedPairs(16), scorer or Truth(), search, rejected=stored)
+    run_stage(trainer(), work, entries, ledger, 2)
     return ledger
 
 

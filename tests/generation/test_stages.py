@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from generation.pairs_factory import LONGER, STEPS, TRIPLE, tiny_pipeline
 from generation.stages_factory import SPLITS, make, merged, trainer, triples
 from processes import in_process
 
@@ -22,7 +23,7 @@ from ip2p_lightning.data.pair import EditPair
 from ip2p_lightning.data.reader import ShardDataset
 from ip2p_lightning.data.selection import REJECTED, Selection
 from ip2p_lightning.data.verification import verify
-from ip2p_lightning.generation.base import Candidate, Caption, EditTriple, MadePair, Rejected
+from ip2p_lightning.generation.base import Candidate, Caption, EditTriple, MadePair, PairScores, Rejected
 from ip2p_lightning.generation.captions import JsonlCaptions, TarCaptions, TextCaptions, take
 from ip2p_lightning.generation.filter import KEPT, PairFilter, Thresholds
 from ip2p_lightning.generation.filtering import NOT_STORED, FilterPairs, read_reasons, reasons, recorded
@@ -30,8 +31,9 @@ from ip2p_lightning.generation.manifest import Facts, Ledger, ManifestError, Par
 from ip2p_lightning.generation.merge import CANDIDATES
 from ip2p_lightning.generation.pairs import read_record
 from ip2p_lightning.generation.planner import Rate, make_plan
+from ip2p_lightning.generation.prompt_to_prompt import PromptToPromptMaker
 from ip2p_lightning.generation.rendering import RenderedPairs
-from ip2p_lightning.generation.stages import PATIENCE, run_stage
+from ip2p_lightning.generation.stages import PATIENCE, run_stage, todo_of
 from ip2p_lightning.generation.triples import WriteTriples, read_triples, triples_of_file
 from ip2p_lightning.generation.what_if import WhatIf
 from ip2p_lightning.generation.world_triples import WorldCaptions
@@ -199,6 +201,21 @@ def test_a_part_that_always_fails_stops_the_stage(tmp_path: Path):
     assert len(Ledger(tmp_path / "pairs", ".tar").facts().errors) > 0
 
 
+@pytest.mark.parametrize(("cross", "refused"), [("replace", 2), ("auto", 1), (None, 0)])
+def test_edits_that_a_maker_cannot_make_are_counted_once(cross: Any, refused: int, tmp_path: Path):
+    """They would fail each time, and ten in a row would stop the stage."""
+    long = replace(TRIPLE, id="t3", edited_caption=f"{TRIPLE.edited_caption} and a red castle on a hill by the sea")
+    entries = [TRIPLE, LONGER, replace(long, original_caption=long.edited_caption)]
+    maker = PromptToPromptMaker(tiny_pipeline(), STEPS, cross=cross)
+    ledger = make(tmp_path, entries, maker, scorer=Indifferent())
+    done = merged(tmp_path, ledger)
+    assert not ledger.facts().errors
+    assert todo_of(entries, ledger) == []
+    assert (done.triples, done.reasons.total()) == (3, 6 * (3 - refused))
+    told = {"beyond the text encoder": 1, "unequal numbers of words": 1}
+    assert done.refused == (told if refused == 2 else {"beyond the text encoder": 1} if refused else {})
+
+
 @pytest.mark.parametrize(("fault", "reason"), [("nan", "not finite"), ("black", "one colour")])
 def test_broken_pictures_are_counted_and_the_others_kept(fault: str, reason: str, tmp_path: Path):
     done = merged(tmp_path, make(tmp_path, triples(2), Broken(fault)))
@@ -274,6 +291,15 @@ def test_pairs_without_pictures_cannot_be_kept(tmp_path: Path):
             NOT_STORED, "surplus",
         }  # fmt: skip
         assert [v for v in verdicts if v == KEPT] == [pair.reason for pair in row if pair.reason == KEPT]
+
+
+class Indifferent:
+    """Finds all pairs equally good."""
+
+    name = "indifferent"
+
+    def score(self, triple: EditTriple, pairs: Sequence[MadePair]) -> list[PairScores]:
+        return [PairScores(0.8, 0.5, 0.3, 0.3)] * len(pairs)
 
 
 class Dark:
