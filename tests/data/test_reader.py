@@ -124,6 +124,18 @@ def test_truncated_and_missing_shards_are_found_at_once(dataset: Path) -> None:
     assert len(ShardDataset(dataset, Selection(split="train", size=1))) == 1, "shards that are not used may be missing"
 
 
+@pytest.mark.parametrize("padded", [False, True], ids=["of another size", "of the same size"])
+@pytest.mark.parametrize("exchanged", [True, False], ids=["in another order", "copied over another"])
+def test_shards_under_the_names_of_others_are_an_error(dataset: Path, exchanged: bool, padded: bool) -> None:
+    first, second = (dataset / row_of(dataset, number)["shard"] for number in (0, 99))
+    contents = [second.read_bytes(), first.read_bytes() if exchanged else second.read_bytes()]
+    for file, content in zip((first, second), contents, strict=True):
+        size = file.stat().st_size if padded else len(content) + 512
+        file.write_bytes(content[:size].ljust(size, b"\0"))
+    with pytest.raises(DatasetError, match=rf"{first.name}( has .* bytes instead|: pair 'pair/0')"):
+        ShardDataset(dataset)[0]
+
+
 def test_a_shard_truncated_while_open_is_an_error(dataset: Path) -> None:
     read, row = ShardDataset(dataset), row_of(dataset, 99)
     (dataset / row["shard"]).write_bytes(b"")
