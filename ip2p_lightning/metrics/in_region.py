@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ip2p_lightning.data.pair import PairBatch
 from ip2p_lightning.metrics.base import EditMetric
+from ip2p_lightning.metrics.unmeasured import Unmeasured
 
 
 class InRegion(EditMetric):
@@ -28,7 +29,7 @@ class InRegion(EditMetric):
         super().__init__()
         if region not in ("changed", "kept"):
             raise ValueError(f"region={region!r}: choose changed (where the mask allows change) or kept (the rest)")
-        if metric.against_copying:
+        if metric.against_copying and not isinstance(metric, Unmeasured):
             raise ValueError(
                 f"{metric.label} compares with copying the input, not with the truth alone; choose another"
             )

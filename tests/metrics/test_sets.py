@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 from ip2p_lightning.config import build, compose
+from ip2p_lightning.data.pair import PairBatch
 from ip2p_lightning.metrics import L1, InputSimilarity, InRegion, PictureSimilarity, metric_set
-from ip2p_lightning.metrics.encoders import OpenClipEncoder
+from ip2p_lightning.metrics.encoders import OpenClipEncoder, TimmEncoder
+from ip2p_lightning.metrics.perceptual import LPIPS
 
 
 def test_one_encoder_for_all_who_name_it(clip: OpenClipEncoder) -> None:
@@ -39,6 +41,37 @@ def test_one_encoder_for_all_who_name_it(clip: OpenClipEncoder) -> None:
         metric_set({"a": partial(InRegion, region="kept", metric="nothing")}, {})
     with pytest.raises(ValueError, match="no shared part 'clop', only clip"):
         metric_set({"a": partial(PictureSimilarity, encoder="clop")}, {"clip": partial(opening, "clip")})
+
+
+def test_weights_that_cannot_be_had_are_an_error_or_a_gap(
+    clip: OpenClipEncoder, scenes: PairBatch, tmp_path: Path
+) -> None:
+    tried: list[str] = []
+
+    def lost() -> Any:
+        tried.append("dino")
+        return TimmEncoder.from_pretrained(weights=str(tmp_path / "dino.pth"))
+
+    metrics: dict[str, Any] = {
+        "clip_i": partial(PictureSimilarity, encoder="clip", label="CLIP-I"),
+        "dino": partial(PictureSimilarity, encoder="dino", label="DINO"),
+        "dino_kept": partial(InRegion, region="kept", metric="dino"),
+        "dino_input": partial(InputSimilarity, encoder="dino"),
+        "lpips": partial(LPIPS, backbone=tmp_path / "alexnet.pth"),
+    }
+    shared = {"clip": lambda: clip, "dino": lost}
+    with pytest.raises(FileNotFoundError):
+        metric_set(metrics, shared)
+    tried.clear()
+    made = metric_set(metrics, shared, missing="gap")
+    assert list(made) == list(metrics)
+    assert tried == ["dino"]
+    assert made["dino"].label == "DINO"
+    assert "alexnet.pth does not exist" in made["lpips"].provenance()["reason"]
+    values = {name: metric.measure(scenes.edited_image, scenes) for name, metric in made.items()}
+    assert [name for name, value in values.items() if not value.isnan().any()] == ["clip_i"]
+    assert all(value.isnan().all() for name, value in values.items() if name != "clip_i")
+    assert set(made["lpips"].reasons) == {made["lpips"].provenance()["reason"]}
 
 
 @pytest.mark.parametrize("name", ["world", "ip2p", "magicbrush", "mgie", "full"])

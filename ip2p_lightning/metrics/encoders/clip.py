@@ -54,7 +54,7 @@ class OpenClipEncoder(TextEncoder):
 
         Raises:
             ValueError: a name without weights, or a legacy range of pictures that are 8-bit.
-            FileNotFoundError: no such folder, or no weights of the zoo.
+            FileNotFoundError: no such folder, no weights of the zoo, or none that can be fetched.
         """
         if legacy_range and preparation != "interpolated":
             raise ValueError("legacy_range=true is a quirk of preparation=interpolated; 8-bit pictures have no range")
@@ -66,7 +66,12 @@ class OpenClipEncoder(TextEncoder):
             raise ValueError(
                 f"open_clip's {name!r} needs weights: give pretrained=openai, a file, or another of its tags"
             )
-        clip, _, own = open_clip.create_model_and_transforms(source, pretrained=pretrained)
+        try:
+            clip, _, own = open_clip.create_model_and_transforms(source, pretrained=pretrained)
+        except RuntimeError as error:  # which open_clip makes of a file or a hub that it cannot reach
+            if isinstance(error.__context__, OSError):
+                raise FileNotFoundError(f"{error}; give a local file of weights by pretrained=FILE") from error
+            raise
         weights = name if pretrained is None else f"{name} {pretrained}"
         prepared: Preparation = Photographed(own)  # type: ignore[arg-type]
         if preparation == "interpolated":
