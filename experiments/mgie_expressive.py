@@ -15,7 +15,15 @@ from matplotlib.figure import Figure
 
 from ip2p_lightning.studies import Claim, Run, Study, Table
 from ip2p_lightning.studies.drawing import draw_dots, new_figure
-from ip2p_lightning.studies.recipes import SEEDS, begun, evaluate, ip2p, ip2p_checkpoint, without_instruction_loss
+from ip2p_lightning.studies.recipes import (
+    PAPERS,
+    SEEDS,
+    begun,
+    evaluate,
+    ip2p,
+    ip2p_checkpoint,
+    without_instruction_loss,
+)
 from ip2p_lightning.studies.study import Options
 
 ARMS = {
@@ -26,7 +34,7 @@ ARMS = {
     "no_loss": "E2E without instruction loss",
     "brief": "E2E without expressive text",
 }
-METRICS = ("error", "ssim", "changed", "kept", "nearer", "text_exact", "seconds_per_edit")
+METRICS = ("error", "ssim", "changed", "kept", "nearer", "text_exact", "seconds_per_edit", *PAPERS)
 
 
 def runs(options: Options) -> list[Run]:

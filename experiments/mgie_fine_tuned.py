@@ -15,13 +15,14 @@ from matplotlib.figure import Figure
 
 from ip2p_lightning.studies import Claim, Run, Study, Table
 from ip2p_lightning.studies.drawing import draw_dots, new_figure
-from ip2p_lightning.studies.recipes import SEEDS, evaluate, general, tuned
+from ip2p_lightning.studies.recipes import PAPERS, SEEDS, evaluate, general, tuned
 from ip2p_lightning.studies.study import Options
 from ip2p_lightning.studies.tasks import tasks
 
 MODELS = {"ip2p": "InstructPix2Pix", "mgie": "MGIE"}
 NAMES = {f"{key}{suffix}": name + suffix for key, name in MODELS.items() for suffix in ("", ", tuned")}
-METRICS = ("error", "l1", "ssim", "changed", "kept", "nearer", "text_exact")
+TITLES = {"dino": "DINO", "clip_i": "CVS", "clip_t": "CTS", "lpips": "LPIPS"}
+METRICS = ("error", "l1", "ssim", "changed", "kept", "nearer", "text_exact", *PAPERS)
 
 
 def runs(options: Options) -> list[Run]:
@@ -41,8 +42,10 @@ def runs(options: Options) -> list[Run]:
 
 
 def draw(table: Table) -> dict[str, Figure]:
-    figure, axes = new_figure(columns=2, width=4.6)
-    for axis, metric, title in zip(axes, ("error", "ssim"), ("error [/255]", "SSIM"), strict=True):
+    shown = {"error": "error [/255]", "ssim": "SSIM"}
+    shown |= {name: TITLES[name] for name in table.measured(PAPERS)}
+    figure, axes = new_figure(columns=len(shown), width=4.6)
+    for axis, (metric, title) in zip(axes, shown.items(), strict=True):
         draw_dots(axis, table, metric, "task", "model", names=NAMES)
         axis.set_title(title)
     return {"figure": figure}
@@ -54,6 +57,9 @@ def claims(table: Table) -> Sequence[Claim]:
         part, mgie, ip2p = table.where(task=task), {"model": "mgie, tuned"}, {"model": "ip2p, tuned"}
         found.append(part.compare(f"{task}: tuning lowers MGIE's error", "error", mgie, {"model": "mgie"}))
         found.append(part.compare(f"{task}: tuned, MGIE beats InstructPix2Pix", "error", mgie, ip2p))
+        for metric in part.measured(PAPERS):
+            arms = (mgie, ip2p) if metric == "lpips" else (ip2p, mgie)  # the one with less first
+            found.append(part.compare(f"{task}: tuned, MGIE beats it by {TITLES[metric]}", metric, *arms))
     return found
 
 

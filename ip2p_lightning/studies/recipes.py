@@ -29,8 +29,10 @@ _SMALL = ("denoiser.network.width=128", "denoiser.network.heads=4", "denoiser.ne
 _EVALUATE: Mapping[str, tuple[str, ...]] = {
     "tiny": ("data=world_tiny", "split=validation", "device=cpu", "show=1", "worst=0", "intervals.resamples=20"),
     "world": ("data=world", "data.validation.count=256", "split=validation", "device=cpu", "worst=0"),
-    "paper": ("data=shards", "count=2000", "worst=0"),
+    "paper": ("data=shards", "count=2000", "worst=0", "metrics=full", "missing=gap"),
 }
+PAPERS = ("dino", "clip_i", "clip_t", "lpips")
+"""Columns of `metrics=full` that the papers' tables have and `pixels` has not: DINO, CVS, CTS and LPIPS."""
 
 
 _TRADEOFF: Mapping[str, tuple[str, ...]] = {

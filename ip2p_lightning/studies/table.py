@@ -99,6 +99,10 @@ class Table:
         """The different values of a label, in the order of the rows."""
         return list(dict.fromkeys(row.labels[name] for row in self.rows if name in row.labels))
 
+    def measured(self, names: Sequence[str]) -> list[str]:
+        """Those of some names of values that any row has."""
+        return [name for name in names if any(name in row.values for row in self.rows)]
+
     @property
     def gaps(self) -> list[Row]:
         """The rows without a result."""
