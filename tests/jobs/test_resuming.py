@@ -7,11 +7,15 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from omegaconf import DictConfig
+from PIL import Image
 
 from ip2p_lightning.config import compose
+from ip2p_lightning.data.pair import EditPair
+from ip2p_lightning.data.shards import ShardWriter
 from ip2p_lightning.jobs.resuming import find_checkpoint
 from ip2p_lightning.jobs.train import Trained, train
 
@@ -51,6 +55,20 @@ def test_a_run_goes_on_bit_for_bit(composed, tmp_path):
     stored = [torch.load(tmp_path / run / "checkpoints/last.ckpt", weights_only=True) for run in ("whole", "from-3")]
     raw, again = (checkpoint["raw_parameters"] for checkpoint in stored)
     assert all(torch.equal(raw[name], again[name]) for name in raw)
+
+
+def test_a_run_on_pairs_of_any_shape_from_near_shards_goes_on_bit_for_bit(composed, tmp_path):
+    with ShardWriter(tmp_path / "data", max_shard_bytes=20_000) as writer:
+        for number in range(24):
+            pixels = np.random.default_rng(number).integers(0, 256, (16, 40, 3), dtype=np.uint8)
+            picture = Image.fromarray(pixels if number % 3 else pixels.swapaxes(0, 1).copy())
+            writer.add(EditPair(str(number), picture, picture, "turn it"), "train" if number < 22 else "validation")
+    shapes = ["data=buckets", f"data.path={tmp_path}/data", "data.transform.shapes=[[32,16],[16,32]]", "data.workers=0"]
+    near = ["data.order._target_=ip2p_lightning.data.order.Nearby", "+data.order.window=8", "data.batch_size=4"]
+    steps = [*EACH, *shapes, *near, "trainer.max_steps=8"]
+    whole = train(composed(*steps, name="whole"))
+    ckpt = tmp_path / "whole/checkpoints/step-6.ckpt"  # in the second epoch of five steps
+    assert same(train(composed(*steps, f"ckpt={ckpt}", name="rest")), whole)
 
 
 def test_a_run_goes_on_in_its_stage_bit_for_bit(composed, tmp_path):
