@@ -105,13 +105,17 @@ class Accounts:
         config, info = self.config, merged.info
         splits = dict(info.splits) if info else {}
         models = {part: name for stage in self.ledgers for part, name in self.noted(stage, "models").items()}
+        noted = {part: told for stage in self.ledgers for part, told in self.noted(stage, "origins").items()}
+        origins = {part: {"licence": "unknown", "version": ""} for part in models} | noted
+        licence = self.noted("triples", "captions").get("licence", "unknown")
         stages = self._stages(merged, triples)
         errors = [item for name in self.ledgers for item in self.ledgers[name].facts().errors.items()]
         return RunCard(
             name=self.folder.name,
             licence=config.licence,
-            licences={"captions": self.noted("triples", "captions").get("licence", "unknown")},
+            licences={"captions": licence} | {part: told["licence"] for part, told in origins.items()},
             models=models,
+            versions={part: told["version"] for part, told in origins.items() if told["version"]},
             software={name: found for name in _PACKAGES if (found := _version(name))},
             seed=config.seed,
             filter=essential(config.filter),

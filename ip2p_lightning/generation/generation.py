@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from ip2p_lightning.generation.captions import take
 from ip2p_lightning.generation.expanding import WriteExpressive, kept_pairs, read_texts
 from ip2p_lightning.generation.filtering import FilterPairs, RecordedTriple, read_reasons, recorded
 from ip2p_lightning.generation.merge import Merged, merge
+from ip2p_lightning.generation.origins import has_weights, origins
 from ip2p_lightning.generation.pairs import MakePairs
 from ip2p_lightning.generation.stages import Work, run_stage
 from ip2p_lightning.generation.triples import WriteTriples
@@ -103,7 +105,9 @@ class Generation:
 
     def _filter(self, limit: int | None) -> None:
         work = FilterPairs(self._build("filter"))
-        asked = {"safety": work.filter.safety} if work.filter.safety else {}
+        asked: dict[str, Any] = {"safety": work.filter.safety} if work.filter.safety else {}
+        if work.filter.duplicates and has_weights(work.filter.duplicates):
+            asked["duplicates"] = work.filter.duplicates
         self._do("filter", work, self._recorded()[:limit], _FILTERED_AT_ONCE, **asked)
 
     def _expressive(self, limit: int | None) -> None:
@@ -117,9 +121,12 @@ class Generation:
         self._do("expressive", work, inputs, self.config.expressive_batch_size, **named)
 
     def _do(self, stage: str, work: Work, inputs: Sequence[Any], batch_size: int, **models: Any) -> None:
-        """Run a stage, after noting what its models are called."""
+        """Run a stage, after noting what its models are called and where their weights are from."""
         names = {part: str(getattr(model, "name", type(model).__name__)) for part, model in models.items()}
         self._note(stage, "models", names)
+        if self.trainer.is_global_zero:
+            found = [origins(part, model) for part, model in models.items()]
+            self._note(stage, "origins", {name: asdict(told) for parts in found for name, told in parts.items()})
         run_stage(self.trainer, work, inputs, self.ledgers[stage], batch_size)
 
     def _build(self, part: str) -> Any:

@@ -64,5 +64,7 @@ def load_pipeline(
     if vae is not None:
         parts["vae"] = AutoencoderKL.from_pretrained(vae, dtype=precision, use_safetensors=True)
     pipeline = StableDiffusionPipeline.from_pretrained(weights, dtype=precision, use_safetensors=True, **parts)
+    if vae is not None:  # what the run card calls it
+        pipeline.register_to_config(_name_or_path=f"{weights} with the autoencoder {vae}")
     pipeline.set_progress_bar_config(disable=True)
     return pipeline.to(device)

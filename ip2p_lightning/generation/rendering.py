@@ -38,6 +38,8 @@ class RenderedPairs:
     """
 
     calls = 0
+    licence = "CC0-1.0"
+    """Of what is drawn."""
 
     def __init__(
         self, size: int = 64, rates: Mapping[str, float] | None = None, grain: float = 0.01, seed: int = 0

@@ -48,7 +48,7 @@ class RunCard:
         name: of the dataset.
         licence: of the result.
         licences: of what went into it, by part.
-        models: part -> model and version.
+        models: part -> model.
         software: package -> version.
         seed: of all randomness.
         filter: the filter's settings.
@@ -59,6 +59,7 @@ class RunCard:
         direction: mean directional similarity of the kept pairs; None without any.
         fingerprint: of the dataset; "" if no pair was stored.
         errors: the first errors of inputs that failed, by id.
+        versions: part -> revision, where it is known, and digest of its weights.
     """
 
     name: str
@@ -75,6 +76,7 @@ class RunCard:
     direction: float | None
     fingerprint: str
     errors: dict[str, str] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
 
     @property
     def kept(self) -> int:
@@ -124,7 +126,9 @@ class RunCard:
             "What went in and out", ("stage", "in", "out", "left out", "failed"), map(_count_row, self.stages)
         )
         yield from ("", "## What it cost", "", self._told_cost())
-        yield from _table("What made it", ("part", "model and version"), self.models.items())
+        parts = {**self.models, **self.versions}
+        rows = [(part, self.models.get(part, ""), self.versions.get(part, "")) for part in parts]
+        yield from _table("What made it", ("part", "model", "version"), rows)
         yield from _table("Settings", ("setting", "value"), self._settings())
         yield from _table("Licences", ("part", "licence"), {"result": self.licence, **self.licences}.items())
         if self.errors:

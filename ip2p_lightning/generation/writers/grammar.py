@@ -39,6 +39,8 @@ class GrammarWriter:
     """
 
     name = "grammar of the embedded world"
+    licence = "CC0-1.0"
+    """Of what is written by rule."""
 
     def __init__(
         self, per_caption: int = 1, kinds: Sequence[str] | None = None, checks: TripleChecks | None = None
