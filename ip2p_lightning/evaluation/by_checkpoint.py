@@ -24,6 +24,7 @@ from ip2p_lightning.data.sources import PairSource
 from ip2p_lightning.editors.base import Editor
 from ip2p_lightning.editors.ours import TrainedEditor
 from ip2p_lightning.evaluation.figures import IntervalSettings, MetricInfo
+from ip2p_lightning.evaluation.provenance import digest
 from ip2p_lightning.evaluation.rows import Transform, batches, edited
 from ip2p_lightning.evaluation.sweeps import GuidanceSweep
 from ip2p_lightning.evaluation.tradeoff import tradeoff
@@ -177,9 +178,11 @@ def by_checkpoint(
     if not checkpoints or min(batch_size, count or len(pairs)) < 2:
         raise ValueError(f"{len(checkpoints)} checkpoints, {batch_size} pairs at once: need a checkpoint and two pairs")
     found: list[tuple[Tradeoff, _Asked]] = []
+    digests: dict[str, str | None] = {}
     options: dict[str, Any] = {"count": count, "batch_size": batch_size, "transform": transform}
     for step, path in checkpoints.items():
         editor = open_editor(path)
+        digests[str(step)] = digest(editor, path)
         sweep = GuidanceSweep(editor, text_scales, image_scales, steps)
         result = tradeoff([sweep], pairs, metrics, x=x, y=y, seeds=[seed], intervals=intervals, **options)
         chosen = drawn(pairs, count, 0)  # those of the curve
@@ -188,6 +191,9 @@ def by_checkpoint(
             on_checkpoint(step)
     facts = {
         "checkpoints": {str(step): str(path) for step, path in checkpoints.items()},
+        "sha256": digests,
+        "data": {"name": pairs.name, "licence": pairs.licence, "fingerprint": pairs.fingerprint()},
+        "seed": seed,
         "text_scales": list(text_scales),
         "image_scales": list(image_scales),
     }

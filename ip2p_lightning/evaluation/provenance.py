@@ -76,17 +76,25 @@ def settings(result: EvaluationResult) -> dict[str, str]:
     lines["seeds"] = ", ".join(map(str, facts["seeds"]))
     lines["sampling"] = ", ".join(f"{name} {value}" for name, value in (facts.get("sampling") or {}).items())
     for label, part in measured_by(result).items():
+        if "fingerprint" in part:
+            montage = "both pictures in one" if part["montage"] else ""
+            words = (part["fingerprint"], f"questions {part['protocol']}", montage, f"at most {part['side']} pixels")
+            lines[label] = _line(part["judge"], *words, sha256=None)
+            continue
         lines[label] = _line(part.get("weights", part.get("net")), part.get("preparation"), sha256=part["sha256"])
     lines["software"] = ", ".join(f"{name} {version}" for name, version in facts["software"].items())
     return {name: line for name, line in lines.items() if line}
 
 
 def measured_by(result: EvaluationResult) -> dict[str, dict[str, Any]]:
-    """Labels of the metrics that one network serves, joined -> that network's provenance."""
+    """Labels of the metrics that one network, or one model that judges, serves, joined -> its provenance."""
     networks: dict[str, tuple[list[str], dict[str, Any]]] = {}
     for name, facts in result.provenance.get("metrics", {}).items():
-        part = facts.get("encoder") or facts.get("judge") or facts
-        if "sha256" in part and name in result.metrics:
+        if "fingerprint" in facts:  # a vision-language model
+            part = {key: facts[key] for key in ("judge", "fingerprint", "protocol", "montage", "side")}
+        else:
+            part = facts.get("encoder") or facts.get("judge") or facts
+        if {"sha256", "fingerprint"} & part.keys() and name in result.metrics:
             networks.setdefault(repr(sorted(part.items())), ([], part))[0].append(result.metrics[name].label)
     return {", ".join(labels): part for labels, part in networks.values()}
 

@@ -14,6 +14,7 @@ from ip2p_lightning.diffusion.guidance import TwoScaleGuidance
 from ip2p_lightning.diffusion.many_scales import ManyScales
 from ip2p_lightning.editors.base import Editor
 from ip2p_lightning.editors.ours import TrainedEditor
+from ip2p_lightning.evaluation.provenance import digest
 from ip2p_lightning.evaluation.rows import as_saved, edited, picture_seeds
 
 Point = Mapping[str, float]
@@ -111,6 +112,7 @@ class GuidanceSweep:
         sampler = self.editor.module.sampler
         return {
             "editor": type(self.editor).__name__,
+            "sha256": digest(self.editor),
             "scheduler": type(sampler.scheduler).__name__,
             "steps": self.steps or sampler.steps,
             "points": [dict(point) for point in self.points],
@@ -155,7 +157,13 @@ class EditorSweep:
     def provenance(self) -> dict[str, Any]:
         """See `Sweep.provenance`."""
         points = [dict(point) for point in self.points]
-        return {"editor": type(self.editors[0]).__name__, "points": points, "sampling": self.sampling}
+        first = self.editors[0]  # the others differ in the parameter alone
+        return {
+            "editor": type(first).__name__,
+            "sha256": digest(first),
+            "points": points,
+            "sampling": self.sampling,
+        }
 
 
 def _check_values(name: str, values: Sequence[float]) -> None:

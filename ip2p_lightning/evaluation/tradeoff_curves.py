@@ -202,7 +202,7 @@ class _Draws:
         self.groups, self.tail = len(unique), (1 - settings.confidence) / 2
         rng = np.random.default_rng(settings.seed)
         drawn = rng.multinomial(self.groups, np.full(self.groups, 1 / self.groups), size=settings.resamples)
-        self.counts = np.concatenate([np.ones((1, self.groups)), drawn])
+        self.counts: Floats = np.concatenate([np.ones((1, self.groups)), drawn]).astype(np.float64)
 
     def figures(self, values: Floats, statistic: str) -> Floats:
         """Figures [R + 1, P] of values [P, N], NaN left out."""
@@ -211,7 +211,7 @@ class _Draws:
         block = max(1, _CELLS // max(1, values.shape[1]))
         parts = []
         for start in range(0, len(self.counts), block):
-            weights = self.counts[start : start + block, self.member]
+            weights: Floats = self.counts[start : start + block, self.member]
             parts.append(np.stack([STATISTICS[statistic](row, weights) for row in values], axis=1))
         return np.concatenate(parts)
 

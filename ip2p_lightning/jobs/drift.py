@@ -12,6 +12,7 @@ from rich.table import Table
 from ip2p_lightning.config import build, plain
 from ip2p_lightning.evaluation.drift import Drift, drift
 from ip2p_lightning.evaluation.progress import edit_progress
+from ip2p_lightning.evaluation.provenance import editor_facts
 from ip2p_lightning.evaluation.wording import number
 from ip2p_lightning.jobs.opening import open_editor
 from ip2p_lightning.jobs.splits import pairs_of
@@ -60,7 +61,8 @@ def measure(config: DictConfig, console: Console) -> Drift:
             intervals=build(config.intervals),
             on_progress=advance,
         )
-    result.provenance |= {"checkpoint": str(config.checkpoint), "weights": config.weights, "split": config.split}
+    named = {"checkpoint": str(config.checkpoint), "weights": config.weights}
+    result.provenance |= {**editor_facts(editor, named), "split": config.split}
     return result
 
 

@@ -13,6 +13,7 @@ from ip2p_lightning.data.sources.world import WorldSource
 from ip2p_lightning.editors.ours import TrainedEditor
 from ip2p_lightning.evaluation.by_checkpoint import by_checkpoint, checkpoints_of
 from ip2p_lightning.evaluation.figures import IntervalSettings
+from ip2p_lightning.evaluation.provenance import digest
 from ip2p_lightning.metrics.strength import ChangeFromInput, TrueChange
 
 PAIRS = WorldSource(8, 16)
@@ -81,6 +82,8 @@ def test_no_pair_is_opened_that_is_not_measured() -> None:
         {1: Path("a")}, lambda path: editor(1.0), pairs, METRICS, **SETTINGS, count=4, batch_size=4, intervals=FEW
     )
     assert course.provenance["pairs"] == len(pairs.opened) == 4
+    assert course.provenance["data"]["fingerprint"] == "counting"
+    assert course.provenance["sha256"] == {"1": digest(editor(1.0))}
     assert course.checkpoints[0].source_dependence.values == 4
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -9,12 +10,18 @@ from factories import seeing, tiny_module
 from PIL import Image
 
 from ip2p_lightning.config import build, compose
+from ip2p_lightning.data.sources.world import WorldSource
 from ip2p_lightning.editors.copy_input import CopyInput
 from ip2p_lightning.editors.full_size import FullSize
 from ip2p_lightning.editors.ours import TrainedEditor
 from ip2p_lightning.editors.sdedit import SDEdit
 from ip2p_lightning.editors.turn_by_turn import TurnByTurn
-from ip2p_lightning.evaluation.provenance import digest, editor_facts
+from ip2p_lightning.evaluation import evaluate
+from ip2p_lightning.evaluation.provenance import digest, editor_facts, settings
+from ip2p_lightning.evaluation.sweeps import EditorSweep, GuidanceSweep
+from ip2p_lightning.evaluation.vlm_judge import Question, VLMJudge
+from ip2p_lightning.metrics import L1, EditMetric
+from ip2p_lightning.metrics.judged import JudgedEdit
 
 
 @pytest.fixture(scope="module")
@@ -47,3 +54,30 @@ def test_turns_are_carried_out_by_an_editor_that_is_named() -> None:
     assert isinstance(needy.editor, SDEdit)
     with pytest.raises(ValueError, match="SDEdit needs the edited picture's caption, and none were given"):
         needy.edit([Image.new("RGB", (16, 16))], ["make it winter\nadd a tree"])
+
+
+def test_sweeps_name_the_weights_of_what_they_edit_with(trained: TrainedEditor) -> None:
+    ours = GuidanceSweep(trained, [1.0], [1.0, 2.0]).provenance()
+    assert ours["sha256"] == EditorSweep("as a baseline", lambda: trained).provenance()["sha256"] == digest(trained)
+    assert EditorSweep("copying", CopyInput).provenance()["sha256"] is None
+
+
+def test_a_judge_has_a_line_of_its_own(trained: TrainedEditor) -> None:
+    judge = VLMJudge(Silent())
+    metrics: dict[str, EditMetric] = {"sc": JudgedEdit(judge, "sc"), "pq": JudgedEdit(judge, "pq"), "l1": L1()}
+    facts = editor_facts(trained, {})
+    result = evaluate(CopyInput(), WorldSource(2, 16), metrics, provenance=facts)
+    line = settings(result)["SC (VLM), PQ (VLM)"]
+    assert line == "silent, silent 1, questions 1, at most 768 pixels"
+
+
+class Silent:
+    """Gives no answer."""
+
+    name = "silent"
+
+    def fingerprint(self) -> str:
+        return "silent 1"
+
+    def answer(self, questions: Sequence[Question]) -> list[str]:
+        return ["" for _ in questions]
