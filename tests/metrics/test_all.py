@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +12,9 @@ import pytest
 import torch
 
 from ip2p_lightning import metrics as package
+from ip2p_lightning.data.images import to_pil
 from ip2p_lightning.data.pair import PairBatch
+from ip2p_lightning.evaluation.vlm_judge import Question, VLMJudge
 from ip2p_lightning.metrics import (
     L1,
     L2,
@@ -31,6 +35,7 @@ from ip2p_lightning.metrics import (
     RelativeError,
 )
 from ip2p_lightning.metrics.encoders import JudgeReader, OpenClipEncoder, TimmEncoder
+from ip2p_lightning.metrics.judged import JudgedEdit
 from ip2p_lightning.metrics.perceptual import LPIPS
 from ip2p_lightning.metrics.structure import IDENTICAL
 
@@ -64,11 +69,39 @@ EXPECTED: dict[str, tuple[float, float]] = {
     "SSIM kept": (1, 1),
     "CLIP changed": (OTHER, 1),
     "CLIP kept": (1, 1),
+    "SC": (0, 10),
+    "PQ": (10, 10),
+    "overall": (0, 10),
 }
 
 
+class Knows:
+    """Marks as one who knows the truth of each original would: copies are not done, true pictures are all done."""
+
+    name = "knows"
+
+    def __init__(self, pairs: PairBatch) -> None:
+        originals, truths = ([to_pil(one) for one in side] for side in (pairs.original_image, pairs.edited_image))
+        self.truth = {one.tobytes(): other.tobytes() for one, other in zip(originals, truths, strict=True)}
+
+    def fingerprint(self) -> str:
+        return "knows 1"
+
+    def answer(self, questions: Sequence[Question]) -> list[str]:
+        return [json.dumps({"reason": "", "marks": self.marks(question)}) for question in questions]
+
+    def marks(self, question: Question) -> tuple[int, int]:
+        before, after = (picture.tobytes() for picture in (question.pictures[0], question.pictures[-1]))
+        if len(question.pictures) == 1:
+            return 10, 10 if after in {*self.truth, *self.truth.values()} else 4
+        return 10 if after == self.truth[before] else 0 if after == before else 5, 10
+
+
 @pytest.fixture(scope="module")
-def every(clip: OpenClipEncoder, dino: TimmEncoder, judge: JudgeReader, alexnet_file: Path) -> dict[str, EditMetric]:
+def every(
+    clip: OpenClipEncoder, dino: TimmEncoder, judge: JudgeReader, alexnet_file: Path, scenes: PairBatch
+) -> dict[str, EditMetric]:
+    model = VLMJudge(Knows(scenes))
     lpips = LPIPS(backbone=alexnet_file)
     plain = (L1, L2, PSNR, SSIM, ChangedRegionError, KeptRegionError, RelativeError, NearerThanInput, ErrorHalved)
     return {
@@ -86,6 +119,9 @@ def every(clip: OpenClipEncoder, dino: TimmEncoder, judge: JudgeReader, alexnet_
         **{f"LPIPS {region}": InRegion(lpips, region) for region in ("changed", "kept")},  # type: ignore[arg-type]
         **{f"SSIM {region}": InRegion(SSIM(), region) for region in ("changed", "kept")},  # type: ignore[arg-type]
         **{f"CLIP {region}": InRegion(PictureSimilarity(clip), region) for region in ("changed", "kept")},  # type: ignore[arg-type]
+        "SC": JudgedEdit(model, "sc"),
+        "PQ": JudgedEdit(model, "pq"),
+        "overall": JudgedEdit(model, "overall"),
     }
 
 
@@ -162,6 +198,8 @@ def test_every_metric_says_what_it_depends_on(every: dict[str, EditMetric]) -> N
         assert facts["metric"], name
         assert metric.label, name
         network = facts.get("encoder") or facts.get("judge") or (facts if "net" in facts else None)
-        if network is not None:
+        if isinstance(metric, JudgedEdit):
+            assert facts["fingerprint"] == "knows 1"
+        elif network is not None:
             assert len(network["sha256"]) == 16, name
     assert every["CLIP changed"].provenance()["region"] == "changed"
