@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -10,15 +11,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from generation.stages_factory import make, trainer, triples
+from generation.stages_factory import make, merged, trainer, triples
+from processes import in_process
 
 from ip2p_lightning.config import compose
 from ip2p_lightning.data.reader import ShardDataset
+from ip2p_lightning.data.verification import verify
 from ip2p_lightning.generation.base import EditTriple
 from ip2p_lightning.generation.expanding import WriteExpressive, kept_pairs, read_texts
-from ip2p_lightning.generation.filter import PairFilter
+from ip2p_lightning.generation.filter import PairFilter, Thresholds
 from ip2p_lightning.generation.filtering import FilterPairs, read_reasons, recorded
 from ip2p_lightning.generation.manifest import Ledger
+from ip2p_lightning.generation.merge import pair_id
 from ip2p_lightning.generation.pairs import read_record
 from ip2p_lightning.generation.stages import run_stage
 from ip2p_lightning.generation.triples import read_triples
@@ -68,3 +72,39 @@ def test_another_writer_after_the_remedy_of_the_message(tmp_path: Path):
     before = ShardDataset(anew).info.fingerprint
     generate(compose("generate", [*run, "writer.kinds=[season]"]))
     assert ShardDataset(anew).info.fingerprint == before
+
+
+@pytest.mark.parametrize("texts", [{}, {"all": "a text"}], ids=["index", "shards"])
+@pytest.mark.parametrize("before", [False, True], ids=["new", "anew"])
+def test_a_disk_that_fills_up_in_the_merge_loses_nothing(before: bool, texts: dict[str, str], tmp_path: Path):
+    """Whether there is a dataset already, and whether its index changes alone or its shards as well."""
+    ledger = make(tmp_path, triples(3), keep=1)
+    found = recorded(ledger)
+    verdicts = Ledger(tmp_path / "filter", ".jsonl")
+    run_stage(trainer(), FilterPairs(PairFilter(Thresholds(direction=-1), keep=6)), found, verdicts, 2)
+    told = {pair_id(entry.id, number): text for text in texts.values() for entry in found for number in range(6)}
+    whole = tmp_path / "whole"
+    shutil.copytree(tmp_path / "pairs", whole / "pairs")
+    merged(whole, Ledger(whole / "pairs", ".tar"), read_reasons(verdicts), told)
+    if before:
+        merged(tmp_path, ledger)
+    parts = {file: file.read_bytes() for file in tmp_path.glob("*/part-*")}
+    dataset = contents(tmp_path / "dataset")
+
+    def full() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2000, resource.RLIM_INFINITY))
+        with pytest.raises(OSError, match="File too large"):
+            merged(tmp_path, ledger, read_reasons(verdicts), told)
+
+    assert in_process(full) == 0
+    assert contents(tmp_path / "dataset") == dataset
+    assert {file: file.read_bytes() for file in tmp_path.glob("*/part-*")} == parts
+    if before:
+        assert verify(tmp_path / "dataset").ok
+    merged(tmp_path, ledger, read_reasons(verdicts), told)
+    assert contents(tmp_path / "dataset") == contents(whole / "dataset")
+    assert {path.name for path in tmp_path.iterdir()} == {"pairs", "filter", "dataset", "whole"}
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in folder.iterdir()} if folder.is_dir() else {}

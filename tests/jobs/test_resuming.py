@@ -63,9 +63,14 @@ def test_a_run_on_pairs_of_any_shape_from_near_shards_goes_on_bit_for_bit(compos
             pixels = np.random.default_rng(number).integers(0, 256, (16, 40, 3), dtype=np.uint8)
             picture = Image.fromarray(pixels if number % 3 else pixels.swapaxes(0, 1).copy())
             writer.add(EditPair(str(number), picture, picture, "turn it"), "train" if number < 22 else "validation")
-    shapes = ["data=buckets", f"data.path={tmp_path}/data", "data.transform.shapes=[[32,16],[16,32]]", "data.workers=0"]
+    shapes = [
+        "data=buckets",
+        f"data.path={tmp_path}/data",
+        "data.transform.shapes=[[32,16],[16,32]]",
+        "data.transform.resolution=16",
+    ]
     near = ["data.order._target_=ip2p_lightning.data.order.Nearby", "+data.order.window=8", "data.batch_size=4"]
-    steps = [*EACH, *shapes, *near, "trainer.max_steps=8"]
+    steps = [*EACH, *shapes, *near, "data.workers=0", "trainer.max_steps=8"]
     whole = train(composed(*steps, name="whole"))
     ckpt = tmp_path / "whole/checkpoints/step-6.ckpt"  # in the second epoch of five steps
     assert same(train(composed(*steps, f"ckpt={ckpt}", name="rest")), whole)
