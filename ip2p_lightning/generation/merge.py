@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import math
@@ -118,22 +119,16 @@ def merge(
     told = {**provenance, "content": _content(triples, reasons, expressive, splits)}
     shards_stay = _provenance(folder).get("content") == told["content"]
     merged, kept = Merged(), set()
-    building = folder if shards_stay else folder.with_name(f".{folder.name}.new")
+    fresh = folder.with_name(f".{folder.name}.new")
+    building = folder if shards_stay else fresh
     folder.parent.mkdir(parents=True, exist_ok=True)
     table = folder.with_name(f".{CANDIDATES}.part")
-    writer = None
-    if not shards_stay:
-        shutil.rmtree(building, ignore_errors=True)
-        options: dict[str, Any] = {"name": name, "licence": licence, "max_shard_bytes": max_shard_bytes}
-        writer = ShardWriter(building, provenance=told, **options)
-    try:
+    options: dict[str, Any] = {"name": name, "licence": licence, "max_shard_bytes": max_shard_bytes}
+    with _shards(fresh, not shards_stay, provenance=told, **options) as writer:
         rows = _rows(writer, triples, reasons, expressive, splits, merged, kept, advance)
         _write_candidates(table, rows)
         if writer is not None and merged.stored:
             writer.close()
-    finally:
-        if writer is not None:
-            writer.abort()
     if not merged.stored:
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(table, folder.with_name(CANDIDATES))
@@ -201,12 +196,18 @@ def _mark(folder: Path, kept: set[str], splits: Mapping[str, float], provenance:
         for id, group in zip(table.column("id").to_pylist(), table.column("group").to_pylist(), strict=True)
     ]
     place = table.column_names.index("split")
-    part = folder / f".{INDEX_NAME}.part"
-    pq.write_table(table.set_column(place, "split", pa.array(chosen, pa.string())), part, compression="zstd")
-    file = FileInfo(INDEX_NAME, part.stat().st_size, file_sha256(part), info.pairs)
-    marked = replace(info, splits=dict(sorted(Counter(chosen).items())), index=file, provenance=dict(provenance))
-    os.replace(part, index)
-    write_whole(folder / INFO_NAME, (json.dumps(asdict(marked), indent=2, ensure_ascii=False) + "\n").encode())
+    parts = folder / f".{INDEX_NAME}.part", folder / f".{INFO_NAME}.new"
+    try:  # both are on the disk before either takes its name, as they must agree
+        pq.write_table(table.set_column(place, "split", pa.array(chosen, pa.string())), parts[0], compression="zstd")
+        file = FileInfo(INDEX_NAME, parts[0].stat().st_size, file_sha256(parts[0]), info.pairs)
+        marked = replace(info, splits=dict(sorted(Counter(chosen).items())), index=file, provenance=dict(provenance))
+        write_whole(parts[1], (json.dumps(asdict(marked), indent=2, ensure_ascii=False) + "\n").encode())
+    except BaseException:
+        for part in parts:
+            part.unlink(missing_ok=True)
+        raise
+    os.replace(parts[0], index)
+    os.replace(parts[1], folder / INFO_NAME)
     return marked
 
 
@@ -246,6 +247,29 @@ def _move(building: Path, folder: Path) -> None:
         folder.rename(old)
     building.rename(folder)
     shutil.rmtree(old, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _shards(fresh: Path, wanted: bool, **options: Any) -> Iterator[ShardWriter | None]:
+    """A writer of shards into a folder, if one is wanted; what killed merges left there goes first.
+
+    One run at a time holds the folder, so nobody else is at work on what is removed.
+    """
+    shutil.rmtree(fresh, ignore_errors=True)
+    _remove_unfinished(fresh)
+    writer = ShardWriter(fresh, **options) if wanted else None
+    try:
+        yield writer
+    finally:
+        if writer is not None:
+            with contextlib.suppress(OSError):  # a full disk does not take the end of a tar either
+                writer.abort()
+            _remove_unfinished(fresh)
+
+
+def _remove_unfinished(fresh: Path) -> None:
+    for folder in fresh.parent.glob(f".{fresh.name}.*"):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _write_candidates(path: Path, rows: Iterator[dict[str, Any]]) -> None:
