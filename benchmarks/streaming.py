@@ -167,9 +167,9 @@ def grow(path: Path, target: Path, count: int) -> None:
 def memory_of_reading(path: Path, reads: int) -> dict[str, float]:
     """MB of this process and its workers after random reads: their own and a share of what they share (PSS)."""
     source = ShardDataset(path, Selection(split="train"), access=RemoteAccess(cache_folder=path / "cache"))
-    sampler = ElasticSampler(source)  # as in training
+    sampler = ElasticSampler(source, batch_size=4)  # as in training
     loader = iter(DataLoader(_Encoded(source), batch_size=None, sampler=sampler, num_workers=WORKERS))
-    for _ in range(min(reads, len(source) - 4 * WORKERS)):  # the workers are still there
+    for _ in range(min(reads, len(source)) // 4 - 4 * WORKERS):  # the workers are still there
         next(loader)
     sizes = [_used(process) for process in (os.getpid(), *(child.pid for child in multiprocessing.active_children()))]
     assert len(sizes) == 1 + WORKERS

@@ -67,9 +67,9 @@ class ElasticSampler(DistributedSampler):
         self.global_batch, self.accumulate = batch_size * replicas, accumulate
         self.step_size = self.global_batch * accumulate
         self.start = self.position = 0
-        self._buckets = np.zeros(self.length, dtype=np.uint8) if buckets is None else np.asarray(buckets)
-        numbers, counts = np.unique(self._buckets, return_counts=True)
-        self._counts = dict(zip(numbers.tolist(), counts.tolist(), strict=True))
+        self._buckets = None if buckets is None else np.asarray(buckets)
+        numbers, counts = ([0], [self.length]) if buckets is None else np.unique(buckets, return_counts=True)
+        self._counts = dict(zip(map(int, numbers), map(int, counts), strict=True))
         if tail not in ("drop", "strict"):
             raise ValueError(f"data.tail={tail!r} must be 'drop' or 'strict'")
         self._check_counts(batch_size, replicas)
@@ -114,21 +114,32 @@ class ElasticSampler(DistributedSampler):
 
     def _turn(self, turn: int, left: dict[int, Steps]) -> tuple[Steps, dict[int, Steps]]:
         """The steps that fill up during one turn, after what is left of earlier ones; and what is left after it."""
-        order = self.order.permutation(self.items, self.seed, turn).astype(np.uint32)  # four bytes a pair, not eight
-        bucket_of = self._buckets[order]
+        order = self._permutation(turn)
         filled_at, found, open_steps = [], [], {}
         for bucket in self._counts:
-            at = np.flatnonzero(bucket_of == bucket)
-            turns, indices = np.full(len(at), turn, dtype=np.uint32), order[at]
+            at = self._places(order, bucket)
+            indices = order[at]
+            turns = np.broadcast_to(np.uint32(turn), len(indices))  # takes no memory
+            before = 0
             if bucket in left:
+                before = len(left[bucket].turns)
                 turns, indices = np.append(left[bucket].turns, turns), np.append(left[bucket].indices, indices)
-                at = np.append(np.full(len(left[bucket].turns), -1), at)
-            full = len(at) // self.step_size * self.step_size
-            filled_at.append(at[:full].reshape(-1, self.step_size)[:, -1])
-            found.append((turns[:full].reshape(-1, self.step_size), indices[:full].reshape(-1, self.step_size)))
+            full = len(turns) // self.step_size * self.step_size
+            found.append(Steps(*(part[:full].reshape(-1, self.step_size) for part in (turns, indices))))
             open_steps[bucket] = Steps(turns[full:], indices[full:])
+            if isinstance(at, np.ndarray):
+                filled_at.append(at[self.step_size - 1 - before :: self.step_size])
+        if not filled_at:
+            return found[0], open_steps
         sequence = np.argsort(np.concatenate(filled_at), kind="stable")
         return Steps(*(np.concatenate(part)[sequence] for part in zip(*found, strict=True))), open_steps
+
+    def _permutation(self, turn: int) -> np.ndarray:
+        return self.order.permutation(self.items, self.seed, turn).astype(np.uint32, copy=False)
+
+    def _places(self, order: np.ndarray, bucket: int) -> np.ndarray | slice:
+        """Where in an order the items of a bucket are."""
+        return slice(None) if self._buckets is None else np.flatnonzero(self._buckets[order] == bucket)
 
     def _taken(self, turns: int) -> int:
         """Steps that are full after so many turns."""
@@ -150,8 +161,8 @@ class ElasticSampler(DistributedSampler):
             for earlier in range(turn - 1, -1, -1):
                 if len(turns) >= missing:
                     break
-                order = self.order.permutation(self.items, self.seed, earlier).astype(np.uint32)
-                order = order[self._buckets[order] == bucket]
+                order = self._permutation(earlier)
+                order = order[self._places(order, bucket)]
                 turns, indices = np.append(np.full(count, earlier, dtype=np.uint32), turns), np.append(order, indices)
             left[bucket] = Steps(turns[len(turns) - missing :], indices[len(indices) - missing :])
         return left
