@@ -58,7 +58,9 @@ def tradeoff_table(result: Tradeoff) -> Table:
 
 
 def _cell(interval: Interval | None) -> str:
-    return "" if interval is None else f"{number(interval.estimate)} ({span(interval)})"
+    if interval is None or math.isnan(interval.estimate):
+        return ""
+    return f"{number(interval.estimate)} ({span(interval)})"
 
 
 def _axis(result: Tradeoff, name: str) -> str:

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from ip2p_lightning.config import build, plain
 from ip2p_lightning.evaluation.by_checkpoint import Course, by_checkpoint, checkpoints_of
+from ip2p_lightning.evaluation.figure_page import FigurePage, Grid, write_figure_page
 from ip2p_lightning.evaluation.progress import edit_progress
 from ip2p_lightning.evaluation.wording import number
 from ip2p_lightning.jobs.opening import open_editor
@@ -29,7 +30,7 @@ PANELS = {
 
 
 def run(config: DictConfig) -> None:
-    """Measure, print the table and the verdict, and write checkpoints.csv, provenance.json and checkpoints.svg/.png.
+    """Measure, print the table and the verdict, and write checkpoints.csv and .svg/.png, provenance.json, report.html.
 
     Raises:
         FileNotFoundError: a run without checkpoints, or no data.
@@ -43,10 +44,20 @@ def run(config: DictConfig) -> None:
     from ip2p_lightning.studies.drawing import save_figure  # a second of imports
 
     rows = course.table().to_pylist()
-    save_figure(_figure(rows), folder / "checkpoints")
+    figure, _ = save_figure(_figure(rows), folder / "checkpoints")
     table = Table("step", *PANELS.values(), title=f"{len(rows)} checkpoints", title_justify="left")
     for row in rows:
         table.add_row(f"{row['step']:,}", *(number(row[name]) for name in PANELS))
+    page = FigurePage(
+        title="Was it trained too long?",
+        lede=f"{course.verdict[0].upper()}{course.verdict[1:]}. Each checkpoint by the area that its trade-off curve "
+        "dominates, how often it leaves pictures as they were, and how much its results depend on picture and text.",
+        figures={"Checkpoints": figure},
+        tables=[Grid.of(table)],
+        provenance=facts,
+        kicker="ip2p_lightning checkpoints",
+    )
+    write_figure_page(page, folder / "report.html")
     console.print(table)
     console.print(course.verdict, highlight=False)
 

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from ip2p_lightning.config import build, plain
 from ip2p_lightning.evaluation.drift import Drift, drift
+from ip2p_lightning.evaluation.figure_page import FigurePage, Grid, write_figure_page
 from ip2p_lightning.evaluation.progress import edit_progress
 from ip2p_lightning.evaluation.provenance import editor_facts
 from ip2p_lightning.evaluation.wording import number
@@ -19,7 +20,7 @@ from ip2p_lightning.jobs.splits import pairs_of
 
 
 def run(config: DictConfig) -> None:
-    """Run the chains, print the errors, and write rows.parquet, turns.csv, provenance.json and drift.svg/.png.
+    """Run the chains, print the errors; write rows.parquet, turns.csv, provenance.json, drift.svg/.png, report.html.
 
     Raises:
         FileNotFoundError: no such checkpoint or data.
@@ -32,9 +33,21 @@ def run(config: DictConfig) -> None:
     from ip2p_lightning.evaluation.drift_figure import drift_figure  # a second of imports
     from ip2p_lightning.studies.drawing import save_figure
 
-    save_figure(drift_figure(result), folder / "drift")
-    console.print(_table(result))
-    console.print(f"figure: {folder / 'drift.svg'}", highlight=False, soft_wrap=True)
+    figure, _ = save_figure(drift_figure(result), folder / "drift")
+    table = _table(result)
+    page = FigurePage(
+        title="What becomes of pictures that are edited again and again",
+        lede="The mean error of each turn, in grey levels: of chains that go through pixels, as files are passed on, "
+        "through latents, without the autoencoder, and through the autoencoder alone, without the denoiser; beside it, "
+        "by band of spatial frequency.",
+        figures={"Drift": figure},
+        tables=[Grid.of(table)],
+        provenance=result.provenance,
+        kicker="ip2p_lightning drift",
+    )
+    written = write_figure_page(page, folder / "report.html")
+    console.print(table)
+    console.print(f"report: {written}", highlight=False, soft_wrap=True)
 
 
 def measure(config: DictConfig, console: Console) -> Drift:

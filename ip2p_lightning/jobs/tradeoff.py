@@ -9,19 +9,21 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from ip2p_lightning.config import build, plain
+from ip2p_lightning.evaluation.figure_page import FigurePage, Grid, write_figure_page
 from ip2p_lightning.evaluation.journal import UNFINISHED
 from ip2p_lightning.evaluation.progress import edit_progress
 from ip2p_lightning.evaluation.provenance import editor_facts
 from ip2p_lightning.evaluation.sweeps import GuidanceSweep, Sweep
 from ip2p_lightning.evaluation.tradeoff import tradeoff as measure_tradeoff
 from ip2p_lightning.evaluation.tradeoff_result import Tradeoff
+from ip2p_lightning.evaluation.wording import plural
 from ip2p_lightning.jobs.opening import open_editor, place
 from ip2p_lightning.jobs.processes import device_of, in_processes
 from ip2p_lightning.jobs.splits import pairs_of
 
 
 def run(config: DictConfig) -> None:
-    """Measure, print the table, and write rows.parquet, points.csv, summary.json and tradeoff.svg/.png to `output`.
+    """Measure, print the table, and write rows.parquet, points.csv, summary.json, tradeoff.svg/.png and report.html.
 
     Raises:
         FileNotFoundError: no such checkpoint or data.
@@ -37,10 +39,22 @@ def run(config: DictConfig) -> None:
     from ip2p_lightning.evaluation.tradeoff_figure import tradeoff_figure, tradeoff_table  # a second of imports
     from ip2p_lightning.studies.drawing import save_figure
 
-    save_figure(tradeoff_figure(result), Path(folder) / "tradeoff")
+    figure, _ = save_figure(tradeoff_figure(result), Path(folder) / "tradeoff")
+    table, kept = tradeoff_table(result), result.metrics[result.y].label
+    page = FigurePage(
+        title=f"{kept[0].upper()}{kept[1:]} against {result.metrics[result.x].label}",
+        lede=f"{plural(result.pairs, 'pair')}, edited at {plural(len(result.places), 'point')} under the same seeds. "
+        "To the right: how much of the edit is done; upwards: how much of the input is kept, or lost. Crosses are "
+        "intervals over pairs; the band is the range that all curves share.",
+        figures={"Trade-off": figure},
+        tables=[Grid.of(table)],
+        provenance={"x": result.x, "y": result.y, **result.provenance},
+        kicker="ip2p_lightning tradeoff",
+    )
+    written = write_figure_page(page, folder / "report.html")
     shutil.rmtree(folder / UNFINISHED, ignore_errors=True)
-    console.print(tradeoff_table(result))
-    console.print(f"figure: {folder / 'tradeoff.svg'}", highlight=False, soft_wrap=True)
+    console.print(table)
+    console.print(f"report: {written}", highlight=False, soft_wrap=True)
 
 
 def tradeoff(config: DictConfig, console: Console | None = None) -> Tradeoff | None:

@@ -14,6 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ip2p_lightning.studies.drawing import save_figure
 from ip2p_lightning.studies.execution import execute, needed
+from ip2p_lightning.studies.page import write_page
 from ip2p_lightning.studies.results import Value, read_points, read_values
 from ip2p_lightning.studies.run import Run
 from ip2p_lightning.studies.table import Claim, Row, Table
@@ -93,15 +94,17 @@ class Study:
         return Table(rows)
 
     def report(self, table: Table, folder: Path) -> list[Path]:
-        """Write the figures (SVG and PNG), table.csv and claims.md."""
+        """Write the figures (SVG and PNG), table.csv, claims.md and report.html."""
         folder.mkdir(parents=True, exist_ok=True)
         figures = [save_figure(figure, folder / name, table.gaps) for name, figure in self.draw(table).items()]
         pictures = [path for paths in figures for path in paths]
-        lines = [claim.line() for claim in self.claims(table)]
+        claims = list(self.claims(table))
+        lines = [claim.line() for claim in claims]
         lines += [f"- **missing**: {row.run}: {row.gap}" for row in table.gaps]
         (folder / "claims.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
         print("\n".join(lines))
-        return [*pictures, table.save(folder / "table.csv", self.metrics), folder / "claims.md"]
+        page = write_page(self.name, self.help, table, self.metrics, claims, pictures, folder)
+        return [*pictures, table.save(folder / "table.csv", self.metrics), folder / "claims.md", page]
 
 
 def parse(words: Sequence[str]) -> Options:

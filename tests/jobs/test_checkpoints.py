@@ -12,7 +12,7 @@ def test_writes_a_table_and_a_verdict(checkpoint: Callable[[str], Path], ip2p: C
     axes = ["metrics=strength", "x=true_change", "y=strength"]
     printed = ip2p("checkpoints", f"run={run}", "output=out", *small, *axes)
     assert {path.name for path in Path("out").iterdir()} == {
-        "checkpoints.csv", "provenance.json", "checkpoints.svg", "checkpoints.png"
+        "checkpoints.csv", "provenance.json", "checkpoints.svg", "checkpoints.png", "report.html"
     }  # fmt: skip
     assert "the last checkpoint (step 1) is the best of 1" in printed
     assert "holds no .ckpt" in ip2p("checkpoints", "run=nowhere", *small, *axes, fails=True)

@@ -17,7 +17,7 @@ SMALL = [
 def test_writes_curves_values_and_a_figure(checkpoint: Callable[[str], Path], ip2p: Callable[..., str]) -> None:
     printed = ip2p("tradeoff", f"checkpoint={checkpoint('ip2p/tiny')}", "output=out", *SMALL)
     assert {path.name for path in Path("out").iterdir()} == {
-        "rows.parquet", "points.csv", "summary.json", "tradeoff.svg", "tradeoff.png"
+        "rows.parquet", "points.csv", "summary.json", "tradeoff.svg", "tradeoff.png", "report.html"
     }  # fmt: skip
     summary = json.loads(Path("out/summary.json").read_text())
     assert [curve["name"] for curve in summary["curves"]] == ["ours, s_T = 1", "ours, s_T = 2", "copying", "truth"]

@@ -59,7 +59,12 @@ def test_it_runs_draws_and_names_its_gaps(study: Study, folder: Path, capsys: py
     assert found["none"]["value"] == ""
     assert "editor/not_there" in found["none"]["gap"]
     made = sorted(path.name for path in (folder / "tiny" / "a_study").iterdir())
-    assert made == ["claims.md", "figure.png", "figure.svg", "table.csv"]
+    assert made == ["claims.md", "figure.png", "figure.svg", "report.html", "table.csv"]
+    page = (folder / "tiny" / "a_study" / "report.html").read_text()
+    assert "What it is" in page
+    assert "the truth is nearer (error: 0 against " in page
+    assert "there is no &#39;editor/not_there&#39;" in page
+    assert page.count("<td>missing</td>") == 1
 
 
 def test_it_reads_the_same_from_wandb_s_files(study: Study, folder: Path, tmp_path: Path) -> None:
