@@ -172,8 +172,9 @@ class Generation:
         return sum(1 for _ in take(build(self.config.captions), None))
 
     def _recorded(self) -> list[RecordedTriple]:
-        """Pairs of the triples that there are now; those of triples that were written anew since do not count."""
-        return recorded(self.ledgers["pairs"], self.accounts.triples().triples or None)
+        """Pairs of the triples that there are now, or of all triples if nobody knows which those are."""
+        written = self.accounts.triples()
+        return recorded(self.ledgers["pairs"], written.triples if written.captions else None)
 
     def _finish(self, triples: list[RecordedTriple]) -> None:
         """Merge what there is of these triples, and write the card."""
