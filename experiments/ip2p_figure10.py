@@ -26,7 +26,8 @@ from ip2p_lightning.studies.study import Options
 PAIRS = {"tiny": (8, 24), "world": (100, 500, 2500), "paper": (3130, 31300, 313000)}
 MIN_SCORES = {"drawn": "{agreement: 0.5}", "paper": "{clip_image: 0.7, clip_direction: 0.2}"}  # section 3.1.2
 NAMES = {True: "filtered", False: "not filtered"}
-METRICS = ("error", "changed", "kept", "copied", "nearer", "halved")
+AXES = {"clip_input": "CLIP similarity to the input", "clip_direction": "CLIP direction"}  # the paper's
+METRICS = ("error", "changed", "kept", "copied", "nearer", "halved", *AXES)
 
 
 def runs(options: Options) -> list[Run]:
@@ -51,14 +52,15 @@ def data(size: str, pairs: int, filtered: bool) -> list[str]:
 
 
 def draw(table: Table) -> dict[str, Figure]:
-    figure, axes = new_figure(columns=4, width=3.4)
-    titles = (
-        "error [/255]",
-        "error where it should change [/255]",
-        "error where it should stay [/255]",
-        "left as it was",
-    )
-    for axis, metric, title in zip(axes, METRICS, titles, strict=False):
+    shown = {
+        "error": "error [/255]",
+        "changed": "error where it should change [/255]",
+        "kept": "error where it should stay [/255]",
+        "copied": "left as it was",
+    }
+    shown |= {name: AXES[name] for name in table.measured(tuple(AXES))}  # at size paper
+    figure, axes = new_figure(columns=len(shown), width=3.4)
+    for axis, (metric, title) in zip(axes, shown.items(), strict=True):
         draw_lines(axis, table, "pairs", metric, "filtered", names=NAMES, logarithmic=True)
         axis.set(xlabel="training pairs", title=title)
     return {"figure": figure}
@@ -68,12 +70,18 @@ def claims(table: Table) -> Sequence[Claim]:
     few, many = min(table.labels("pairs")), max(table.labels("pairs"))
     best, fewest = {"pairs": many, "filtered": True}, {"pairs": few, "filtered": True}
     unfiltered = {"pairs": many, "filtered": False}
-    return [
+    found = [
         table.compare("more pairs lower the error", "error", best, fewest),
         table.compare("fewer pairs make edits timid: more pictures are left as they were", "copied", best, fewest),
         table.compare("filtering lowers the error", "error", best, unfiltered),
         table.compare("without filtering the result agrees less with the input", "kept", best, unfiltered),
     ]
+    if len(table.measured(tuple(AXES))) == len(AXES):
+        found += [
+            table.compare("fewer pairs make edits timid, by CLIP direction", "clip_direction", fewest, best),
+            table.compare("filtering keeps more of the input, by CLIP", "clip_input", unfiltered, best),
+        ]
+    return found
 
 
 STUDY = Study("ip2p_figure10", __doc__ or "", runs, draw, METRICS, claims)

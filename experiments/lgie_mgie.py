@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 
 from ip2p_lightning.studies import Claim, Run, Study, Table
 from ip2p_lightning.studies.drawing import draw_dots, new_figure
-from ip2p_lightning.studies.recipes import SEEDS, begun, evaluate, ip2p
+from ip2p_lightning.studies.recipes import PAPERS, SEEDS, begun, evaluate, ip2p
 from ip2p_lightning.studies.study import Options
 
 MODELS = {"lgie": "LGIE", "mgie": "MGIE"}
@@ -25,6 +25,7 @@ METRICS = (
     "error",
     "text_exact",
     "nearer",
+    *PAPERS,
     *(f"{kind}/{metric}" for kind in KINDS for metric in ("error", "text_exact")),
 )
 

@@ -10,11 +10,11 @@ from matplotlib.figure import Figure
 
 from ip2p_lightning.studies import Claim, Run, Study, Table
 from ip2p_lightning.studies.drawing import draw_lines, new_figure
-from ip2p_lightning.studies.recipes import SEEDS, begun, evaluate, ip2p
+from ip2p_lightning.studies.recipes import PAPERS, SEEDS, begun, evaluate, ip2p
 from ip2p_lightning.studies.study import Options
 
 COUNTS = {"tiny": (1, 4), "world": (1, 4, 16), "paper": (1, 2, 4, 8, 16)}
-METRICS = ("error", "ssim", "changed", "kept", "nearer", "text_exact")
+METRICS = ("error", "ssim", "changed", "kept", "nearer", "text_exact", *PAPERS)
 
 
 def runs(options: Options) -> list[Run]:

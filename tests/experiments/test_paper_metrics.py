@@ -43,6 +43,21 @@ def test_columns_that_were_measured_are_drawn_and_claimed(name: str) -> None:
     assert {"dino", "clip_i", "clip_t", "lpips"} <= set(one.metrics)
 
 
+def test_figure_10_has_the_paper_s_axes_where_clip_was_there() -> None:
+    one = study("ip2p_figure10")
+    plain = ("error", "changed", "kept", "copied")
+    for metrics in (plain, (*plain, "clip_input", "clip_direction")):
+        rows = []
+        for seed, pairs, filtered in product(range(2), (100, 500), (True, False)):
+            labels = {"pairs": pairs, "filtered": filtered, "seed": seed}
+            values = {name: Value((1 if name in plain else -1) / (pairs + filtered + seed)) for name in metrics}
+            rows.append(Row(str(labels), labels, values))
+        table = Table(rows)
+        assert len(one.draw(table)["figure"].axes) == len(metrics)
+        assert len(one.claims(table)) == len(metrics)
+        assert {claim.verdict for claim in one.claims(table)} == {"confirmed"}
+
+
 def test_published_figures_stand_beside_claims_about_their_own_metric() -> None:
     claims = study("mgie_zero_shot").claims(results("mgie_zero_shot", "error", "ssim", "dino"))
     beside = [claim for claim in claims if "the paper:" in claim.text]
