@@ -11,6 +11,7 @@ import tempfile
 import zlib
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
@@ -150,7 +151,8 @@ class ShardWriter:
     def abort(self) -> None:
         """Remove everything written so far."""
         if self._shard is not None:
-            self._shard.close()
+            with suppress(OSError):  # a full disk does not take its end
+                self._shard.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def __enter__(self) -> ShardWriter:

@@ -262,8 +262,7 @@ def _shards(fresh: Path, wanted: bool, **options: Any) -> Iterator[ShardWriter |
         yield writer
     finally:
         if writer is not None:
-            with contextlib.suppress(OSError):  # a full disk does not take the end of a tar either
-                writer.abort()
+            writer.abort()
             _remove_unfinished(fresh)
 
 
