@@ -1,4 +1,7 @@
-"""A real language model learns to write triples: SmolLM2-135M by LoRA, for minutes, on captions of photographs."""
+"""A real language model learns to write triples: SmolLM2-135M by LoRA, for minutes, on captions of photographs.
+
+Half of the training that docs/writing.md measures, on half of the captions: benchmarks/writers.py does all of it.
+"""
 
 from __future__ import annotations
 
@@ -15,13 +18,12 @@ from ip2p_lightning.jobs.train import train
 COUNT, STEPS = 16, 40
 
 
-def faithful(captions: list[Caption], *words: str) -> int:
-    """Of how many captions one try gives a triple that passes the paper's checks and keeps half of the words."""
-    config = compose("generate", [*words, "writer.retries=0", "writer.max_new_tokens=64"])
-    writer = build(config.writer)
+def tried(captions: list[Caption], *words: str) -> tuple[int, int]:
+    """How many triples of one try can be read and are no copies, and how many of these keep half of the caption."""
+    writer = build(compose("generate", [*words, "writer.retries=0", "writer.max_new_tokens=64"]).writer)
     writer.checks = TripleChecks()
     triples = [found for found in writer.write(captions) if isinstance(found, EditTriple)]
-    return sum(kept_share(found.original_caption, found.edited_caption) >= 0.5 for found in triples)
+    return len(triples), sum(kept_share(triple.original_caption, triple.edited_caption) >= 0.5 for triple in triples)
 
 
 @pytest.mark.slow
@@ -35,8 +37,8 @@ def test_tuning_a_real_model_makes_a_writer_of_it(shared_data, tmp_path):
     assert len(captions) == COUNT
     run = ["experiment=writer/smollm2", f"trainer.max_steps={STEPS}", "threads=1", f"output_dir={tmp_path}"]
     tuned = train(compose("train", [*run, "trainer.limit_val_batches=0", "~callbacks.summary"]))
-    before = faithful(captions, "writer=smollm2")
-    after = faithful(captions, "writer=tuned", f"writer.checkpoint={tuned.checkpoint}")
-    print(f"{before} of {COUNT} before, {after} after {STEPS} steps")
-    assert before <= COUNT // 4
-    assert after >= COUNT // 2
+    sound_before, faithful_before = tried(captions, "writer=smollm2")
+    sound, faithful = tried(captions, "writer=tuned", f"writer.checkpoint={tuned.checkpoint}")
+    print(f"of {COUNT}: sound {sound_before} -> {sound}, faithful {faithful_before} -> {faithful}, {STEPS} steps")
+    assert sound >= sound_before
+    assert faithful > faithful_before
