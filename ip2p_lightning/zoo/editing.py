@@ -20,19 +20,17 @@ from ip2p_lightning.metrics.encoders.judge import JudgeReader
 from ip2p_lightning.zoo.precision import open_in_float32
 from ip2p_lightning.zoo.registry import load as load_model
 
-LEVEL = "simple"
 LARGEST_BYTES = 13_000_000
-LIMITS = (
+OF_PHOTOGRAPHS = (
     "It edits 64 x 64 pixels: drawn scenes of the embedded world, and photographs by local operations (light, colour, "
     "blur, sketch, mosaic). It does not know the things on photographs, and cannot add, remove or replace them there.",
-    "Of the drawn scenes it knows the simple level: one large thing, a balloon, seven kinds of edit. Combinations of "
-    "thing and colour that training held out often fail.",
     "It was trained on crops of five photographs that scikit-image brings.",
 )
+"""Limits of every editor here."""
 PHOTO_KINDS = (
     "brightness", "contrast", "saturation", "black_and_white", "sepia", "sketch", "mosaic", "blur", "painting",
 )  # fmt: skip
-"""What training does to photographs (conf/data/world_and_photos.yaml)."""
+"""What training does to photographs (conf/data/world_and_photos.yaml, conf/data/broad_and_photos.yaml)."""
 
 
 def pack(checkpoint: Path, folder: Path) -> None:
@@ -54,7 +52,7 @@ def measure(editor: TrainedEditor, pairs: WorldSource, root: Path | None = None)
 
     Args:
         editor: what is measured.
-        pairs: of the simple level.
+        pairs: of the model's level.
         root: where the judge lies; in the package if None.
 
     Returns:

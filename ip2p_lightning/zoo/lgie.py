@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ip2p_lightning.zoo.editing import LARGEST_BYTES, LEVEL, LIMITS, load, measure, pack
+from ip2p_lightning.zoo.editing import LARGEST_BYTES, load, measure, pack
+from ip2p_lightning.zoo.mgie import LEVEL, LIMITS
 
 SUMMARY = "an LGIE in small: writes what will be visible from the instruction alone, and edits by what it wrote"
 EXPERIMENT = "zoo/lgie"

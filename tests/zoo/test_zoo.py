@@ -29,7 +29,8 @@ COMMON = [
 SCENES = ["data.train.size=32", "data.train.count=8"]
 EDITING = [
     *(f"data.train.{part}.count=8" for part in range(2)), "data.transform.resolution=32",
-    "denoiser.network.layers=1", "denoiser.network.width=24", "denoiser.network.sample_size=4",
+    "denoiser.network.layers=1", "denoiser.network.width=24", "denoiser.network.heads=3",
+    "denoiser.network.sample_size=4",
     "autoencoder.vae.sources=null",
 ]  # fmt: skip
 BASE = "runs/instruct_pix2pix/checkpoints/last.ckpt"
@@ -45,7 +46,7 @@ SMALL = {
         *SCENES, "unet.widths=[8,8]", "unet.heads=2", "unet.latent_channels=12", "unet.sample_size=4",
         "autoencoder.vae.latent_channels=12", "autoencoder.vae.sources=null",
     ],
-    "instruct_pix2pix": EDITING,
+    "instruct_pix2pix": [*EDITING, "compile=false"],
     "mgie": [*EDITING, "conditioner.model.layers=1", "conditioner.max_new_tokens=2", "stages.1.max_steps=1"],
 }  # fmt: skip
 QUICK = ["count=6", "size=32"]
