@@ -44,7 +44,6 @@ MAX_BYTES = 400_000
 TEXTS = ["make it sepia", "make it black and white", "make it much brighter", "turn it into a sketch", "blur it much"]
 SHOWN = 48
 """Edits, or drawn scenes, on a sheet."""
-EDITOR = "mgie"
 
 
 def level(name: str) -> Image.Image:
@@ -75,10 +74,15 @@ def sizes() -> Image.Image:
     return contact_sheet(pairs, title=f"one pair at {', '.join(map(str, sides))} px", columns=4, side=128)
 
 
-def edits(pairs: PairSource) -> Image.Image:
-    """Original, instruction, edit and truth of the pairs, by the package's MGIE."""
-    result = evaluate(zoo.load(EDITOR), pairs, {"error": L1()}, kept=Kept(examples=len(pairs), worst=0))
+def edits(editor: str, pairs: PairSource) -> Image.Image:
+    """Original, instruction, edit and truth of the pairs, by an editor of the package."""
+    result = evaluate(zoo.load(editor), pairs, {"error": L1()}, kept=Kept(examples=len(pairs), worst=0))
     return edit_grid(result.examples, side=72, columns=3, text_width=200)
+
+
+def scenes(editor: str, count: int) -> Image.Image:
+    """Edits of the first new scenes of the editor's level."""
+    return edits(editor, WorldSource(count, level=zoo.entry(editor).LEVEL, split="validation"))
 
 
 def drawn() -> Image.Image:
@@ -146,8 +150,9 @@ SHEETS: dict[str, Callable[[], Image.Image]] = {
     "world-held-out": held_out,
     "world-sizes": sizes,
     "photographs": photographs,
-    "zoo-scenes": lambda: edits(WorldSource(SHOWN, level=zoo.entry(EDITOR).LEVEL, split="validation")),
-    "zoo-photographs": lambda: edits(PhotoSource(SHOWN // 2, kinds=PHOTO_KINDS, split="test")),
+    "zoo-scenes": lambda: scenes("instruct_pix2pix", SHOWN),
+    "zoo-mgie": lambda: scenes("mgie", SHOWN // 2),
+    "zoo-photographs": lambda: edits("instruct_pix2pix", PhotoSource(SHOWN // 2, kinds=PHOTO_KINDS, split="test")),
     "zoo-text-to-image": drawn,
     "zoo-full-size": full_size,
     "zoo-curves": curves,

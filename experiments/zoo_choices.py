@@ -1,6 +1,6 @@
-"""Our own sweep: what each choice of the shipped InstructPix2Pix's recipe buys, at a small budget.
+"""Our own sweep: what each choice of a small InstructPix2Pix's recipe buys, at a small budget.
 
-One thing at a time is changed about `zoo/instruct_pix2pix`'s recipe: the learning rate, the gate that lets the denoiser
+One thing at a time is changed about `zoo/simple`'s recipe: the learning rate, the gate that lets the denoiser
 take the original back, the weights by size of the edit, and how often training shows nearly pure noise. At size world a
 smaller network learns for 300 steps on scenes alone, half a minute a run on one core; one seed, 128 held-out pairs.
 """
