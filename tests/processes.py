@@ -22,13 +22,12 @@ def free_port() -> int:
         return found.getsockname()[1]
 
 
-def on_ranks(count: int, function: Callable[[], Any], join: bool = True) -> list[Any]:
+def on_ranks(count: int, function: Callable[[], Any]) -> list[Any]:
     """Call a function on so many ranks of one gloo group, forked from here; returns what each returns, by rank.
 
     Args:
         count: number of ranks.
         function: called without arguments.
-        join: make the group; False leaves that to the function, as torchrun does.
     """
     port = free_port()
     context = multiprocessing.get_context("fork")
@@ -39,11 +38,9 @@ def on_ranks(count: int, function: Callable[[], Any], join: bool = True) -> list
             MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), WORLD_SIZE=str(count), RANK=str(rank),
             LOCAL_RANK=str(rank), LOCAL_WORLD_SIZE=str(count), GROUP_RANK="0", TORCHELASTIC_RUN_ID="test",
         )  # fmt: skip
-        if join:
-            torch.distributed.init_process_group("gloo", rank=rank, world_size=count)
+        torch.distributed.init_process_group("gloo", rank=rank, world_size=count)
         pipes[rank][1].send_bytes(pickle.dumps(function()))  # `send` would lend tensors instead of giving them away
-        if join:
-            torch.distributed.destroy_process_group()
+        torch.distributed.destroy_process_group()
 
     children = [context.Process(target=child, args=(rank,)) for rank in range(count)]
     for process in children:

