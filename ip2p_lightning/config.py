@@ -30,6 +30,16 @@ _UNSAFE_ARGUMENTS = {
 }
 
 
+def _shipped(name: str) -> str:
+    """`${zoo:mgie}` in a configuration is the folder of the package's MGIE."""
+    from ip2p_lightning.zoo import registry  # the zoo is built with this module
+
+    return str(registry.path(name))
+
+
+OmegaConf.register_new_resolver("zoo", _shipped, replace=True)
+
+
 def config_dir() -> Path:
     """The folder of the configuration tree: `conf/` of a checkout, or the copy inside an installed wheel."""
     packaged = _PACKAGE / "conf"

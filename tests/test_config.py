@@ -10,7 +10,9 @@ import pytest
 import torch
 from diffusers import UNet2DConditionModel
 from omegaconf import OmegaConf
+from omegaconf.errors import InterpolationResolutionError
 
+from ip2p_lightning import zoo
 from ip2p_lightning.config import build, compose, config_dir, instantiate_trusted, plain
 from ip2p_lightning.jobs.guide import JOBS, experiments, options
 
@@ -63,6 +65,14 @@ def test_build_gives_plain_containers():
     built = build(config)
     assert type(built["groups"]) is list
     assert type(built["groups"][0]) is dict
+
+
+def test_a_run_may_begin_with_a_model_of_the_package():
+    config = compose("train", ["experiment=zoo/mgie"])
+    folder = str(zoo.path("instruct_pix2pix"))
+    assert plain(config.init)[0] == {"checkpoint": folder, "from": "denoiser", "to": "denoiser"}
+    with pytest.raises(InterpolationResolutionError, match="the zoo has no 'lion'"):
+        plain(compose("train", ["experiment=zoo/mgie", "base=${zoo:lion}"]))
 
 
 def test_trusted_configuration_builds_a_model():

@@ -14,6 +14,7 @@ from hydra.errors import InstantiationException
 from torch import Tensor, nn
 
 from ip2p_lightning.config import instantiate_trusted
+from ip2p_lightning.interop.folder import load_folder
 from ip2p_lightning.methods.editing import EditingModule
 from ip2p_lightning.methods.staged import StagedModule
 from ip2p_lightning.models.autoencoder import Autoencoder
@@ -83,13 +84,13 @@ def load_part(checkpoint: str | Path, part: str) -> nn.Module:
     """One part of a trained module, such as the "conditioner" that an edit head is aligned to.
 
     Args:
-        checkpoint: the `.ckpt` file.
+        checkpoint: the `.ckpt` file, or a folder that `export` wrote.
         part: dotted name of a submodule.
 
     Raises:
-        As `load_module`; CheckpointError also if there is no such part.
+        As `load_module` and `load_folder`; ValueError also if there is no such part.
     """
-    return _part(load_module(checkpoint), part)
+    return _part(load_folder(checkpoint) if Path(checkpoint).is_dir() else load_module(checkpoint), part)
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
@@ -124,7 +125,8 @@ def initialise(module: Method, sources: Sequence[Mapping[str, str]]) -> Method:
     Args:
         module: filled in place.
         sources: each either `{checkpoint: file, from: prefix, to: prefix, weights: ema|raw}` (prefixes are names of
-            submodules such as "denoiser" or "conditioner.text_encoder", "" for the whole; `to` defaults to `from`),
+            submodules such as "denoiser" or "conditioner.text_encoder", "" for the whole; `to` defaults to `from`; a
+            folder that `export` wrote will do for the file),
             or `{pretrained: folder or hub name, to: submodule}` for a model in diffusers' or transformers' format.
 
     Returns:
@@ -196,10 +198,14 @@ def _from_checkpoint(
 ) -> None:
     to = from_ if to is None else to
     origin = f"{checkpoint} (from {from_ or 'the whole'!r} to {to or 'the whole'!r})"
-    stored = read_checkpoint(checkpoint)
-    state, left_out = _below(_state(stored, weights), from_), _below(_left_out(stored), from_)
+    if Path(checkpoint).is_dir():
+        whole, marks = load_folder(checkpoint).state_dict(), {}
+    else:
+        stored = read_checkpoint(checkpoint)
+        whole, marks = _state(stored, weights), _left_out(stored)
+    state, left_out = _below(whole, from_), _below(marks, from_)
     if not state and not left_out:
-        parts = sorted({name.split(".")[0] for name in stored["state_dict"]})
+        parts = sorted({name.split(".")[0] for name in whole})
         raise CheckpointError(f"{checkpoint}: has no weights under {from_!r}; it holds {', '.join(parts)}")
     target = _part(module, to)
     load_strictly(target, with_pretrained(state, left_out, target.state_dict()), origin)

@@ -14,7 +14,7 @@ from factories import IP2P, MGIE, TEXT, UNET, WORLD, quiet_trainer, tiny_batch, 
 
 from ip2p_lightning.callbacks.ema import EMA
 from ip2p_lightning.config import instantiate_trusted
-from ip2p_lightning.methods.checkpoint import CheckpointError, initialise, load_module, read_checkpoint
+from ip2p_lightning.methods.checkpoint import CheckpointError, initialise, load_module, load_part, read_checkpoint
 from ip2p_lightning.methods.editing import EditingModule
 from ip2p_lightning.models.denoiser import build_unet
 from ip2p_lightning.models.text_encoder import build_text_encoder
@@ -270,6 +270,21 @@ class TestInitialise:
         assert_same_weights(target.denoiser, source.denoiser)
         assert_same_weights(target.conditioner.alignment_teacher, source.conditioner)
         assert_same_weights(target.conditioner, conditioner)
+
+    def test_parts_of_an_exported_folder(self, tmp_path: Path) -> None:
+        from ip2p_lightning.interop import export
+
+        source = tiny_module(seed=5)
+        folder = str(export(source, tmp_path / "pipeline"))
+        module = initialise(tiny_module(), [{"checkpoint": folder, "from": "denoiser"}])
+        assert_same_weights(module.denoiser, source.denoiser)
+        with pytest.raises(AssertionError):
+            assert_same_weights(module.conditioner, source.conditioner)
+        assert_same_weights(load_part(folder, "conditioner"), source.conditioner)
+        with pytest.raises(ValueError, match=r"no weights under 'nothing'; it holds autoencoder, conditioner"):
+            initialise(module, [{"checkpoint": folder, "from": "nothing", "to": "denoiser"}])
+        with pytest.raises(FileNotFoundError, match=r"no model_index\.json"):
+            load_part(tmp_path, "conditioner")
 
     def test_unet_of_a_diffusers_folder_is_widened(self, tmp_path: Path) -> None:
         unet = build_unet(4, 32, (8, 16), heads=2, norm_groups=4)

@@ -31,7 +31,11 @@ EDITING = [
     *(f"data.train.{part}.count=8" for part in range(2)), "data.transform.resolution=32",
     "denoiser.network.layers=1", "denoiser.network.width=24", "denoiser.network.heads=3",
     "denoiser.network.sample_size=4",
-    "autoencoder.vae.sources=null",
+    "autoencoder.vae.sources=null", "compile=false",
+]  # fmt: skip
+WRITING = [
+    "conditioner.model.layers=1", "conditioner.max_new_tokens=2", "stages.1.max_steps=1",
+    "stages.2.max_steps=1",
 ]  # fmt: skip
 BASE = "runs/instruct_pix2pix/checkpoints/last.ckpt"
 SMALL = {
@@ -46,8 +50,9 @@ SMALL = {
         *SCENES, "unet.widths=[8,8]", "unet.heads=2", "unet.latent_channels=12", "unet.sample_size=4",
         "autoencoder.vae.latent_channels=12", "autoencoder.vae.sources=null",
     ],
-    "instruct_pix2pix": [*EDITING, "compile=false"],
-    "mgie": [*EDITING, "conditioner.model.layers=1", "conditioner.max_new_tokens=2", "stages.1.max_steps=1"],
+    "instruct_pix2pix": EDITING,
+    "lgie": [*EDITING, *WRITING],
+    "mgie": [*EDITING, *WRITING],
 }  # fmt: skip
 QUICK = ["count=6", "size=32"]
 
@@ -70,7 +75,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("zoo")
     for name, small in SMALL.items():
         run = folder / "runs" / name
-        base = [f"base={folder / BASE}"] if name == "mgie" else []
+        base = [f"base={folder / BASE}"] if name in ("lgie", "mgie") else []
         train(compose("train", [f"experiment=zoo/{name}", f"output_dir={run}", *base, *COMMON, *small]))
         words = [f"name={name}", f"checkpoint={run}/checkpoints/last.ckpt", f"root={folder}", "hours=0.5", *QUICK]
         assert main(["zoo", "add", *words]) == 0
@@ -84,11 +89,12 @@ def test_each_folder_opens_and_has_a_card(root: Path):
         ("dual_encoder", "DualEncoder"),
         ("text_to_image", "StableDiffusionPipeline"),
         ("instruct_pix2pix", "TrainedEditor"),
+        ("lgie", "TrainedEditor"),
         ("mgie", "TrainedEditor"),
     ]:
         model, card = zoo.load(name, root), Card.load(zoo.path(name, root))
         assert type(model).__name__ == kind
-        assert (card.steps, card.seed, card.hours, card.batch_size) == (2 if name == "mgie" else 1, 0, 0.5, 4)
+        assert (card.steps, card.seed, card.hours, card.batch_size) == (3 if name in ("lgie", "mgie") else 1, 0, 0.5, 4)
         assert card.measured_on["count"] == 6
         assert len(card.fingerprint) == 16
         text = (zoo.path(name, root) / "README.md").read_text()
