@@ -151,7 +151,7 @@ SHEETS: dict[str, Callable[[], Image.Image]] = {
     "world-sizes": sizes,
     "photographs": photographs,
     "zoo-scenes": lambda: scenes("instruct_pix2pix", SHOWN),
-    "zoo-mgie": lambda: scenes("mgie", SHOWN // 2),
+    "zoo-mgie": lambda: scenes("mgie", SHOWN),
     "zoo-photographs": lambda: edits("instruct_pix2pix", PhotoSource(SHOWN // 2, kinds=PHOTO_KINDS, split="test")),
     "zoo-text-to-image": drawn,
     "zoo-full-size": full_size,

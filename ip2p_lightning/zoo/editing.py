@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
+from ip2p_lightning.conditioners.language_model import LanguageModelConditioner
 from ip2p_lightning.data.sources import PairSource
 from ip2p_lightning.data.sources.photos import PhotoSource
 from ip2p_lightning.data.sources.world import WorldSource
 from ip2p_lightning.data.transforms import PairTransform
+from ip2p_lightning.editors.base import Editor, EditResult
 from ip2p_lightning.editors.ours import TrainedEditor
 from ip2p_lightning.evaluation.evaluate import Kept, evaluate
 from ip2p_lightning.interop import export
@@ -17,6 +23,7 @@ from ip2p_lightning.methods.checkpoint import load_module
 from ip2p_lightning.metrics import L1, AttributeSuccess, EditMetric, ErrorHalved, KeptRegionError, NearerThanInput
 from ip2p_lightning.metrics.bootstrap import Interval
 from ip2p_lightning.metrics.encoders.judge import JudgeReader
+from ip2p_lightning.world.levels import LEVELS
 from ip2p_lightning.zoo.precision import open_in_float32
 from ip2p_lightning.zoo.registry import load as load_model
 
@@ -27,6 +34,8 @@ OF_PHOTOGRAPHS = (
     "It was trained on crops of five photographs that scikit-image brings.",
 )
 """Limits of every editor here."""
+VISUAL = "visual"
+"""The kind of edit whose instructions need the picture: "let one season pass", "paint the tent like the balloon"."""
 PHOTO_KINDS = (
     "brightness", "contrast", "saturation", "black_and_white", "sepia", "sketch", "mosaic", "blur", "painting",
 )  # fmt: skip
@@ -56,22 +65,73 @@ def measure(editor: TrainedEditor, pairs: WorldSource, root: Path | None = None)
         root: where the judge lies; in the package if None.
 
     Returns:
-        For the pairs and as many crops of the test photographs, under "scenes" and "photographs": mean error and that
-        of copying (grey levels), shares of edits that are nearer to the truth than the input is and that halve its
-        error, error where nothing may change; for the scenes the judge's success and its ceiling, over all and by
-        kind; for models that write, the share of texts that are exactly right.
+        For the pairs, as many crops of the test photographs and as many pairs whose instructions need the picture,
+        under "scenes", "photographs" and "visual": mean error and that of copying (grey levels), shares of edits that
+        are nearer to the truth than the input is and that halve its error, error where nothing may change; for scenes
+        the judge's success and its ceiling, over all and by kind; for models that write, the share of texts that are
+        exactly right, and what their texts are worth (`worth_of_writing`).
     """
     judge = JudgeReader(load_model("judge", root))
-    judged = {"success": AttributeSuccess(judge, whole=True), "attributes kept": AttributeSuccess(judge, of="kept")}
-    sets: dict[str, PairSource] = {
-        "scenes": pairs,
-        "photographs": PhotoSource(len(pairs), size=pairs.size, kinds=PHOTO_KINDS, split="test"),
-    }
-    figures: dict[str, Interval] = {}
-    for name, source in sets.items():
-        metrics = _METRICS if name == "photographs" else {**_METRICS, **judged}
-        figures |= {f"{name}: {what}": figure for what, figure in _figures(editor, source, metrics, pairs.size).items()}
+    success = {"success": AttributeSuccess(judge, whole=True)}
+    judged = {**_METRICS, **success, "attributes kept": AttributeSuccess(judge, of="kept")}
+    photographs = PhotoSource(len(pairs), size=pairs.size, kinds=PHOTO_KINDS, split="test")
+    figures = _named("scenes", _figures(editor, pairs, judged, pairs.size))
+    figures |= _named("photographs", _figures(editor, photographs, _METRICS, pairs.size))
+    if VISUAL in LEVELS[pairs.level].edits:
+        needing = WorldSource(len(pairs), size=pairs.size, level=pairs.level, kinds=[VISUAL], split=pairs.split)
+        figures |= _named(VISUAL, _figures(editor, needing, judged, pairs.size, by_kind=False))
+        figures |= _named(VISUAL, worth_of_writing(editor, needing, success, root))
     return figures
+
+
+def worth_of_writing(
+    editor: TrainedEditor, pairs: WorldSource, metrics: Mapping[str, EditMetric], root: Path | None = None
+) -> dict[str, Interval]:
+    """Take a model's expressive instructions away from it, and give them to a model that has none.
+
+    MGIE's claim (section 4.3) is that these texts are what helps: then it must fail without them, and an
+    InstructPix2Pix that is told them must do better than with the brief ones.
+
+    Args:
+        editor: one that writes; nothing is measured of others.
+        pairs: whose instructions need the picture.
+        metrics: by name.
+        root: where the zoo's InstructPix2Pix lies; the figures of it are left out where it is not there.
+
+    Returns:
+        Figures "nothing written, ..." and "InstructPix2Pix told the text, ...".
+    """
+    conditioner = editor.module.conditioner
+    if not (isinstance(conditioner, LanguageModelConditioner) and conditioner.expressive):
+        return {}
+    figures: dict[str, Interval] = {}
+    with suppress(FileNotFoundError):
+        told = Told(load_model("instruct_pix2pix", root), conditioner)
+        told_figures = _figures(told, pairs, metrics, pairs.size, by_kind=False)
+        figures |= _named("InstructPix2Pix told the text", told_figures, ", ")
+    conditioner.expressive = False
+    try:
+        figures |= _named("nothing written", _figures(editor, pairs, metrics, pairs.size, by_kind=False), ", ")
+    finally:
+        conditioner.expressive = True
+    return figures
+
+
+@dataclass(frozen=True)
+class Told:
+    """An editor that is given, in place of each instruction, what a language model makes of it.
+
+    Args:
+        editor: carries it out.
+        writer: looks at the picture and the instruction, and writes.
+    """
+
+    editor: TrainedEditor
+    writer: LanguageModelConditioner
+
+    def edit(self, images: Any, instructions: Sequence[str], **options: Any) -> EditResult[Any]:
+        """See `Editor.edit`; tensors alone."""
+        return self.editor.edit(images, self.writer.write(instructions, images), **options)
 
 
 _METRICS: dict[str, EditMetric] = {
@@ -82,8 +142,12 @@ _METRICS: dict[str, EditMetric] = {
 }
 
 
+def _named(what: str, figures: Mapping[str, Interval], separator: str = ": ") -> dict[str, Interval]:
+    return {f"{what}{separator}{name}": figure for name, figure in figures.items()}
+
+
 def _figures(
-    editor: TrainedEditor, pairs: PairSource, metrics: dict[str, EditMetric], size: int
+    editor: Editor, pairs: PairSource, metrics: Mapping[str, EditMetric], size: int, by_kind: bool = True
 ) -> dict[str, Interval]:
     """Figures of one set; `success` by kind, too."""
     transform = PairTransform(size, flip=0.0).evaluation()
@@ -95,7 +159,7 @@ def _figures(
             figures["error of copying"] = figure.copying
         if figure.truth is not None:
             figures[f"{name}, ceiling"] = figure.truth
-    for kind, values in result.kinds.items():
+    for kind, values in result.kinds.items() if by_kind else ():
         if (success := values.get("success")) is not None and success.truth is not None:
             figures[f"{kind}, success"] = success.ours
             figures[f"{kind}, ceiling"] = success.truth

@@ -54,6 +54,7 @@ SMALL = {
     "lgie": [*EDITING, *WRITING],
     "mgie": [*EDITING, *WRITING],
 }  # fmt: skip
+WRITERS = ("lgie", "mgie")
 QUICK = ["count=6", "size=32"]
 
 
@@ -75,7 +76,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("zoo")
     for name, small in SMALL.items():
         run = folder / "runs" / name
-        base = [f"base={folder / BASE}"] if name in ("lgie", "mgie") else []
+        base = [f"base={folder / BASE}"] if name in WRITERS else []
         train(compose("train", [f"experiment=zoo/{name}", f"output_dir={run}", *base, *COMMON, *small]))
         words = [f"name={name}", f"checkpoint={run}/checkpoints/last.ckpt", f"root={folder}", "hours=0.5", *QUICK]
         assert main(["zoo", "add", *words]) == 0
@@ -94,12 +95,14 @@ def test_each_folder_opens_and_has_a_card(root: Path):
     ]:
         model, card = zoo.load(name, root), Card.load(zoo.path(name, root))
         assert type(model).__name__ == kind
-        assert (card.steps, card.seed, card.hours, card.batch_size) == (3 if name in ("lgie", "mgie") else 1, 0, 0.5, 4)
+        assert (card.steps, card.seed, card.hours, card.batch_size) == (3 if name in WRITERS else 1, 0, 0.5, 4)
         assert card.measured_on["count"] == 6
         assert len(card.fingerprint) == 16
         text = (zoo.path(name, root) / "README.md").read_text()
         assert f"ip2p train experiment=zoo/{name} seed=0" in text
         assert all(limit in text for limit in zoo.entry(name).LIMITS)
+        writes = "visual: nothing written, success" in card.figures
+        assert writes == ("visual: InstructPix2Pix told the text, success" in card.figures) == (name in WRITERS)
 
 
 @pytest.mark.slow
