@@ -31,7 +31,7 @@ quickstart: $(STAMP)  ## train on the CPU in minutes, edit held-out pictures, wr
 	$(BIN)/ip2p quickstart
 
 test: lint types $(STAMP)  ## lint, types and every test, with coverage
-	$(ONE_THREAD) $(BIN)/python -m pytest -n 2 --dist worksteal --cov --cov-report=term
+	$(ONE_THREAD) $(BIN)/python -m pytest -n 2 --dist worksteal --cov --cov-report=term --durations=20
 
 test-fast: $(STAMP)  ## the tests that are not slow
 	$(ONE_THREAD) $(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
