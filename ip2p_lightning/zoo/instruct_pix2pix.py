@@ -10,7 +10,7 @@ LEVEL = "broad"
 LIMITS = (
     *OF_PHOTOGRAPHS,
     "Of the drawn scenes it knows the broad level: one large thing and a balloon, every kind of edit that they allow. "
-    "Paintings come out hardly changed and blur too weak; of instructions that need the picture a quarter fails.",
+    "What it blurs keeps some grain; of instructions that need the picture one in ten fails.",
 )
 
 __all__ = ["EXPERIMENT", "LARGEST_BYTES", "LEVEL", "LIMITS", "SUMMARY", "load", "measure", "pack"]
