@@ -1,6 +1,6 @@
 """Our own sweep: what each choice of a small InstructPix2Pix's recipe buys, at a small budget.
 
-One thing at a time is changed about `zoo/simple`'s recipe: the learning rate, the gate that lets the denoiser
+One thing at a time is changed about `ip2p/world`'s recipe: the learning rate, the gate that lets the denoiser
 take the original back, the weights by size of the edit, and how often training shows nearly pure noise. At size world a
 smaller network learns for 300 steps on scenes alone, half a minute a run on one core; one seed, 128 held-out pairs.
 """
@@ -17,7 +17,7 @@ from ip2p_lightning.studies.drawing import COLOURS, new_figure
 from ip2p_lightning.studies.recipes import evaluate, train
 from ip2p_lightning.studies.study import Options
 
-RECIPE = "as shipped"
+RECIPE = "the recipe"
 CHOICES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "tiny": {RECIPE: (), "rate 3e-3": ("stages.0.trainable={denoiser.*:{lr:3.0e-3}}",)},
     "world": {

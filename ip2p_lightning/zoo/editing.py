@@ -28,10 +28,13 @@ from ip2p_lightning.zoo.precision import open_in_float32
 from ip2p_lightning.zoo.registry import load as load_model
 
 LARGEST_BYTES = 13_000_000
-OF_PHOTOGRAPHS = (
+LEVEL = "broad"
+LIMITS = (
     "It edits 64 x 64 pixels: drawn scenes of the embedded world, and photographs by local operations (light, colour, "
     "blur, sketch, mosaic). It does not know the things on photographs, and cannot add, remove or replace them there.",
     "It was trained on crops of five photographs that scikit-image brings.",
+    "Of the drawn scenes it knows the broad level: one large thing and a balloon, every kind of edit that they allow.",
+    "What it blurs keeps some grain, and what it paints anew is coarse, small things most.",
 )
 """Limits of every editor here."""
 VISUAL = "visual"
@@ -39,7 +42,7 @@ VISUAL = "visual"
 PHOTO_KINDS = (
     "brightness", "contrast", "saturation", "black_and_white", "sepia", "sketch", "mosaic", "blur", "painting",
 )  # fmt: skip
-"""What training does to photographs (conf/data/world_and_photos.yaml, conf/data/broad_and_photos.yaml)."""
+"""What training does to photographs (conf/data/broad_and_photos.yaml)."""
 
 
 def pack(checkpoint: Path, folder: Path) -> None:

@@ -1,16 +1,12 @@
-"""The shipped MGIE: it begins with the denoiser of an InstructPix2Pix of the simple level."""
+"""The shipped MGIE: it begins with the shipped InstructPix2Pix."""
 
 from __future__ import annotations
 
-from ip2p_lightning.zoo.editing import LARGEST_BYTES, OF_PHOTOGRAPHS, load, measure, pack
+from ip2p_lightning.zoo.editing import LARGEST_BYTES, LEVEL, load, measure, pack
+from ip2p_lightning.zoo.editing import LIMITS as OF_EDITORS
 
 SUMMARY = "an MGIE in small: looks at the picture, writes what will be visible, and edits by what it wrote"
 EXPERIMENT = "zoo/mgie"
-LEVEL = "simple"
-LIMITS = (
-    *OF_PHOTOGRAPHS,
-    "Of the drawn scenes it knows the simple level: one large thing, a balloon, seven kinds of edit. Combinations of "
-    "thing and colour that training held out often fail.",
-)
+LIMITS = (*OF_EDITORS, "It writes of photographs as if they showed the things of drawn scenes.")
 
 __all__ = ["EXPERIMENT", "LARGEST_BYTES", "LEVEL", "LIMITS", "SUMMARY", "load", "measure", "pack"]

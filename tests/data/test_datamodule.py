@@ -187,7 +187,6 @@ DRAWN = (
     "world_tiny",
     "photos",
     "two_levels",
-    "world_and_photos",
     "broad_and_photos",
     "world_candidates",
     "world_tasks",
