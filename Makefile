@@ -10,7 +10,7 @@ STAMP  := $(VENV)/installed
 # Two workers of one thread each: more threads than cores make small models slower, not faster.
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false WANDB_MODE=offline MPLBACKEND=Agg
 
-.PHONY: help install quickstart test test-fast lint types format lock docs-pictures docs-sheets clean
+.PHONY: help install quickstart test coverage test-fast lint types format lock docs-pictures docs-sheets clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -30,8 +30,11 @@ $(STAMP): requirements.lock pyproject.toml
 quickstart: $(STAMP)  ## train on the CPU in minutes, edit held-out pictures, write report.html
 	$(BIN)/ip2p quickstart
 
-test: lint types $(STAMP)  ## lint, types and every test, with coverage
-	$(ONE_THREAD) $(BIN)/python -m pytest -n 2 --dist worksteal --cov --cov-report=term --durations=20
+test: lint types $(STAMP)  ## lint, types and every test
+	$(ONE_THREAD) $(BIN)/python -m pytest -n 2 --dist worksteal --durations=20
+
+coverage: $(STAMP)  ## every test, and which lines they reach (half as long again)
+	$(ONE_THREAD) $(BIN)/python -m pytest -n 2 --dist worksteal --cov --cov-report=term
 
 test-fast: $(STAMP)  ## the tests that are not slow
 	$(ONE_THREAD) $(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
