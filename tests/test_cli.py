@@ -122,6 +122,7 @@ def test_flags_may_stand_anywhere(capsys, tmp_path):
         (["train", "--config-dir", "nowhere"], ["nowhere' not found"]),
         (["train", "experiment=ip2p/tiny", "data.batch_size=1000"], ["lower data.batch_size to at most 32"]),
         (["evaluate", "data=world_tiny"], ["checkpoint needs a value"]),
+        (["evaluate", "data=world_tiny", "checkpoint=[a,b]"], ["checkpoint=['a', 'b'] is not one name"]),
     ],
 )
 def test_mistakes_are_named_with_a_remedy(capsys, words, messages):

@@ -30,10 +30,12 @@ def open_editor(
 
     Raises:
         FileNotFoundError: nothing there.
-        ValueError: no checkpoint was named.
+        ValueError: no checkpoint was named, or several.
     """
     if checkpoint is None:
         raise ValueError("checkpoint needs a value: a .ckpt, a folder or a hub name; or choose another editor=...")
+    if not isinstance(checkpoint, str | Path):
+        raise ValueError(f"checkpoint={checkpoint} is not one name; edit with one model at a time")
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     path = Path(checkpoint)
