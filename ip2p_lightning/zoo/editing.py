@@ -23,7 +23,6 @@ from ip2p_lightning.methods.checkpoint import load_module
 from ip2p_lightning.metrics import L1, AttributeSuccess, EditMetric, ErrorHalved, KeptRegionError, NearerThanInput
 from ip2p_lightning.metrics.bootstrap import Interval
 from ip2p_lightning.metrics.encoders.judge import JudgeReader
-from ip2p_lightning.world.levels import LEVELS
 from ip2p_lightning.zoo.precision import open_in_float32
 from ip2p_lightning.zoo.registry import load as load_model
 
@@ -80,10 +79,9 @@ def measure(editor: TrainedEditor, pairs: WorldSource, root: Path | None = None)
     photographs = PhotoSource(len(pairs), size=pairs.size, kinds=PHOTO_KINDS, split="test")
     figures = _named("scenes", _figures(editor, pairs, judged, pairs.size))
     figures |= _named("photographs", _figures(editor, photographs, _METRICS, pairs.size))
-    if VISUAL in LEVELS[pairs.level].edits:
-        needing = WorldSource(len(pairs), size=pairs.size, level=pairs.level, kinds=[VISUAL], split=pairs.split)
-        figures |= _named(VISUAL, _figures(editor, needing, judged, pairs.size, by_kind=False))
-        figures |= _named(VISUAL, worth_of_writing(editor, needing, success, root))
+    needing = WorldSource(len(pairs), size=pairs.size, level=pairs.level, kinds=[VISUAL], split=pairs.split)
+    figures |= _named(VISUAL, _figures(editor, needing, judged, pairs.size, by_kind=False))
+    figures |= _named(VISUAL, worth_of_writing(editor, needing, success, root))
     return figures
 
 
@@ -92,7 +90,7 @@ def worth_of_writing(
 ) -> dict[str, Interval]:
     """Take a model's expressive instructions away from it, and give them to a model that has none.
 
-    MGIE's claim (section 4.3) is that these texts are what helps: then it must fail without them, and an
+    MGIE's claim is that these texts are what helps: then it must fail without them, and an
     InstructPix2Pix that is told them must do better than with the brief ones.
 
     Args:
