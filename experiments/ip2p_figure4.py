@@ -18,6 +18,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 from PIL import Image
 
+from ip2p_lightning.data.images import open_image
 from ip2p_lightning.studies import Claim, Run, Study, Table
 from ip2p_lightning.studies.drawing import draw_lines, new_figure, picture_grid
 from ip2p_lightning.studies.recipes import shown_editor, sweep
@@ -45,7 +46,7 @@ def draw(table: Table) -> dict[str, Figure]:
     def picture(row: int, column: int) -> Image.Image | None:
         part = f"{(column - 1) * len(images) + row:02d}" if column else "original"
         path = (table.rows[0].folder or Path()) / "pictures" / f"000-{part}.png"
-        return Image.open(path).convert("RGB") if path.is_file() and not table.gaps else None
+        return open_image(path) if path.is_file() and not table.gaps else None
 
     columns = ["input", *(f"$s_T$ = {scale:g}" for scale in texts)]
     grid = picture_grid([f"$s_I$ = {scale:g}" for scale in images], columns, picture)

@@ -15,6 +15,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 from PIL import Image
 
+from ip2p_lightning.data.images import open_image
 from ip2p_lightning.studies import Run, Study, Table
 from ip2p_lightning.studies.drawing import picture_grid
 from ip2p_lightning.studies.recipes import evaluate, shown_editor, text_to_image
@@ -54,7 +55,7 @@ def draw(table: Table) -> dict[str, Figure]:
         name = {0: "original", len(EDITORS) + 1: "truth"}.get(column, "edited")
         found = [r for r in done if name != "edited" or r.labels["editor"] == list(EDITORS)[column - 1]]
         path = (found[0].folder or Path()) / "pictures" / f"examples-{row:03d}-{name}.png" if found else Path("none")
-        return Image.open(path).convert("RGB") if path.is_file() else None
+        return open_image(path) if path.is_file() else None
 
     return {"figure": picture_grid(texts, ["input", *EDITORS.values(), "truth"], picture)}
 

@@ -15,6 +15,11 @@ from torch import Tensor
 MAX_PIXELS = 100_000_000
 """Largest picture that is decoded unless told otherwise (10,000 x 10,000; 0.3 GB once decoded)."""
 
+_KNOWN = ("PNG", "JPEG", "WEBP", "TIFF", "GIF", "BMP", "AVIF", "JPEG2000", "PPM", "ICO", "TGA")
+Image.init()
+FORMATS = tuple(name for name in _KNOWN if name in Image.OPEN)
+"""The formats that files are decoded as, in PIL's names; JPEG includes phones' MPO. Others start programs (EPS)."""
+
 
 class ImageError(ValueError):
     """A picture that cannot be used; the message names the file and what to do."""
@@ -152,12 +157,12 @@ def _open(source: str | Path | bytes, name: str | None, max_pixels: int | None) 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(file)
+            image = Image.open(file, formats=FORMATS)
     except Image.DecompressionBombError as error:
         limit = "" if max_pixels is None else f" (limit max_pixels={max_pixels:,})"
         raise ImageError(f"{name}: too large to decode{limit}: {error}; make it smaller first") from error
     except Exception as error:  # PIL's format plugins raise many types on broken headers
-        remedy = "save it as PNG or JPEG (HEIC, SVG and RAW files need converting first)"
+        remedy = "save it as PNG or JPEG (HEIC, SVG, EPS and RAW files need converting first)"
         raise ImageError(f"{name}: not a readable picture ({error}); {remedy}") from error
     width, height = image.size
     if max_pixels is not None and width * height > max_pixels:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from PIL import Image
 from torch import Tensor
 
-from ip2p_lightning.data.images import to_tensor
+from ip2p_lightning.data.images import open_image, to_tensor
 from ip2p_lightning.generation.base import Expander
 from ip2p_lightning.generation.filtering import RecordedTriple, kept
 from ip2p_lightning.generation.manifest import Ledger, Record
@@ -107,4 +105,4 @@ def _read(record: Record) -> TripleRecord:
 def _original(record: TripleRecord, number: int) -> Tensor:
     pictures = record.pairs[number].pictures
     assert pictures is not None  # what is kept is stored
-    return to_tensor(Image.open(io.BytesIO(pictures[0])).convert("RGB"))
+    return to_tensor(open_image(pictures[0]))

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from PIL import Image
-
-from ip2p_lightning.data.images import to_tensor
+from ip2p_lightning.data.images import open_image, to_tensor
 from ip2p_lightning.generation.base import EditTriple, MadePair
 from ip2p_lightning.generation.filter import DUPLICATE, KEPT, SURPLUS, UNSAFE, PairFilter
 from ip2p_lightning.generation.manifest import Ledger, Record
@@ -111,5 +108,5 @@ def kept(verdicts: Sequence[str]) -> list[int]:
 
 def _made(pair: StoredPair) -> MadePair:
     assert pair.pictures is not None
-    original, edited = (to_tensor(Image.open(io.BytesIO(data)).convert("RGB")) for data in pair.pictures)
+    original, edited = (to_tensor(open_image(data)) for data in pair.pictures)
     return MadePair(pair.candidate, original, edited, pair.metadata)

@@ -11,7 +11,7 @@ from pathlib import Path
 from omegaconf import DictConfig, ListConfig
 from PIL import Image
 
-from ip2p_lightning.data.images import open_image, picture_size
+from ip2p_lightning.data.images import FORMATS, open_image, picture_size
 from ip2p_lightning.editors.base import Editor
 from ip2p_lightning.editors.full_size import FullSize
 from ip2p_lightning.jobs.opening import open_editor
@@ -19,7 +19,7 @@ from ip2p_lightning.world.drawing import draw
 from ip2p_lightning.world.reading import scene_of_words
 from ip2p_lightning.zoo import EDITORS
 
-SUFFIXES = frozenset(Image.registered_extensions()) - {".pdf", ".mpg", ".mpeg"}
+SUFFIXES = frozenset(end for end, name in Image.registered_extensions().items() if name in (*FORMATS, "MPO"))
 SCENE_SIDE = 64
 """Side in pixels of drawn scenes, that of the world's models."""
 MAX_RESOLUTION = 8192

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import struct
 import zlib
 from pathlib import Path
@@ -12,7 +13,17 @@ import pytest
 import torch
 from PIL import Image, ImageOps
 
-from ip2p_lightning.data.images import ImageError, as_rgb, open_image, open_mask, picture_size, to_pil, to_tensor
+from ip2p_lightning.data import images
+from ip2p_lightning.data.images import (
+    FORMATS,
+    ImageError,
+    as_rgb,
+    open_image,
+    open_mask,
+    picture_size,
+    to_pil,
+    to_tensor,
+)
 
 
 def save(image: Image.Image, path: Path, **options: object) -> Path:
@@ -214,3 +225,41 @@ def test_damaged_jpegs_are_named_whoever_decodes_them() -> None:
     for data in (buffer.getvalue()[:1500], buffer.getvalue()[:20]):
         with pytest.raises(ImageError, match="it: "):
             open_image(data, name="it")
+
+
+EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 64 64\nshowpage\n"
+
+
+@pytest.mark.parametrize("data", [EPS, b"\xc5\xd0\xd3\xc6" + b"\0" * 26 + EPS, b"\r\n" + EPS, b"%PDF-1.4\n" + EPS])
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".eps", ".ps"])
+@pytest.mark.parametrize("use", [open_image, open_mask, picture_size])
+def test_a_page_description_starts_no_program(use, suffix: str, data: bytes, tmp_path: Path, monkeypatch) -> None:
+    canary, program = tmp_path / "canary", tmp_path / "bin" / "gs"
+    program.parent.mkdir()
+    program.write_text(f"#!/bin/sh\ntouch {canary}\necho 10.0\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:/usr/bin:/bin")
+    (file := tmp_path / f"evil{suffix}").write_bytes(data)
+    for source in (file, data):
+        with pytest.raises(ImageError, match="not a readable picture"):
+            use(source)
+    assert not canary.exists()
+
+
+def test_formats_that_people_have_are_read(tmp_path: Path) -> None:
+    image = Image.new("RGB", (16, 8), (200, 10, 10))
+    kinds = {"PNG", "JPEG", "MPO", "WEBP", "TIFF", "GIF", "BMP", "JPEG2000", "PPM", "ICO", "TGA"} & {*FORMATS, "MPO"}
+    assert {"PNG", "JPEG", "MPO", "WEBP", "TIFF", "GIF", "BMP"} <= kinds
+    for kind in kinds:
+        image.save(tmp_path / "image", kind, **({"save_all": True, "append_images": [image]} if kind == "MPO" else {}))
+        opened = open_image(tmp_path / "image")
+        assert opened.mode == "RGB"
+        assert np.abs(np.asarray(opened.resize((16, 8)), dtype=int) - (200, 10, 10)).max() < 12, kind
+
+
+def test_one_place_names_the_formats() -> None:
+    package = Path(images.__file__).parents[1]
+    calls = [line for path in package.rglob("*.py") for line in path.read_text(encoding="utf-8").splitlines()]
+    opened = [line for line in calls if re.search(r"Image\.open\((?!\"photo)", line)]
+    assert opened
+    assert all("formats=FORMATS" in line for line in opened), opened

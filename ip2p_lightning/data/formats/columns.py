@@ -14,7 +14,7 @@ from PIL import Image
 
 from ip2p_lightning.data.encoded import SCORES, EncodedPair, UnusablePair
 from ip2p_lightning.data.formats.base import checked
-from ip2p_lightning.data.images import ImageError, open_image
+from ip2p_lightning.data.images import FORMATS, ImageError, open_image
 from ip2p_lightning.data.pair import TEXT_FIELDS
 
 PICTURES = ("original_image", "edited_image", "mask")
@@ -167,7 +167,7 @@ def black_and_white(mask: bytes, original: bytes, place: str) -> bytes:
         UnusablePair: a mask that cannot be decoded or has another size than the original.
     """
     try:
-        with Image.open(io.BytesIO(mask)) as opened:
+        with Image.open(io.BytesIO(mask), formats=FORMATS) as opened:
             if opened.mode in ("1", "L") and opened.format in ("PNG", "JPEG"):
                 return mask
             painted = open_image(mask, name="mask")  # refuses what is too large before anything is decoded
