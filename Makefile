@@ -10,7 +10,7 @@ STAMP  := $(VENV)/installed
 # Two workers of one thread each: more threads than cores make small models slower, not faster.
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false WANDB_MODE=offline MPLBACKEND=Agg
 
-.PHONY: help install quickstart test coverage test-fast lint types format lock docs-pictures docs-sheets clean
+.PHONY: help install quickstart test coverage test-fast test-portable lint types format lock docs-pictures docs-sheets clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -38,6 +38,9 @@ coverage: $(STAMP)  ## every test, and which lines they reach (half as long agai
 
 test-fast: $(STAMP)  ## the tests that are not slow
 	$(ONE_THREAD) $(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
+
+test-portable: $(STAMP)  ## tests that are sensitive to rounding, as on a processor with other instructions
+	$(ONE_THREAD) ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=AVX2 $(BIN)/python -m pytest -n 2 -m "numeric and not slow"
 
 lint: $(STAMP)  ## ruff: rules and format
 	$(BIN)/ruff check .

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ip2p_lightning.data.pair import PairBatch
 from ip2p_lightning.methods.editing import EditingModule
+from ip2p_lightning.rounding import RELATIVE, ratio
 
 
 class ConditioningMonitor(L.Callback):
@@ -70,7 +71,8 @@ def instruction_dependence(conditioner: torch.nn.Module, batch: PairBatch) -> Te
     differing = [a != b for a, b in zip(batch.instruction, others["instruction"], strict=True)]
     change = (embeddings - exchanged)[differing].square().mean().sqrt()
     spread = (embeddings - embeddings.mean(dim=(0, 1))).square().mean().sqrt()
-    return change / spread.clamp_min(torch.finfo(spread.dtype).tiny)
+    least = RELATIVE * embeddings.abs().max().item()  # embeddings that are all the same tell no instructions apart
+    return ratio(change, spread, least, otherwise=0.0)
 
 
 def _rotated(texts: list[str]) -> list[str]:

@@ -29,8 +29,9 @@ class EulerAncestral(EulerAncestralDiscreteScheduler):
             self._init_step_index(timestep)
         clean, noisy = model_output.float(), sample.float()
         sigma, following = self.sigmas[self.step_index], self.sigmas[self.step_index + 1]  # type: ignore[operator]
-        up = (following**2 * (sigma**2 - following**2) / sigma**2) ** 0.5
-        down = (following**2 - up**2) ** 0.5
+        # Differences of squares: rounding must not take them below 0.
+        up = (following**2 * (sigma**2 - following**2).clamp(min=0) / sigma**2) ** 0.5
+        down = (following**2 - up**2).clamp(min=0) ** 0.5
         noise = randn_tensor(model_output.shape, generator, model_output.device, model_output.dtype)
         stepped = clean + (noisy - clean) * (down / sigma) + noise * up
         self._step_index += 1  # type: ignore[operator]

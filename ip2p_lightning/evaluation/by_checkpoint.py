@@ -16,10 +16,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv
-import torch
-from torch import Tensor
 
-from ip2p_lightning.data.pair import PairBatch
 from ip2p_lightning.data.sources import PairSource
 from ip2p_lightning.editors.base import Editor
 from ip2p_lightning.editors.ours import TrainedEditor
@@ -34,6 +31,7 @@ from ip2p_lightning.evaluation.work import drawn
 from ip2p_lightning.methods.checkpoint import read_checkpoint
 from ip2p_lightning.metrics import CopyRate, EditMetric, Interval
 from ip2p_lightning.metrics.base import mean_error
+from ip2p_lightning.rounding import GREY_LEVELS, difference, ratio
 
 _NO_INTERVALS = IntervalSettings()
 COPIED = MetricInfo("left as it was", "share", False, against_copying=True)
@@ -224,7 +222,8 @@ def _course(
     for step, curve, (_, each) in zip(steps, make_curves(curves, groups, intervals).curves, found, strict=True):
         asked = [_interval(values, info, intervals) for values, info in zip(each, _INFOS, strict=True)]
         figures.append(CheckpointFigures(step, curve, *asked))
-    best, last = max(range(len(figures)), key=lambda place: figures[place].curve.dominated.estimate), len(figures) - 1
+    areas = np.nan_to_num([one.curve.dominated.estimate for one in figures], nan=-1.0)
+    best, last = np.flatnonzero(difference(areas, areas.max()) == 0)[-1].item(), len(figures) - 1
     lost = None
     if best != last:
         lost = make_curves([curves[best], curves[last]], groups, intervals).curves[1].dominated_difference
@@ -253,16 +252,10 @@ def _dependence(
             copied += CopyRate().measure(images, tensors).tolist()
             other = replace(tensors, original_image=tensors.original_image.roll(1, 0))
             moved = mean_error(edited(editor, other, seed, sampling)[0], images)
-            source += (moved / _distance(tensors, other)).tolist()
+            source += ratio(moved, mean_error(tensors.original_image, other.original_image), GREY_LEVELS).tolist()
             said = replace(tensors, instruction=[*tensors.instruction[1:], tensors.instruction[0]])
             text += mean_error(edited(editor, said, seed, sampling)[0], images).tolist()
     return copied, source, text
-
-
-def _distance(one: PairBatch, other: PairBatch) -> Tensor:
-    """How much originals differ [B], NaN where they are the same."""
-    distance = mean_error(one.original_image, other.original_image)
-    return torch.where(distance > 0, distance, torch.nan)
 
 
 def _interval(values: Sequence[float], info: MetricInfo, intervals: IntervalSettings) -> Interval:

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from ip2p_lightning.metrics.bootstrap import Floats, Interval, bootstrap_interval
+from ip2p_lightning.rounding import difference
 
 CHOICES = ("first", "second", "tie")
 
@@ -121,10 +122,10 @@ def calibrate(
 def kappa(table: Floats) -> Floats:
     """Cohen's kappa of tables [..., K, K]; NaN where both always make the same single choice."""
     total = table.sum((-2, -1))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        observed = np.trace(table, axis1=-2, axis2=-1) / total
-        expected = (table.sum(-1) * table.sum(-2)).sum(-1) / total**2
-        return (observed - expected) / (1 - expected)
+    observed = np.trace(table, axis1=-2, axis2=-1) * total  # all three times total ** 2
+    expected = (table.sum(-1) * table.sum(-2)).sum(-1)
+    room = difference(total**2, expected)
+    return np.where(room > 0, difference(observed, expected) / np.where(room > 0, room, 1), np.nan)
 
 
 def _choice(row: Mapping[str, str], place: str) -> Choice:
@@ -141,7 +142,7 @@ def _judged(choice: Choice, marks: Mapping[str, Mapping[str, float]], margin: fl
     first, second = (marks[name].get(choice.pair, math.nan) for name in (choice.first, choice.second))
     if math.isnan(first) or math.isnan(second):
         return ""
-    if abs(first - second) <= margin:
+    if abs(difference(first, second)) <= margin:
         return "tie"
     return "first" if first > second else "second"
 

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from ip2p_lightning.metrics import EditMetric, Interval, bootstrap_interval
+from ip2p_lightning.rounding import difference
 
 ERROR = "error"
 """Column of the distance to the truth in grey levels, which leads tables and the page where it was measured."""
@@ -140,9 +141,9 @@ def table_figures(rows: pa.Table, metrics: Mapping[str, MetricInfo], settings: I
             figures[name] = Figure(interval, truth=truth)
             continue
         copying = column_values(rows, COPYING + name)
-        difference = settings.interval(ours - copying, groups, replace(info, unit=""))  # a difference is no share
-        verdict = _verdict(difference, info.higher_is_better)
-        figures[name] = Figure(interval, settings.interval(copying, groups, info), difference, verdict, truth)
+        gain = settings.interval(difference(ours, copying), groups, replace(info, unit=""))  # which is no share
+        verdict = _verdict(gain, info.higher_is_better)
+        figures[name] = Figure(interval, settings.interval(copying, groups, info), gain, verdict, truth)
     return figures
 
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from ip2p_lightning.evaluation.figures import IntervalSettings
 from ip2p_lightning.metrics.bootstrap import STATISTICS, Floats, Interval
+from ip2p_lightning.rounding import difference
 
 _SAMPLES = 129
 """Places along the shared range at which curves are averaged; between points they are straight lines."""
@@ -112,6 +113,7 @@ def make_curves(measured: Sequence[Measured], groups: Sequence[str], settings: I
     curves = []
     for number, one in enumerate(measured):
         (x, y), sizes = drawn[number], [int((~np.isnan(values)).sum()) for values in one.x]
+        higher, larger = difference(heights[number], heights[0]), difference(areas[number], areas[0])
         curves.append(
             Curve(
                 name=one.name,
@@ -121,8 +123,8 @@ def make_curves(measured: Sequence[Measured], groups: Sequence[str], settings: I
                 y=tuple(draws.interval(column, size) for column, size in zip(y.T, sizes, strict=True)),
                 height=draws.interval(heights[number], max(sizes)),
                 dominated=draws.interval(areas[number], max(sizes)),
-                height_difference=draws.interval(heights[number] - heights[0], max(sizes)) if number else None,
-                dominated_difference=draws.interval(areas[number] - areas[0], max(sizes)) if number else None,
+                height_difference=draws.interval(higher, max(sizes)) if number else None,
+                dominated_difference=draws.interval(larger, max(sizes)) if number else None,
             )
         )
     return Curves(tuple(curves), shared)
@@ -139,7 +141,7 @@ def point_intervals(
 
 
 def shared_range(xs: Sequence[Floats]) -> tuple[float, float] | None:
-    """The range of x that all curves of more than one point cover; None if there is none.
+    """The range of x that all curves of more than one point cover; None if there is none beyond rounding.
 
     Args:
         xs: x of each curve's points.
@@ -148,7 +150,7 @@ def shared_range(xs: Sequence[Floats]) -> tuple[float, float] | None:
     if not lines:
         return None
     low, high = max(x.min() for x in lines), min(x.max() for x in lines)
-    return (float(low), float(high)) if high > low else None
+    return (float(low), float(high)) if difference(high, low) > 0 else None
 
 
 def height(x: Floats, y: Floats, shared: tuple[float, float] | None) -> Floats:
@@ -171,8 +173,9 @@ def height(x: Floats, y: Floats, shared: tuple[float, float] | None) -> Floats:
     places = np.linspace(*shared, _SAMPLES)
     heights = y[..., 0, :] + np.zeros(_SAMPLES)
     for left in range(x.shape[-2] - 1):  # what each straight piece adds, from where it begins
-        width = np.maximum(x[..., left + 1, :] - x[..., left, :], np.finfo(np.float64).tiny)
-        part = ((places - x[..., left, :]) / width).clip(0, 1)
+        width = x[..., left + 1, :] - x[..., left, :]
+        within = np.clip(places - x[..., left, :], 0, width)  # never more than the width: no quotient above 1
+        part = np.where(width == 0, places > x[..., left, :], within / np.where(width == 0, 1, width))
         heights += part * (y[..., left + 1, :] - y[..., left, :])
     return np.asarray(np.trapezoid(heights, places, axis=-1)) / (shared[1] - shared[0])
 

@@ -14,12 +14,13 @@ from torch import Tensor
 from ip2p_lightning.data.pair import PairBatch
 from ip2p_lightning.metrics.base import EditMetric, mean_error
 from ip2p_lightning.metrics.regions import region_error
+from ip2p_lightning.rounding import GREY_LEVELS, RELATIVE, ratio
 
 
 def _relative_error(images: Tensor, pairs: PairBatch) -> Tensor:
     """Error [B] divided by that of copying the input; NaN where original and truth are the same."""
     copying = mean_error(pairs.original_image, pairs.edited_image)
-    return torch.where(copying > 0, mean_error(images, pairs.edited_image) / copying, torch.nan)
+    return ratio(mean_error(images, pairs.edited_image), copying, GREY_LEVELS)
 
 
 class RelativeError(EditMetric):
@@ -89,9 +90,9 @@ class CopyRate(EditMetric):
         region = torch.ones_like(images[:, :1]) if pairs.mask is None else pairs.mask
         change = region_error(images, pairs.original_image, region)
         true_change = region_error(pairs.edited_image, pairs.original_image, region)
-        return _share(torch.where(true_change > 0, change / true_change, torch.nan), below=self.fraction)
+        return _share(ratio(change, true_change, GREY_LEVELS), below=self.fraction)
 
 
 def _share(values: Tensor, below: float) -> Tensor:
     """1 where a value is below the bound, 0 where it is not, NaN where it is not known."""
-    return torch.where(values.isnan(), torch.nan, (values < below).float())
+    return torch.where(values.isnan(), torch.nan, (values < below * (1 - RELATIVE)).float())

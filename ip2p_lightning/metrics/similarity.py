@@ -20,6 +20,7 @@ from torch import Tensor
 from ip2p_lightning.data.pair import PairBatch
 from ip2p_lightning.metrics.base import EditMetric
 from ip2p_lightning.metrics.missing import Missing, check_missing, gaps
+from ip2p_lightning.rounding import direction_cosine
 
 if TYPE_CHECKING:
     from ip2p_lightning.metrics.encoders import Encoder, TextEncoder
@@ -105,7 +106,7 @@ class CaptionSimilarity(_CaptionMetric):
 class DirectionSimilarity(_CaptionMetric):
     """Cosine between the change of the pictures and the change of the captions (InstructPix2Pix section 3.1.2).
 
-    0 where the picture does not change at all, as copying does.
+    0 where the picture does not change but for rounding, as copying does, or the captions do not.
 
     Args:
         encoder: of pictures and texts.
@@ -118,4 +119,4 @@ class DirectionSimilarity(_CaptionMetric):
     def measure(self, images: Tensor, pairs: PairBatch) -> Tensor:
         (before, no_before), (after, no_after) = self.captions(pairs, "original"), self.captions(pairs, "edited")
         change = self.encoder.pictures(images) - self.encoder.pictures(pairs.original_image)
-        return F.cosine_similarity(change, after - before) + no_before + no_after
+        return direction_cosine(change, after - before) + no_before + no_after

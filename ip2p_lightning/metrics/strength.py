@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 
 from ip2p_lightning.data.pair import PairBatch
 from ip2p_lightning.metrics.base import EditMetric, mean_error
+from ip2p_lightning.rounding import GREY_LEVELS, ratio
 
 
 class ChangeFromInput(EditMetric):
@@ -36,5 +36,5 @@ class TrueChange(EditMetric):
     def measure(self, images: Tensor, pairs: PairBatch) -> Tensor:
         made = (images - pairs.original_image).flatten(1)
         true = (pairs.edited_image - pairs.original_image).flatten(1)
-        length = true.square().sum(1)
-        return torch.where(length > 0, (made * true).sum(1) / length, torch.nan)
+        least = true.shape[1] * (GREY_LEVELS / 127.5) ** 2
+        return ratio((made * true).sum(1), true.square().sum(1), least)

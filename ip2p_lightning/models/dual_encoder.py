@@ -21,6 +21,8 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
+from ip2p_lightning.rounding import direction_cosine
+
 CONFIG, WEIGHTS = "open_clip_config.json", "open_clip_model.safetensors"
 LARGEST_SCALE = math.log(100)
 """CLIP's limit of the logarithmic temperature (Radford et al. 2021, section 2.5)."""
@@ -171,6 +173,6 @@ def directional_similarity(original: Tensor, edited: Tensor, original_text: Tens
         edited_text: those after it.
 
     Returns:
-        [B] in [-1, 1]; 0 where either side does not change at all.
+        [B] in [-1, 1]; 0 where either side does not change but for rounding.
     """
-    return F.cosine_similarity(edited - original, edited_text - original_text, dim=1)
+    return direction_cosine(edited - original, edited_text - original_text)

@@ -14,6 +14,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any, Literal
 
+from ip2p_lightning.rounding import difference
 from ip2p_lightning.studies.results import Value
 
 Verdict = Literal["confirmed", "contradicted", "undecided", "not known"]
@@ -151,7 +152,7 @@ class Table:
             pairs.append((sides[1].mean, sides[0].mean))
         if not pairs:
             return Claim(text, "not known", f"{metric}: runs are missing")
-        differences = [b - a for a, b in pairs]
+        differences = [difference(b, a) for a, b in pairs]
         mean, low, high = _interval(differences)
         told = " / ".join(f"{a:.3g} against {b:.3g}" for a, b in pairs)
         evidence = f"{metric}: {told}" + (f"; difference {mean:.2g}, {low:.2g} to {high:.2g}" if len(pairs) > 1 else "")
@@ -179,7 +180,7 @@ class Table:
         told = ", ".join(
             f"{value.estimate:.3g} at {row.labels[along]:g}" for row, value in zip(rows, values, strict=True)
         )
-        steps = [(b.estimate - a.estimate) * (1 if rising else -1) for a, b in pairwise(values)]
+        steps = [difference(b.estimate, a.estimate) * (1 if rising else -1) for a, b in pairwise(values)]
         if ends[0].high < ends[1].low and min(steps) >= 0:
             return Claim(text, "confirmed", f"{metric}: {told}")
         return Claim(text, "contradicted" if ends[1].high < ends[0].low else "undecided", f"{metric}: {told}")
@@ -204,10 +205,10 @@ class Table:
                 return Claim(text, "not known", f"runs of {value} are missing")
             curves.append(sorted((row.values[x].estimate, row.values[y].estimate) for row in rows))
         sign = -1 if y == "strength" else 1
-        compared = [(b, at) for a, b in curves[1] if (at := _height(curves[0], a)) is not None]
-        better = sum(sign * at > sign * b for b, at in compared)
+        compared = [sign * difference(at, b) for a, b in curves[1] if (at := _height(curves[0], a)) is not None]
+        better, worse = (sum(sign * gap > 0 for gap in compared) for sign in (1, -1))
         evidence = f"better at {better} of {len(compared)} points of {lower} that lie within {upper}'s range"
-        if not compared or 0 < better < len(compared):
+        if not compared or len(compared) not in (better, worse):
             return Claim(text, "undecided", evidence)
         return Claim(text, "confirmed" if better else "contradicted", evidence)
 
@@ -247,6 +248,7 @@ def _interval(values: Sequence[float]) -> tuple[float, float, float]:
 
 def _height(curve: Sequence[tuple[float, float]], x: float) -> float | None:
     """The height of a curve of points in the order of x; None beside it."""
+    x = next((end for end, _ in (curve[0], curve[-1]) if not difference(x, end)), x)
     for (x0, y0), (x1, y1) in pairwise(curve):
         if x0 <= x <= x1:
             return y0 + (y1 - y0) * ((x - x0) / (x1 - x0) if x1 > x0 else 0)

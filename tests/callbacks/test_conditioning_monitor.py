@@ -31,6 +31,18 @@ def test_dependence_is_zero_for_a_constant_and_not_for_a_text_encoder(module, ba
     assert instruction_dependence(module.conditioner, batch) == 0
 
 
+@pytest.mark.numeric
+def test_rounding_is_no_dependence(module, batch):
+    """Every token of every text has the same embedding, but for the last digit."""
+
+    def flatten(part, inputs, output):
+        noise = torch.randint_like(output.embeddings, 0, 2) * torch.finfo(torch.float32).eps
+        return replace(output, embeddings=output.embeddings.mean((0, 1), keepdim=True) * (1 + noise))
+
+    module.eval().conditioner.register_forward_hook(flatten)
+    assert instruction_dependence(module.conditioner, batch) == 0
+
+
 def test_dependence_of_one_text_alone_cannot_be_said(module, batch):
     batch.instruction = ["make it night"] * len(batch)
     assert instruction_dependence(module.conditioner, batch).isnan()

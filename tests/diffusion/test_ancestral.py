@@ -8,6 +8,8 @@ from diffusers import EulerAncestralDiscreteScheduler
 
 from ip2p_lightning.diffusion.ancestral import EulerAncestral
 
+pytestmark = pytest.mark.numeric
+
 SCHEDULE = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}
 
 
@@ -43,3 +45,15 @@ def test_other_predictions_are_left_to_diffusers():
         scheduler.scale_model_input(sample, t)
         steps.append(scheduler.step(output, t, sample, torch.Generator().manual_seed(0), return_dict=False)[0])
     assert torch.equal(*steps)
+
+
+def test_steps_to_nearly_the_same_or_nearly_no_noise_are_finite():
+    output, sample = torch.randn(2, 1, 4, 4, 4)
+    for sigma, following in [(1.0, 1.0 - 2**-24), (4096.0, 0.03), (14.6, 1e-3), (1.0, 1.0)]:
+        scheduler = EulerAncestral(**SCHEDULE, prediction_type="sample")
+        scheduler.set_timesteps(3)
+        scheduler.sigmas[0], scheduler.sigmas[1] = sigma, following
+        t = scheduler.timesteps[0]
+        scheduler.scale_model_input(sample, t)
+        stepped = scheduler.step(output, t, sample, torch.Generator().manual_seed(0), return_dict=False)[0]
+        assert stepped.isfinite().all(), (sigma, following)

@@ -8,6 +8,8 @@ from diffusers import DDIMInverseScheduler, DDIMScheduler, EulerAncestralDiscret
 
 from ip2p_lightning.diffusion.ddim_inversion import DDIMPath
 
+pytestmark = pytest.mark.numeric
+
 SCHEDULE = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012, "clip_sample": False}
 SCHEDULERS = {
     "stable diffusion": DDIMScheduler(**SCHEDULE, steps_offset=1, set_alpha_to_one=False),

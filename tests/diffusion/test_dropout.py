@@ -7,6 +7,8 @@ import torch
 
 from ip2p_lightning.diffusion.dropout import ConditioningDropout
 
+pytestmark = pytest.mark.numeric
+
 
 def drop(dropout: ConditioningDropout, count: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Which of `count` samples lost their text, and which their picture."""

@@ -8,6 +8,8 @@ from torch import Tensor
 
 from ip2p_lightning.diffusion.guidance import TwoScaleGuidance
 
+pytestmark = pytest.mark.numeric
+
 
 class CountingDenoiser:
     """A nonlinear function of all four inputs that counts the rows it was asked for."""

@@ -9,6 +9,8 @@ from torch import Tensor
 from ip2p_lightning.diffusion.guidance import TwoScaleGuidance
 from ip2p_lightning.diffusion.many_scales import ManyScales
 
+pytestmark = pytest.mark.numeric
+
 POINTS = [(7.5, 1.5), (7.5, 1.0), (1.0, 1.0), (2.0, 2.0), (0.0, 1.5)]
 
 

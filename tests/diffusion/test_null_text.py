@@ -11,6 +11,8 @@ from ip2p_lightning.diffusion.ddim_inversion import DDIMPath
 from ip2p_lightning.diffusion.null_text import NullTextInversion
 from ip2p_lightning.models.denoiser import build_unet
 
+pytestmark = pytest.mark.numeric
+
 STEPS, SCALE = 3, 5.0
 
 

@@ -8,6 +8,8 @@ from diffusers import DDIMScheduler, DDPMScheduler, FlowMatchEulerDiscreteSchedu
 
 from ip2p_lightning.diffusion.objective import DiffusionObjective, FlowMatchingObjective
 
+pytestmark = pytest.mark.numeric
+
 SD = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}
 
 

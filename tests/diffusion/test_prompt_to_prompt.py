@@ -17,6 +17,8 @@ from ip2p_lightning.diffusion.prompt_to_prompt import (
 )
 from ip2p_lightning.models.denoiser import build_unet
 
+pytestmark = pytest.mark.numeric
+
 TOKENS = 6
 
 

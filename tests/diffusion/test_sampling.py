@@ -19,6 +19,8 @@ from ip2p_lightning.diffusion.guidance import TwoScaleGuidance
 from ip2p_lightning.diffusion.sampling import Sampler
 from ip2p_lightning.methods.editing import EditingModule
 
+pytestmark = pytest.mark.numeric
+
 SD = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}
 SCHEDULERS = {
     "euler_ancestral": EulerAncestralDiscreteScheduler(timestep_spacing="linspace", **SD),

@@ -12,6 +12,8 @@ from ip2p_lightning.diffusion.timesteps import (
     UniformTimesteps,
 )
 
+pytestmark = pytest.mark.numeric
+
 DISTRIBUTIONS = [UniformTimesteps(), PowerTimesteps(0.5), PowerTimesteps(0.01), LogitNormalTimesteps(8.0, 5.0)]
 
 

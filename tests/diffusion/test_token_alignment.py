@@ -8,6 +8,8 @@ import torch
 from ip2p_lightning.diffusion.token_alignment import cross_edit, refined, replaced, word_positions
 from ip2p_lightning.world.tokenizer import world_tokenizer
 
+pytestmark = pytest.mark.numeric
+
 LENGTH = 16
 
 

@@ -10,6 +10,8 @@ from diffusers.training_utils import compute_snr
 from ip2p_lightning.diffusion.objective import DiffusionObjective, FlowMatchingObjective
 from ip2p_lightning.diffusion.weights import EditSize, MinSNR
 
+pytestmark = pytest.mark.numeric
+
 SD = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}
 
 

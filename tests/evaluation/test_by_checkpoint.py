@@ -16,6 +16,8 @@ from ip2p_lightning.evaluation.figures import IntervalSettings
 from ip2p_lightning.evaluation.provenance import digest
 from ip2p_lightning.metrics.strength import ChangeFromInput, TrueChange
 
+pytestmark = pytest.mark.numeric
+
 PAIRS = WorldSource(8, 16)
 SETTINGS = {"x": "true", "y": "change", "text_scales": [1.0], "image_scales": [1.0, 1.5], "steps": 2}
 METRICS = {"true": TrueChange(), "change": ChangeFromInput()}

@@ -11,6 +11,8 @@ import pytest
 
 from ip2p_lightning.evaluation.calibration import Choice, calibrate, kappa, read_choices
 
+pytestmark = pytest.mark.numeric
+
 
 def choices(count: int, right: float = 1.0, raters: int = 1, seed: int = 0) -> tuple[list[Choice], dict]:
     """People who agree with the marks in a share of cases, and else say the opposite."""
@@ -93,3 +95,17 @@ def test_choices_from_a_file(tmp_path: Path):
         read_choices(path)
     with pytest.raises(FileNotFoundError, match="is missing"):
         read_choices(tmp_path / "none.csv")
+
+
+def test_marks_that_differ_by_rounding_are_a_tie():
+    choices = [Choice("p", "a", "b", "tie", "r")]
+    assert calibrate(choices, {"a": {"p": 0.1 + 0.2}, "b": {"p": 0.3}}).agreement.estimate == 1
+
+
+def test_kappa_of_shares_is_that_of_counts():
+    counts = np.array([[20.0, 5, 0], [10, 15, 0], [0, 0, 0]])
+    assert kappa(counts / 7) == pytest.approx(kappa(counts))
+    single = np.zeros((3, 3))
+    single[1, 1] = 0.1
+    assert np.isnan(kappa(single * 3))
+    assert np.isnan(kappa(np.zeros((3, 3))))

@@ -11,6 +11,8 @@ from lightning.pytorch.loggers import CSVLogger
 
 from ip2p_lightning.evaluation.curves import Curve, curve_svg, read_curves, smoothed
 
+pytestmark = pytest.mark.numeric
+
 
 @pytest.fixture
 def metrics_csv(tmp_path: Path) -> Path:

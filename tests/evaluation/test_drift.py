@@ -20,6 +20,8 @@ from ip2p_lightning.evaluation.figures import IntervalSettings
 from ip2p_lightning.models.autoencoder import Autoencoder
 from ip2p_lightning.models.patch_pca import PatchPCA
 
+pytestmark = pytest.mark.numeric
+
 PAIRS = WorldSource(4, 16)
 NOTHING = Chain("nothing", ("leave it",), from_start=True)
 BACK = Chain("back", ("make it winter", "make it summer"))

@@ -12,6 +12,8 @@ from ip2p_lightning.evaluation import EvaluationResult
 from ip2p_lightning.evaluation.figures import Figure, IntervalSettings, MetricInfo, figures_by_kind, table_figures
 from ip2p_lightning.metrics import Interval
 
+pytestmark = pytest.mark.numeric
+
 ERROR = {"error": MetricInfo("error", "/255", higher_is_better=False)}
 
 
@@ -66,3 +68,9 @@ def test_kinds_of_a_real_evaluation(scene_result: EvaluationResult) -> None:
         np.mean([row["text_exact"] for row in scene_result.rows.to_pylist()])
     )
     assert "text_exact" not in {k for k in scene_result.figures if scene_result.figures[k].copying}
+
+
+def test_differences_of_the_size_of_rounding_decide_nothing() -> None:
+    copying = [10.0 + 0.1 * i for i in range(20)]
+    figure = table_figures(table([v * (1 - 1e-9) for v in copying], copying), ERROR, IntervalSettings())["error"]
+    assert figure.verdict == "undecided"

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from ip2p_lightning.data.sources.world import WorldSource
 from ip2p_lightning.evaluation import evaluate
 from ip2p_lightning.evaluation.limits import limits
+
+pytestmark = pytest.mark.numeric
 
 
 def found(quality: Any, metrics: Any, part_way: Any, count: int = 60, noise: float = 0.0) -> dict[str, str]:

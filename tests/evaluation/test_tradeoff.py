@@ -33,6 +33,8 @@ from ip2p_lightning.metrics.strength import ChangeFromInput
 from ip2p_lightning.models.dual_encoder import DualEncoder
 from ip2p_lightning.world.tokenizer import world_tokenizer
 
+pytestmark = pytest.mark.numeric
+
 PAIRS = WorldSource(5, 16)
 TEXT_SCALES, IMAGE_SCALES = (1.0, 4.0), (1.0, 1.5)
 FEW = IntervalSettings(resamples=50)

@@ -23,6 +23,8 @@ from ip2p_lightning.evaluation.tradeoff_curves import (
 )
 from ip2p_lightning.metrics import L1, RelativeError, bootstrap_interval
 
+pytestmark = pytest.mark.numeric
+
 SETTINGS = IntervalSettings(resamples=200)
 
 
@@ -134,3 +136,32 @@ def test_a_sweep_says_of_an_editor_what_an_evaluation_says(scenes: WorldSource, 
     for name in metrics:
         assert row[name] == pytest.approx(alone[name].ours.estimate)
         assert row[f"{name}_low"] == pytest.approx(alone[name].ours.low)
+
+
+@pytest.mark.parametrize("apart", [0, 1, 3])
+def test_points_that_differ_by_rounding_are_one_place(apart: int) -> None:
+    """A curve that rises at one place, its points some ulps apart: NumPy's warnings are errors here."""
+    x = np.array([0.1, 0.5, 0.5, 0.9])
+    for _ in range(apart):
+        x[2] = np.nextafter(x[2], 1)
+    y = np.array([0.2, 0.2, 0.8, 0.8])
+    assert height(x, y, (0.1, 0.9)) == pytest.approx(0.5, abs=0.005)  # 129 places: one of them lies on the step
+    assert height(x[::-1] * 1e-300, y[::-1], (1e-301, 9e-301)) == pytest.approx(0.5, abs=0.005)
+    heights = height(np.full((5, 3), 0.4), np.arange(15.0).reshape(5, 3), (0.3, 0.5))
+    assert np.isfinite(heights).all()
+    assert math.isnan(height(np.array([0.1, math.nan]), np.array([0.2, 0.3]), (0.1, 0.2))), "a gap stays one"
+
+
+def test_curves_that_differ_by_rounding_share_no_range_and_are_not_apart() -> None:
+    wide = np.array([0.2, 0.7])
+    point = np.array([0.5, np.nextafter(0.5, 1)])
+    assert shared_range([wide, point]) is None
+    assert shared_range([wide, wide + 1e-12]) == pytest.approx((0.2, 0.7))
+    groups = [str(edit) for edit in range(40)]
+    ours = measured("a", [0.1, 0.3], [0.9, 0.7], 0.1)
+    theirs = Measured("b", "scale", ours.values, np.nextafter(ours.x, 1), np.nextafter(ours.y, 1))
+    second = make_curves([ours, theirs], groups, SETTINGS).curves[1]
+    for gap in (second.dominated_difference, second.height_difference):
+        assert gap is not None
+        assert not gap.excludes(0)
+        assert (gap.low, gap.high) == (0, 0)

@@ -24,6 +24,8 @@ from ip2p_lightning.metrics import (
     RelativeError,
 )
 
+pytestmark = pytest.mark.numeric
+
 ALL = [L1, L2, PSNR, SSIM, ChangedRegionError, KeptRegionError, RelativeError, NearerThanInput, ErrorHalved, CopyRate]
 
 

@@ -9,6 +9,8 @@ import pytest
 
 from ip2p_lightning.metrics.bootstrap import Interval, bootstrap_interval, weighted_mean, weighted_median
 
+pytestmark = pytest.mark.numeric
+
 
 def test_mean_interval_agrees_with_the_normal_approximation() -> None:
     values = np.random.default_rng(1).normal(10, 2, size=400)

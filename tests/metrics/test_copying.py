@@ -10,6 +10,8 @@ import torch
 from ip2p_lightning.data.pair import PairBatch
 from ip2p_lightning.metrics import CopyRate, ErrorHalved, NearerThanInput, RelativeError
 
+pytestmark = pytest.mark.numeric
+
 
 def figures(images: torch.Tensor, pairs: PairBatch) -> list[float]:
     metrics = [RelativeError(), NearerThanInput(), ErrorHalved(), CopyRate()]
@@ -52,3 +54,14 @@ def test_copy_rate_ignores_noise_where_nothing_should_change(pairs_of: Callable[
 def test_fraction_is_checked() -> None:
     with pytest.raises(ValueError, match="fraction=1"):
         CopyRate(1)
+
+
+def test_edits_of_the_size_of_rounding_are_none(pairs: PairBatch) -> None:
+    pairs.mask = None
+    pairs.edited_image = torch.nextafter(pairs.original_image, torch.tensor(1.0))
+    assert all(value != value for value in figures(-pairs.original_image, pairs))
+
+
+def test_a_copy_is_no_nearer_for_its_rounding(pairs: PairBatch) -> None:
+    images = torch.nextafter(pairs.original_image, pairs.edited_image)
+    assert NearerThanInput().measure(images, pairs).sum() == 0

@@ -8,6 +8,8 @@ import torch
 from ip2p_lightning.data.pair import PairBatch
 from ip2p_lightning.metrics import L1, SSIM, ChangedRegionError, InRegion, KeptRegionError, RelativeError
 
+pytestmark = pytest.mark.numeric
+
 
 @pytest.mark.parametrize("region", ["changed", "kept"])
 def test_errors_elsewhere_do_not_count(region: str, pairs: PairBatch) -> None:

@@ -9,6 +9,8 @@ from torchmetrics import MeanAbsoluteError, MeanSquaredError
 from ip2p_lightning.data.pair import PairBatch
 from ip2p_lightning.metrics import L1, L2
 
+pytestmark = pytest.mark.numeric
+
 
 def test_units(pairs: PairBatch) -> None:
     pairs.edited_image = torch.full_like(pairs.edited_image, -1)  # black

@@ -10,6 +10,8 @@ import torch
 from ip2p_lightning.data.pair import PairBatch
 from ip2p_lightning.metrics import L1, ChangedRegionError, KeptRegionError
 
+pytestmark = pytest.mark.numeric
+
 
 def test_copying_errs_only_where_it_should_change(pairs: PairBatch) -> None:
     changed, kept = ChangedRegionError(), KeptRegionError()

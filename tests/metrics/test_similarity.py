@@ -26,6 +26,8 @@ from ip2p_lightning.metrics import (
 )
 from ip2p_lightning.metrics.encoders import OpenClipEncoder, TimmEncoder
 
+pytestmark = pytest.mark.numeric
+
 
 @pytest.fixture
 def images(scenes: PairBatch) -> Tensor:

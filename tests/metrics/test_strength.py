@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from factories import tiny_batch
 
 from ip2p_lightning.metrics.strength import ChangeFromInput, TrueChange
+
+pytestmark = pytest.mark.numeric
 
 
 def test_copy_truth_and_what_lies_between() -> None:
@@ -36,3 +39,9 @@ def test_there_is_no_part_of_nothing() -> None:
     pairs = tiny_batch(size=8)
     pairs.edited_image = pairs.original_image
     assert TrueChange().measure(pairs.original_image + 0.1, pairs).isnan().all()
+
+
+def test_there_is_no_part_of_rounding() -> None:
+    pairs = tiny_batch(size=8)
+    pairs.edited_image = torch.nextafter(pairs.original_image, torch.tensor(1.0))
+    assert TrueChange().measure(-pairs.original_image, pairs).isnan().all()

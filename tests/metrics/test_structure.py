@@ -10,6 +10,8 @@ from ip2p_lightning.data.pair import PairBatch
 from ip2p_lightning.metrics import PSNR, SSIM
 from ip2p_lightning.metrics.structure import IDENTICAL
 
+pytestmark = pytest.mark.numeric
+
 
 def test_equals_torchmetrics(pairs: PairBatch) -> None:
     for ours, theirs in (

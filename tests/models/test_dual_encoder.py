@@ -15,6 +15,8 @@ from ip2p_lightning.data.sources.world import WorldSource
 from ip2p_lightning.models.dual_encoder import DualEncoder, directional_similarity
 from ip2p_lightning.world.tokenizer import world_tokenizer
 
+pytestmark = pytest.mark.numeric
+
 TEXTS = ["a red castle by the sea", "a blue bus"]
 
 

@@ -9,6 +9,8 @@ from PIL import Image
 from ip2p_lightning.data.pair import EditPair
 from ip2p_lightning.models.patch_pca import PatchPCA, fitted_patch_pca
 
+pytestmark = pytest.mark.numeric
+
 
 @pytest.fixture
 def images():

@@ -12,6 +12,8 @@ from scipy import stats
 from ip2p_lightning.studies.results import Value
 from ip2p_lightning.studies.table import _STUDENT, Claim, Row, Table
 
+pytestmark = pytest.mark.numeric
+
 
 def row(value: float | None, seed: int = 0, low: float = math.nan, high: float = math.nan, **labels: object) -> Row:
     values = {} if value is None else {"error": Value(value, low, high)}
@@ -112,3 +114,16 @@ def test_rows_by_kind_and_by_other_names() -> None:
     kinds = found.by_kind("error", ["add", "remove"])
     assert [(r.labels["kind"], "error" in r.values) for r in kinds.rows] == [("add", True), ("remove", False)]
     assert found.rows[0].renamed("model", {"x": "X"}).labels == {"model": "X"}
+
+
+def test_differences_of_the_size_of_rounding_confirm_nothing() -> None:
+    ulp = 2**-52
+    assert verdict(arms([1, 2, 3], [1 + ulp, 2 + 2 * ulp, 3 + 2 * ulp])).verdict == "undecided"
+    assert verdict(arms([1, 1], [1 + ulp, 1 + ulp])).verdict == "undecided"
+    nearly = [
+        Row(n, {"editor": n}, {"x": Value(x), "y": Value(0.5 + place)})
+        for n, x, place in [("a", 0.1, 0), ("a", 0.3, 0), ("b", 0.1 - 1e-16, ulp), ("b", 0.1 + 0.2, ulp)]
+    ]
+    claim = Table(nearly).above("a above b", "x", "y", "a", "b")
+    assert claim.verdict == "undecided"
+    assert "of 2 points" in claim.evidence, "the ends of both curves are the same places"

@@ -16,6 +16,8 @@ from ip2p_lightning.metrics import CaptionSimilarity, DirectionSimilarity, Input
 from ip2p_lightning.metrics.encoders import OpenClipEncoder, TimmEncoder, TransformersEncoder
 from ip2p_lightning.metrics.encoders.base import weights_digest
 
+pytestmark = pytest.mark.numeric
+
 
 def counted(network: nn.Module) -> list[int]:
     """Sizes of the batches that go through a network, from now on."""
