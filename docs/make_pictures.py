@@ -26,17 +26,17 @@ from ip2p_lightning.data.sources import PairSource
 from ip2p_lightning.data.sources.photos import PhotoSource, sample_photographs
 from ip2p_lightning.data.sources.world import WorldSource
 from ip2p_lightning.editors.full_size import FullSize
-from ip2p_lightning.evaluation.curves import read_curves
 from ip2p_lightning.evaluation.evaluate import Kept, evaluate
-from ip2p_lightning.evaluation.grid import edit_grid
 from ip2p_lightning.generation.world_triples import WorldCaptions
 from ip2p_lightning.metrics import L1
-from ip2p_lightning.studies.drawing import COLOURS, new_figure
+from ip2p_lightning.photo_edits.picture_edits import PICTURE_EDITS
+from ip2p_lightning.report.curves import read_curves
+from ip2p_lightning.report.grid import edit_grid
+from ip2p_lightning.report.plotting import COLOURS, new_figure
+from ip2p_lightning.shipped import NAMES, WEIGHTS
 from ip2p_lightning.world.levels import LEVELS
-from ip2p_lightning.world.picture_edits import PICTURE_EDITS
 from ip2p_lightning.zoo.curves import CURVE
 from ip2p_lightning.zoo.editing import PHOTO_KINDS
-from ip2p_lightning.zoo.registry import WEIGHTS
 from ip2p_lightning.zoo.text_to_image import GUIDANCE, STEPS
 
 FOLDER = Path(__file__).parent / "pictures"
@@ -120,7 +120,7 @@ def full_size(side: int = 46) -> Image.Image:
 
 def curves() -> Image.Image:
     """The losses of every shipped model's training: lines on training pairs, dots on held-out ones."""
-    files = {name: WEIGHTS / name / CURVE for name in zoo.names() if (WEIGHTS / name / CURVE).is_file()}
+    files = {name: WEIGHTS / name / CURVE for name in NAMES if (WEIGHTS / name / CURVE).is_file()}
     figure, panels = new_figure(columns=3, rows=-(-len(files) // 3), width=3.4, height=2.4)
     for axes in panels[len(files) :]:
         axes.remove()

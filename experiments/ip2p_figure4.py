@@ -19,8 +19,9 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from ip2p_lightning.data.images import open_image
+from ip2p_lightning.report.plotting import new_figure, picture_grid
 from ip2p_lightning.studies import Claim, Run, Study, Table
-from ip2p_lightning.studies.drawing import draw_lines, new_figure, picture_grid
+from ip2p_lightning.studies.drawing import draw_lines
 from ip2p_lightning.studies.recipes import shown_editor, sweep
 from ip2p_lightning.studies.results import read_summary
 from ip2p_lightning.studies.study import Options

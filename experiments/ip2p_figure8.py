@@ -18,8 +18,9 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
+from ip2p_lightning.report.plotting import new_figure
 from ip2p_lightning.studies import Claim, Run, Study, Table
-from ip2p_lightning.studies.drawing import draw_curves, new_figure
+from ip2p_lightning.studies.drawing import draw_curves
 from ip2p_lightning.studies.recipes import as_baseline, shown_editor, sweep, text_to_image
 from ip2p_lightning.studies.study import Options
 

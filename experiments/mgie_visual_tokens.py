@@ -8,8 +8,9 @@ from itertools import product
 
 from matplotlib.figure import Figure
 
+from ip2p_lightning.report.plotting import new_figure
 from ip2p_lightning.studies import Claim, Run, Study, Table
-from ip2p_lightning.studies.drawing import draw_lines, new_figure
+from ip2p_lightning.studies.drawing import draw_lines
 from ip2p_lightning.studies.recipes import PAPERS, SEEDS, begun, evaluate, ip2p
 from ip2p_lightning.studies.study import Options
 

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 
 from matplotlib.figure import Figure
 
+from ip2p_lightning.report.plotting import COLOURS, new_figure
 from ip2p_lightning.studies import Run, Study, Table
-from ip2p_lightning.studies.drawing import COLOURS, new_figure
 from ip2p_lightning.studies.recipes import evaluate, train
 from ip2p_lightning.studies.study import Options
 

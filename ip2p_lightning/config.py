@@ -11,6 +11,8 @@ import hydra
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
+from ip2p_lightning import shipped
+
 _PACKAGE = Path(__file__).resolve().parent
 
 # What a configuration out of a checkpoint may build: networks, processors, schedulers and optimizers. Each alternative
@@ -32,9 +34,7 @@ _UNSAFE_ARGUMENTS = {
 
 def _shipped(name: str) -> str:
     """`${zoo:mgie}` in a configuration is the folder of the package's MGIE."""
-    from ip2p_lightning.zoo import registry  # the zoo is built with this module
-
-    return str(registry.path(name))
+    return str(shipped.path(name))
 
 
 OmegaConf.register_new_resolver("zoo", _shipped, replace=True)

@@ -102,7 +102,7 @@ def test_trusted_configuration_takes_partials_and_ready_objects():
         "subprocess.Popen",
         "hydra.utils.instantiate",
         "ip2p_lightning.jobs.train.run",
-        "ip2p_lightning.data.commands.render",
+        "ip2p_lightning.jobs.data_commands.render",
         "diffusers.utils.import_utils.BACKENDS_MAPPING",
         "transformers.dynamic_module_utils.get_class_from_dynamic_module",
         "torch.optim.optimizer.os.system",

@@ -17,12 +17,12 @@ from ip2p_lightning.cache.pairs import CachedSource, Recall
 from ip2p_lightning.cache.store import PART_PAIRS, Store
 from ip2p_lightning.cache.views import Views
 from ip2p_lightning.callbacks.checkpoint import Checkpoint
-from ip2p_lightning.callbacks.stop_request import StopRequest
 from ip2p_lightning.data.datamodule import EditDataModule
 from ip2p_lightning.data.loading import TransformedPairs
 from ip2p_lightning.data.sources import PairSource
 from ip2p_lightning.data.transforms import PairTransform
 from ip2p_lightning.methods.editing import EditingModule
+from ip2p_lightning.training.stop_request import StopRequest
 
 log = logging.getLogger(__name__)
 

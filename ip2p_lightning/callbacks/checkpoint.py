@@ -11,9 +11,9 @@ from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.trainer.states import TrainerFn
 
-from ip2p_lightning.callbacks.durable import DurableCheckpointIO
-from ip2p_lightning.callbacks.loop_state import rewind
-from ip2p_lightning.callbacks.stop_request import StopRequest
+from ip2p_lightning.training.durable import DurableCheckpointIO
+from ip2p_lightning.training.loop_state import rewind
+from ip2p_lightning.training.stop_request import StopRequest
 
 
 class Checkpoint(ModelCheckpoint):

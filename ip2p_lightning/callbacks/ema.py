@@ -26,6 +26,9 @@ class EMA(L.Callback):
         ValueError: a decay outside [0, 1).
     """
 
+    needs_whole_parameters = True
+    """A strategy that splits parameters over processes refuses this callback."""
+
     def __init__(self, decay: float = 0.9999) -> None:
         if not 0 <= decay < 1:
             raise ValueError(f"EMA decay is {decay}; it must be at least 0 and below 1")

@@ -12,9 +12,9 @@ from PIL import Image
 
 from ip2p_lightning.data.images import to_pil
 from ip2p_lightning.data.pair import PairBatch
-from ip2p_lightning.evaluation.grid import edit_grid
 from ip2p_lightning.evaluation.result import Example
 from ip2p_lightning.methods.editing import EditingModule
+from ip2p_lightning.report.grid import edit_grid
 
 
 class Pictures(L.Callback):

@@ -6,6 +6,7 @@ import logging
 import resource
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as L
@@ -15,12 +16,13 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from ip2p_lightning.callbacks.cache import is_sharded
-from ip2p_lightning.callbacks.cost import Cost, whole_run
-from ip2p_lightning.callbacks.peaks import peak_flops
-from ip2p_lightning.callbacks.step_clock import StepClock
+from ip2p_lightning.cache.store import cached_bytes
+from ip2p_lightning.callbacks.cache import EncodingCache, is_sharded
 from ip2p_lightning.data.pair import PairBatch
 from ip2p_lightning.methods.staged import StagedModule
+from ip2p_lightning.training.cost import Cost, whole_run
+from ip2p_lightning.training.peaks import peak_flops
+from ip2p_lightning.training.step_clock import StepClock
 
 log = logging.getLogger(__name__)
 
@@ -122,8 +124,8 @@ class Speed(L.Callback):
             return
         self.summary = self._report(self._whole, trainer)
         stages, per_batch = getattr(pl_module, "stages", ()), self._whole.samples / self._whole.batches
-        cost = whole_run(trainer, stages, self.summary["pairs_per_second"], per_batch) if stages else None
-        _tell(self.summary, cost)
+        rate, disk = self.summary["pairs_per_second"], sum(map(cached_bytes, _caches(trainer)))
+        _tell(self.summary, whole_run(trainer, stages, rate, per_batch, disk) if stages else None)
 
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
         """Leave no hook behind."""
@@ -245,6 +247,11 @@ def _peak(trainer: L.Trainer) -> float | None:
     if device.type != "cuda":
         return None
     return peak_flops(torch.cuda.get_device_name(device), str(trainer.precision))
+
+
+def _caches(trainer: L.Trainer) -> set[Path]:
+    """Folders in which the run keeps encoder outputs."""
+    return {callback.folder for callback in trainer.callbacks if isinstance(callback, EncodingCache)}  # type: ignore[attr-defined]
 
 
 @rank_zero_only

@@ -10,7 +10,7 @@ from lightning.pytorch.callbacks import ProgressBar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from ip2p_lightning.evaluation.wording import duration
+from ip2p_lightning.formatting import duration
 
 
 class StageProgress(ProgressBar):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -16,24 +15,7 @@ from diffusers import DDPMScheduler, FlowMatchEulerDiscreteScheduler
 from torch import Tensor
 
 from ip2p_lightning.diffusion.timesteps import TimestepDistribution, UniformTimesteps
-from ip2p_lightning.diffusion.weights import LossWeight
-
-
-@dataclass(frozen=True)
-class Noised:
-    """A training example of the denoiser.
-
-    Args:
-        sample: [B, C, h, w] noised latents z_t.
-        timesteps: [B] what the denoiser is told: integers 0..T-1, or floats for flow matching.
-        target: [B, C, h, w] what it should predict.
-        snr: [B] signal-to-noise ratio at t.
-    """
-
-    sample: Tensor
-    timesteps: Tensor
-    target: Tensor
-    snr: Tensor
+from ip2p_lightning.diffusion.weights import LossWeight, Noised
 
 
 class Objective(ABC):

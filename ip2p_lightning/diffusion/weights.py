@@ -1,14 +1,29 @@
-"""Per-sample weights of the editing loss."""
+"""A noised training example, and per-sample weights of its loss."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from ip2p_lightning.diffusion.objective import Noised
+
+@dataclass(frozen=True)
+class Noised:
+    """A training example of the denoiser.
+
+    Args:
+        sample: [B, C, h, w] noised latents z_t.
+        timesteps: [B] what the denoiser is told: integers 0..T-1, or floats for flow matching.
+        target: [B, C, h, w] what it should predict.
+        snr: [B] signal-to-noise ratio at t.
+    """
+
+    sample: Tensor
+    timesteps: Tensor
+    target: Tensor
+    snr: Tensor
 
 
 class LossWeight(Protocol):

@@ -10,6 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from ip2p_lightning.data.pair import PairBatch
+from ip2p_lightning.methods.request import check_request as check_request
 
 Pictures = TypeVar("Pictures", Tensor, Sequence[Image.Image])
 """Float tensors [B, 3, H, W] in [-1, 1], or PIL pictures of any mode and size."""
@@ -80,31 +81,6 @@ class Editor(Protocol):
             ValueError: numbers that do not agree, an empty instruction, or something missing that the editor needs.
         """
         ...
-
-
-def check_request(images: Tensor | Sequence[Image.Image], instructions: Sequence[str], seeds: int | Sequence[int]) -> (
-    list[int]
-):  # fmt: skip
-    """The seeds, one for each picture.
-
-    Raises:
-        ValueError: numbers that do not agree, or an empty instruction.
-    """
-    if isinstance(instructions, str):
-        raise ValueError(f"instructions must be a list with one text for each picture, got {instructions!r} itself")
-    seeds = [seeds] * len(images) if isinstance(seeds, int) else list(seeds)
-    if not len(images) == len(instructions) == len(seeds):
-        raise ValueError(
-            f"{len(images)} pictures, {len(instructions)} instructions and {len(seeds)} seeds: give one of each for "
-            "every edit (repeat a picture to edit it in several ways)"
-        )
-    for index, instruction in enumerate(instructions):
-        if not instruction.strip():
-            raise ValueError(
-                f"instruction {index + 1} of {len(instructions)} is empty; say what to change, for example "
-                "'make it winter'"
-            )
-    return seeds
 
 
 def need_captions(

@@ -12,7 +12,7 @@ from rich.text import Text
 from ip2p_lightning.evaluation.figures import TEXT_EXACT
 from ip2p_lightning.evaluation.limits import ERROR, KEPT
 from ip2p_lightning.evaluation.result import EvaluationResult, Example
-from ip2p_lightning.evaluation.wording import NOTHING, number, plural, span
+from ip2p_lightning.formatting import NOTHING, number, plural, span
 
 HEADS = {
     ERROR: "error",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ip2p_lightning.evaluation.amounts import Amount, amounts
 from ip2p_lightning.evaluation.figures import ERROR, TEXT_EXACT, Figure
 from ip2p_lightning.evaluation.result import EvaluationResult
-from ip2p_lightning.evaluation.wording import percent, plural, span
+from ip2p_lightning.formatting import percent, plural, span
 from ip2p_lightning.metrics.bootstrap import FEWEST_GROUPS
 
 CHANGED, KEPT, COPIED = "changed", "kept", "copied"

@@ -18,8 +18,8 @@ from transformers import GenerationConfig, LlavaForConditionalGeneration, PreTra
 from ip2p_lightning.conditioners.language_model import LanguageModelConditioner
 from ip2p_lightning.conditioners.multimodal import clip_pixels
 from ip2p_lightning.conditioners.prompt import Prompt
-from ip2p_lightning.generation.prompt_format import one_line
 from ip2p_lightning.methods.checkpoint import Weights, load_module
+from ip2p_lightning.models.triple_format import one_line
 
 VICUNA_QUESTION = (
     "A chat between a curious user and an artificial intelligence assistant. The assistant gives helpful, detailed, "

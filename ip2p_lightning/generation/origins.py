@@ -12,8 +12,8 @@ from typing import Any
 from diffusers import DiffusionPipeline
 from torch import nn
 
+from ip2p_lightning import shipped
 from ip2p_lightning.models.pretrained import checksum
-from ip2p_lightning.zoo import path
 
 UNKNOWN = "unknown"
 KNOWN = {
@@ -96,8 +96,8 @@ def _licence(source: str) -> str:
     """That of the card in the weights' folder, or else what is known of the name."""
     cached = _CACHED.search(source)
     name = f"{cached[1]}/{cached[2]}" if cached else source
-    if source.startswith("zoo:"):
-        source = str(path(source.removeprefix("zoo:")))
+    if source.startswith(shipped.PREFIX):
+        source = str(shipped.path(source))
     for folder in (Path(source), Path(source).parent) if Path(source).is_absolute() else ():
         card = folder / "README.md"
         if card.is_file() and (match := _LICENCE.search(card.read_text(encoding="utf-8", errors="replace")[:4096])):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from rich.table import Table
 
-from ip2p_lightning.evaluation.wording import NOTHING, duration
+from ip2p_lightning.formatting import NOTHING, duration
 from ip2p_lightning.generation.manifest import Ledger
 
 FEWEST = 8

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ip2p_lightning.evaluation.wording import duration
+from ip2p_lightning.formatting import duration
 from ip2p_lightning.generation.manifest import write_whole
 
 CARD, README = "run_card.json", "README.md"

@@ -19,7 +19,7 @@ from ip2p_lightning.data.mistakes import MISTAKE, RIGHT
 from ip2p_lightning.data.pair import EditPair
 from ip2p_lightning.data.randomness import addressed_random
 from ip2p_lightning.data.reader import ShardDataset
-from ip2p_lightning.evaluation.wording import NOTHING, percent
+from ip2p_lightning.formatting import NOTHING, percent
 from ip2p_lightning.generation.base import EditTriple
 from ip2p_lightning.generation.filter import DUPLICATE, KEPT, SURPLUS
 from ip2p_lightning.generation.merge import CANDIDATES

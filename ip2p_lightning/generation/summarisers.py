@@ -8,7 +8,7 @@ from typing import Any, cast
 import torch
 from transformers import AutoModelForSeq2SeqLM, PreTrainedModel, PreTrainedTokenizerBase
 
-from ip2p_lightning.generation.prompt_format import one_line
+from ip2p_lightning.models.triple_format import one_line
 
 
 class Seq2SeqSummariser:

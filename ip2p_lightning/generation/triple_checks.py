@@ -15,7 +15,7 @@ from typing import Protocol
 
 from ip2p_lightning.data.randomness import hashed_integer
 from ip2p_lightning.generation.base import Caption, EditTriple, Rejected
-from ip2p_lightning.generation.prompt_format import one_line
+from ip2p_lightning.models.triple_format import one_line
 
 _ARTICLE = re.compile(r"^(?:an?|the) ")
 _WORD_LIST = Path(__file__).with_name("unsafe_words.txt")

@@ -12,11 +12,11 @@ from random import Random
 from typing import Any
 
 from ip2p_lightning.generation.base import Caption, EditTriple
+from ip2p_lightning.photo_edits.picture_edits import PICTURE_EDITS, PictureEdit
 from ip2p_lightning.world.edits.change import Change
 from ip2p_lightning.world.edits.local import FOCUS
 from ip2p_lightning.world.levels import LEVELS, SPLITS, has_held_out, is_reserved
 from ip2p_lightning.world.phrases import caption as caption_of
-from ip2p_lightning.world.picture_edits import PICTURE_EDITS, PictureEdit
 from ip2p_lightning.world.scene import Scene, Thing
 
 WORLD = "world"

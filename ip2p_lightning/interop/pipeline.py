@@ -37,8 +37,8 @@ from ip2p_lightning.data.images import as_rgb
 from ip2p_lightning.diffusion.guidance import TwoScaleGuidance
 from ip2p_lightning.diffusion.objective import DiffusionObjective, FlowMatchingObjective
 from ip2p_lightning.diffusion.sampling import Sampler
-from ip2p_lightning.editors.base import check_request
 from ip2p_lightning.methods.editing import EditingModule
+from ip2p_lightning.methods.request import check_request
 from ip2p_lightning.models.autoencoder import Autoencoder
 from ip2p_lightning.models.denoiser import TransformerDenoiser, UNetDenoiser
 from ip2p_lightning.models.edit_head import EditHead

@@ -12,11 +12,11 @@ from rich.table import Table
 
 from ip2p_lightning.config import build, plain
 from ip2p_lightning.evaluation.by_checkpoint import Course, by_checkpoint, checkpoints_of
-from ip2p_lightning.evaluation.figure_page import FigurePage, Grid, write_figure_page
 from ip2p_lightning.evaluation.progress import edit_progress
-from ip2p_lightning.evaluation.wording import number
+from ip2p_lightning.formatting import number
 from ip2p_lightning.jobs.opening import open_editor
 from ip2p_lightning.jobs.splits import pairs_of
+from ip2p_lightning.report.figure_page import FigurePage, Grid, write_figure_page
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -41,7 +41,7 @@ def run(config: DictConfig) -> None:
     folder = course.save(config.output)
     facts = course.provenance | {"verdict": course.verdict}
     (folder / "provenance.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
-    from ip2p_lightning.studies.drawing import save_figure  # a second of imports
+    from ip2p_lightning.report.plotting import save_figure  # a second of imports
 
     rows = course.table().to_pylist()
     figure, _ = save_figure(_figure(rows), folder / "checkpoints")
@@ -88,7 +88,7 @@ def measure(config: DictConfig, console: Console) -> Course:
 
 def _figure(rows: list[dict[str, Any]]) -> Figure:
     """A panel for each figure, over the steps, with its interval as a band."""
-    from ip2p_lightning.studies.drawing import COLOURS, new_figure
+    from ip2p_lightning.report.plotting import COLOURS, new_figure
 
     figure, axes = new_figure(columns=len(PANELS), width=3.2, height=2.6)
     steps = [row["step"] for row in rows]

@@ -8,10 +8,10 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from ip2p_lightning.config import build, plain
-from ip2p_lightning.data import commands
 from ip2p_lightning.data.formats import Format
 from ip2p_lightning.data.selection import Selection
 from ip2p_lightning.generation.what_if import WhatIf
+from ip2p_lightning.jobs import data_commands
 from ip2p_lightning.jobs.guide import options
 
 
@@ -28,7 +28,7 @@ def run(config: DictConfig) -> None:
 
 def _render(config: DictConfig) -> None:
     output = _needed(config, "output", "the dataset folder to make, e.g. output=data/world")
-    commands.render(
+    data_commands.render(
         build(config.data).sources() if config.get("data") else build(config.source),
         output,
         workers=config.workers,
@@ -41,7 +41,7 @@ def _render(config: DictConfig) -> None:
 def _import(config: DictConfig) -> None:
     path = _needed(config, "path", "the files to import, e.g. path=MagicBrush/data")
     output = _needed(config, "output", "the dataset folder to make, e.g. output=data/mine")
-    commands.render(
+    data_commands.render(
         _format(config).open(path, config.licence),
         output,
         workers=config.workers,
@@ -54,7 +54,7 @@ def _import(config: DictConfig) -> None:
 def _export(config: DictConfig) -> None:
     path = _needed(config, "path", "the dataset folder, e.g. path=data/world")
     output = _needed(config, "output", "the folder to make, e.g. output=exported")
-    commands.export(path, _format(config), output, selection=_selection(config))
+    data_commands.export(path, _format(config), output, selection=_selection(config))
 
 
 def _format(config: DictConfig) -> Format:
@@ -65,7 +65,7 @@ def _format(config: DictConfig) -> Format:
 
 def _verify(config: DictConfig) -> None:
     path = _needed(config, "path", "the dataset folder, e.g. path=data/world")
-    report = commands.verify(path, decode=config.decode)
+    report = data_commands.verify(path, decode=config.decode)
     if not report.ok:
         raise ValueError(
             f"{path} is damaged ({len(report.problems):,} problem(s), {report.sound_pairs:,} of {report.pairs:,} pairs "
@@ -75,12 +75,12 @@ def _verify(config: DictConfig) -> None:
 
 def _stats(config: DictConfig) -> None:
     path = _needed(config, "path", "the dataset folder, e.g. path=data/world")
-    commands.stats(path, selection=_selection(config))
+    data_commands.stats(path, selection=_selection(config))
 
 
 def _show(config: DictConfig) -> None:
     output = _needed(config, "output", "the picture to write, e.g. output=pairs.png")
-    picture = commands.show(
+    picture = data_commands.show(
         config.path or build(config.source),
         output,
         count=config.count,

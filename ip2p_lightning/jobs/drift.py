@@ -11,12 +11,12 @@ from rich.table import Table
 
 from ip2p_lightning.config import build, plain
 from ip2p_lightning.evaluation.drift import Drift, drift
-from ip2p_lightning.evaluation.figure_page import FigurePage, Grid, write_figure_page
 from ip2p_lightning.evaluation.progress import edit_progress
 from ip2p_lightning.evaluation.provenance import editor_facts
-from ip2p_lightning.evaluation.wording import number
+from ip2p_lightning.formatting import number
 from ip2p_lightning.jobs.opening import open_editor
 from ip2p_lightning.jobs.splits import pairs_of
+from ip2p_lightning.report.figure_page import FigurePage, Grid, write_figure_page
 
 
 def run(config: DictConfig) -> None:
@@ -30,8 +30,8 @@ def run(config: DictConfig) -> None:
     result = measure(config, console)
     folder = result.save(config.output)
     (folder / "provenance.json").write_text(json.dumps(result.provenance, indent=2) + "\n", encoding="utf-8")
-    from ip2p_lightning.evaluation.drift_figure import drift_figure  # a second of imports
-    from ip2p_lightning.studies.drawing import save_figure
+    from ip2p_lightning.report.drift_figure import drift_figure  # a second of imports
+    from ip2p_lightning.report.plotting import save_figure
 
     figure, _ = save_figure(drift_figure(result), folder / "drift")
     table = _table(result)

@@ -15,9 +15,9 @@ from ip2p_lightning.data.images import FORMATS, open_image, picture_size
 from ip2p_lightning.editors.base import Editor
 from ip2p_lightning.editors.full_size import FullSize
 from ip2p_lightning.jobs.opening import open_editor
+from ip2p_lightning.shipped import EDITORS
 from ip2p_lightning.world.drawing import draw
 from ip2p_lightning.world.reading import scene_of_words
-from ip2p_lightning.zoo import EDITORS
 
 SUFFIXES = frozenset(end for end, name in Image.registered_extensions().items() if name in (*FORMATS, "MPO"))
 SCENE_SIDE = 64

@@ -16,16 +16,16 @@ from ip2p_lightning.evaluation import EvaluationResult
 from ip2p_lightning.evaluation import evaluate as evaluate_pairs
 from ip2p_lightning.evaluation.evaluate import Kept
 from ip2p_lightning.evaluation.figures import ERROR
-from ip2p_lightning.evaluation.grid import edit_grid
 from ip2p_lightning.evaluation.journal import UNFINISHED
 from ip2p_lightning.evaluation.progress import edit_progress
 from ip2p_lightning.evaluation.provenance import editor_facts, sampler_facts, settings
-from ip2p_lightning.evaluation.report import Command, Report, write_report
-from ip2p_lightning.evaluation.tables import kinds_table, metrics_table, probes_table
-from ip2p_lightning.evaluation.wording import number, percent, plural, span
+from ip2p_lightning.formatting import number, percent, plural, span
 from ip2p_lightning.jobs.opening import place
 from ip2p_lightning.jobs.processes import device_of, in_processes
 from ip2p_lightning.jobs.splits import pairs_of
+from ip2p_lightning.report.grid import edit_grid
+from ip2p_lightning.report.report import Command, Report, write_report
+from ip2p_lightning.report.tables import kinds_table, metrics_table, probes_table
 
 
 def run(config: DictConfig) -> None:
@@ -44,7 +44,7 @@ def run(config: DictConfig) -> None:
     folder = result.save(config.output)
     if result.examples:
         edit_grid(result.examples).save(folder / "grid.png")
-    from ip2p_lightning.evaluation.plates import save_plates  # a second of imports
+    from ip2p_lightning.report.plates import save_plates  # a second of imports
 
     save_plates(result, folder / "figures")
     page = write_report(report(result, config), folder / "report.html")

@@ -12,9 +12,9 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from ip2p_lightning.config import build
+from ip2p_lightning.distributed.ranks import ranks
 from ip2p_lightning.generation.generation import Generation
 from ip2p_lightning.generation.manifest import only_one
-from ip2p_lightning.strategies.ranks import ranks
 
 
 def run(config: DictConfig) -> None:
@@ -44,7 +44,7 @@ def generate(config: DictConfig) -> Path:
     trainer: L.Trainer = build(config.trainer, callbacks=callbacks, **options)
     folder = Path(config.output_dir)
     generation = Generation(config, trainer)
-    with only_one(folder) if trainer.is_global_zero else nullcontext(), ranks(trainer, config, job="generate"):
+    with only_one(folder) if trainer.is_global_zero else nullcontext(), ranks(trainer, config, f"{__name__}:generate"):
         if trainer.is_global_zero:
             OmegaConf.save(config, folder / "config.yaml", resolve=True)
         generation.run()

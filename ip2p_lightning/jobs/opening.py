@@ -10,6 +10,7 @@ import torch
 from ip2p_lightning import zoo
 from ip2p_lightning.editors.ours import TrainedEditor
 from ip2p_lightning.methods.checkpoint import Weights
+from ip2p_lightning.shipped import EDITORS
 
 
 def open_editor(
@@ -41,12 +42,12 @@ def open_editor(
     path = Path(checkpoint)
     if path.is_file() or path.suffix == ".ckpt":
         return TrainedEditor.from_checkpoint(path, resolution, device=device, weights=weights, batch_size=batch_size)
-    if not path.is_dir() and str(checkpoint) in zoo.EDITORS:
+    if not path.is_dir() and str(checkpoint) in EDITORS:
         checkpoint = zoo.path(str(checkpoint))
     elif not path.is_dir() and len(path.parts) != 2:  # a hub name is owner/name
         raise FileNotFoundError(
             f"checkpoint={checkpoint} does not exist; give a .ckpt, a folder, a hub name, or one of "
-            f"{', '.join(zoo.EDITORS)} for the editors that come with the package"
+            f"{', '.join(EDITORS)} for the editors that come with the package"
         )
     return TrainedEditor.from_pretrained(checkpoint, resolution, device=device, batch_size=batch_size)
 

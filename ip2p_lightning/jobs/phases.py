@@ -11,7 +11,7 @@ from typing import Any
 
 from rich.console import Console
 
-from ip2p_lightning.evaluation.wording import duration
+from ip2p_lightning.formatting import duration
 
 FILE = "phases.json"
 

@@ -10,8 +10,8 @@ import lightning.pytorch as L
 import torch
 from omegaconf import DictConfig, open_dict
 
+from ip2p_lightning.distributed.ranks import ranks
 from ip2p_lightning.evaluation.sharing import Ranks
-from ip2p_lightning.strategies.ranks import ranks
 
 Result = TypeVar("Result")
 
@@ -53,7 +53,7 @@ def in_processes(
         config.output = Ranks.current().first(lambda: str(config.output))  # each of torchrun's has a time of its own
         return measure(config)
 
-    with ranks(trainer, shared, job=job):
+    with ranks(trainer, shared, f"ip2p_lightning.jobs.{job}:{job}"):
         launcher = trainer.strategy.launcher
         result = launcher.launch(work) if launcher is not None else work()
     return result if trainer.global_rank == 0 else None

@@ -12,7 +12,6 @@ from rich.console import Console
 
 from ip2p_lightning import __version__, zoo
 from ip2p_lightning.config import build, plain
-from ip2p_lightning.data import commands
 from ip2p_lightning.data.dataset_info import INFO_NAME
 from ip2p_lightning.data.reader import ShardDataset
 from ip2p_lightning.data.selection import Selection
@@ -20,17 +19,18 @@ from ip2p_lightning.evaluation import EvaluationResult, evaluate
 from ip2p_lightning.evaluation.beside import Other, beside_table, same_edits
 from ip2p_lightning.evaluation.evaluate import Kept
 from ip2p_lightning.evaluation.figures import IntervalSettings
-from ip2p_lightning.evaluation.grid import edit_grid
 from ip2p_lightning.evaluation.limits import ERROR
 from ip2p_lightning.evaluation.progress import edit_progress
-from ip2p_lightning.evaluation.report import write_report
-from ip2p_lightning.evaluation.tables import kinds_table
-from ip2p_lightning.evaluation.wording import duration, percent
+from ip2p_lightning.formatting import duration, percent
+from ip2p_lightning.jobs import data_commands
 from ip2p_lightning.jobs.evaluate import provenance, sentence
 from ip2p_lightning.jobs.opening import open_editor
 from ip2p_lightning.jobs.phases import Phase, Phases
 from ip2p_lightning.jobs.quickstart_page import commands_to_edit, last_checkpoint, machine, page
 from ip2p_lightning.jobs.quickstart_training import Way, check_start, composed, fit_to_machine, train_run
+from ip2p_lightning.report.grid import edit_grid
+from ip2p_lightning.report.report import write_report
+from ip2p_lightning.report.tables import kinds_table
 
 _NOT_SETTINGS = ("folder", "minutes", "reserve", "workers", "threads")
 """Keys that may change between two attempts in one folder."""
@@ -82,7 +82,7 @@ def _render(config: DictConfig, console: Console) -> None:
         path = Path(config.folder) / "pairs" / str(name)
         if not (path / INFO_NAME).is_file():
             sources = {str(split): build(source) for split, source in entry.sources.items()}
-            commands.render(sources, path, workers=config.workers, console=console)
+            data_commands.render(sources, path, workers=config.workers, console=console)
 
 
 def _train(config: DictConfig, name: str, phase: Phase, phases: Phases) -> None:

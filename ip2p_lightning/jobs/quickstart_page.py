@@ -17,14 +17,14 @@ from omegaconf import DictConfig
 from ip2p_lightning import __version__
 from ip2p_lightning.evaluation import EvaluationResult
 from ip2p_lightning.evaluation.beside import Other
-from ip2p_lightning.evaluation.curves import log_files, read_curves
 from ip2p_lightning.evaluation.figures import TEXT_EXACT
 from ip2p_lightning.evaluation.limits import ERROR
-from ip2p_lightning.evaluation.report import Command, Report, TrainingRun
-from ip2p_lightning.evaluation.wording import duration, number, percent, plural
+from ip2p_lightning.formatting import duration, number, percent, plural
 from ip2p_lightning.jobs.evaluate import edit_command
 from ip2p_lightning.jobs.phases import Phases
 from ip2p_lightning.jobs.quickstart_training import SHIPPED, Way, checkpoint
+from ip2p_lightning.report.curves import log_files, read_curves
+from ip2p_lightning.report.report import Command, Report, TrainingRun
 
 _OWN_SCENE = "a yellow tent on the left by the sea on a clear summer day"
 _OWN_INSTRUCTION = "turn the tent into a red castle"

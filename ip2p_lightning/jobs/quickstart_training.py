@@ -23,7 +23,7 @@ from ip2p_lightning.config import build, compose, plain
 from ip2p_lightning.data.reader import ShardDataset
 from ip2p_lightning.data.selection import Selection
 from ip2p_lightning.data.sources.memory import MemorySource
-from ip2p_lightning.evaluation.wording import plural
+from ip2p_lightning.formatting import plural
 from ip2p_lightning.jobs.train import train
 from ip2p_lightning.models.mllm import llava_sizes
 from ip2p_lightning.models.visual_tokens import visual_token_ids

@@ -9,17 +9,17 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from ip2p_lightning.config import build, plain
-from ip2p_lightning.evaluation.figure_page import FigurePage, Grid, write_figure_page
 from ip2p_lightning.evaluation.journal import UNFINISHED
 from ip2p_lightning.evaluation.progress import edit_progress
 from ip2p_lightning.evaluation.provenance import editor_facts
 from ip2p_lightning.evaluation.sweeps import GuidanceSweep, Sweep
 from ip2p_lightning.evaluation.tradeoff import tradeoff as measure_tradeoff
 from ip2p_lightning.evaluation.tradeoff_result import Tradeoff
-from ip2p_lightning.evaluation.wording import plural
+from ip2p_lightning.formatting import plural
 from ip2p_lightning.jobs.opening import open_editor, place
 from ip2p_lightning.jobs.processes import device_of, in_processes
 from ip2p_lightning.jobs.splits import pairs_of
+from ip2p_lightning.report.figure_page import FigurePage, Grid, write_figure_page
 
 
 def run(config: DictConfig) -> None:
@@ -36,8 +36,8 @@ def run(config: DictConfig) -> None:
     if result is None:
         return
     folder = result.save(config.output)
-    from ip2p_lightning.evaluation.tradeoff_figure import tradeoff_figure, tradeoff_table  # a second of imports
-    from ip2p_lightning.studies.drawing import save_figure
+    from ip2p_lightning.report.plotting import save_figure
+    from ip2p_lightning.report.tradeoff_figure import tradeoff_figure, tradeoff_table  # a second of imports
 
     figure, _ = save_figure(tradeoff_figure(result), Path(folder) / "tradeoff")
     table, kept = tradeoff_table(result), result.metrics[result.y].label

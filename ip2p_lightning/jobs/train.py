@@ -16,12 +16,11 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
 from ip2p_lightning.config import build, plain
-from ip2p_lightning.evaluation.curves import keep_log
+from ip2p_lightning.distributed.ranks import ranks, sweeping
+from ip2p_lightning.interop.warm_start import initialise
 from ip2p_lightning.jobs.resuming import check_resumable, find_checkpoint
-from ip2p_lightning.methods.checkpoint import initialise
 from ip2p_lightning.methods.stage import Stage
 from ip2p_lightning.methods.staged import StagedModule
-from ip2p_lightning.strategies.ranks import ranks, sweeping
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +77,6 @@ def train(config: DictConfig) -> Trained:
         module.to(memory_format=torch.channels_last)
     if config.compile:
         module.get_submodule(module.learners[-1]).compile()
-    rank_zero_only(keep_log)(Path(config.output_dir))
     loggers = list(build(config.logger).values()) if config.logger else []
     callbacks = list(build(config.callbacks).values()) if config.callbacks else []
     callbacks += [build(config.cache)] if config.get("cache") else []
@@ -86,7 +84,7 @@ def train(config: DictConfig) -> Trained:
     _record(config, loggers)
     checkpoint = find_checkpoint(config.ckpt, Path(config.output_dir), beside=not sweeping())
     origin = check_resumable(checkpoint, module) if checkpoint else None
-    with ranks(trainer, config, checkpoint):
+    with ranks(trainer, config, f"{__name__}:train", checkpoint):
         fit(trainer, module, data, checkpoint, origin.stage if origin else None)
         metrics = dict(trainer.callback_metrics)
         trainer.validate(module, data, verbose=False)

@@ -15,9 +15,10 @@ from ip2p_lightning.config import build, plain
 from ip2p_lightning.data.sources.joined import JoinedSource
 from ip2p_lightning.data.sources.world import WorldSource
 from ip2p_lightning.methods.checkpoint import read_checkpoint
+from ip2p_lightning.shipped import NAMES, WEIGHTS, path
 from ip2p_lightning.zoo.card import Card, plain_figures
 from ip2p_lightning.zoo.curves import CURVE, save_curve
-from ip2p_lightning.zoo.registry import WEIGHTS, entry, names, path
+from ip2p_lightning.zoo.registry import entry
 
 
 def run(config: DictConfig) -> None:
@@ -32,7 +33,7 @@ def run(config: DictConfig) -> None:
 
 def _list(config: DictConfig) -> None:
     table = Table("model", "size", "made by", "what it is")
-    for name in names():
+    for name in NAMES:
         folder = _root(config) / name
         size = f"{folder_size(folder) / 1e6:.1f} MB" if folder.is_dir() else "not here"
         table.add_row(name, size, f"ip2p train experiment={entry(name).EXPERIMENT}", entry(name).SUMMARY)
@@ -128,7 +129,7 @@ def _chosen(config: DictConfig) -> list[str]:
     """The model that is asked for, or all whose weights are there."""
     if config.name is not None:
         return [str(config.name)]
-    return [name for name in names() if (_root(config) / name).is_dir()]
+    return [name for name in NAMES if (_root(config) / name).is_dir()]
 
 
 def _root(config: DictConfig) -> Path:

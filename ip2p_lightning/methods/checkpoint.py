@@ -1,24 +1,19 @@
-"""Checkpoints: reopen one from the file alone, or begin a new training from parts of others."""
+"""Checkpoints reopened from the file alone: what it describes is built, and its weights are loaded into that."""
 
 from __future__ import annotations
 
 import pickle
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import torch
-from diffusers import DiffusionPipeline
 from hydra.errors import InstantiationException
 from torch import Tensor, nn
 
 from ip2p_lightning.config import instantiate_trusted
-from ip2p_lightning.interop.folder import load_folder
 from ip2p_lightning.methods.editing import EditingModule
 from ip2p_lightning.methods.staged import StagedModule
-from ip2p_lightning.models.autoencoder import Autoencoder
-from ip2p_lightning.models.denoiser import Denoiser, UNetDenoiser, widen
 from ip2p_lightning.models.pretrained import Mark, with_pretrained
 
 Weights = Literal["ema", "raw"]
@@ -26,6 +21,10 @@ Method = TypeVar("Method", bound=StagedModule)
 
 _TRAINING_ONLY = ("sources", "alignment_teacher")
 """Arguments of parts that are left out when a checkpoint is reopened: data to fit on, and teachers."""
+
+
+_MOVED = {"ip2p_lightning.methods.checkpoint.load_part": "ip2p_lightning.interop.warm_start.load_part"}
+"""Targets in stored configurations -> where they are now."""
 
 
 class CheckpointError(ValueError):
@@ -73,24 +72,11 @@ def load_method(
             f"{path}: holds a {type(module).__name__}, not the {method.__name__} that is asked for here; "
             "`config.yaml` in its run folder says which experiment made it"
         )
-    state = with_pretrained(_state(checkpoint, weights), _left_out(checkpoint), module.state_dict())
+    state = with_pretrained(state_of(checkpoint, weights), left_out_of(checkpoint), module.state_dict())
     load_strictly(module, state, origin=str(path))
     module.config = dict(config)
     module.stage = next((stage for stage in module.stages if stage.name == checkpoint.get("stage")), module.stage)
     return module.to(device).eval()
-
-
-def load_part(checkpoint: str | Path, part: str) -> nn.Module:
-    """One part of a trained module, such as the "conditioner" that an edit head is aligned to.
-
-    Args:
-        checkpoint: the `.ckpt` file, or a folder that `export` wrote.
-        part: dotted name of a submodule.
-
-    Raises:
-        As `load_module` and `load_folder`; ValueError also if there is no such part.
-    """
-    return _part(load_folder(checkpoint) if Path(checkpoint).is_dir() else load_module(checkpoint), part)
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
@@ -116,38 +102,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         ) from error
     if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get("state_dict"), dict):
         raise CheckpointError(f"{path}: a torch file, but no Lightning checkpoint (it has no `state_dict`)")
-    return checkpoint
-
-
-def initialise(module: Method, sources: Sequence[Mapping[str, str]]) -> Method:
-    """Fill parts of a module from elsewhere, in order; nothing else of those runs is taken over.
-
-    Args:
-        module: filled in place.
-        sources: each either `{checkpoint: file, from: prefix, to: prefix, weights: ema|raw}` (prefixes are names of
-            submodules such as "denoiser" or "conditioner.text_encoder", "" for the whole; `to` defaults to `from`; a
-            folder that `export` wrote will do for the file),
-            or `{pretrained: folder or hub name, to: submodule}` for a model in diffusers' or transformers' format.
-
-    Returns:
-        The module.
-
-    Raises:
-        ValueError: unknown keys, no such submodule, or weights that do not fit; names the source and the keys.
-    """
-    for source in sources:
-        keys = set(source)
-        if keys <= {"checkpoint", "from", "to", "weights"} and "checkpoint" in keys:
-            options: dict[str, Any] = {"from_" if key == "from" else key: value for key, value in source.items()}
-            _from_checkpoint(module, **options)
-        elif keys == {"pretrained", "to"}:
-            _from_pretrained(module, source["pretrained"], source["to"])
-        else:
-            raise ValueError(
-                f"init source {dict(source)}: give {{checkpoint: file, from: part, to: part, weights: ema or raw}} or "
-                "{pretrained: folder, to: part}"
-            )
-    return module
+    return checkpoint | {"config": _moved(checkpoint["config"])} if "config" in checkpoint else checkpoint
 
 
 def load_strictly(module: nn.Module, state: Mapping[str, Tensor], origin: str) -> None:
@@ -176,14 +131,25 @@ def load_strictly(module: nn.Module, state: Mapping[str, Tensor], origin: str) -
     module.load_state_dict(state, strict=True)
 
 
-def _state(checkpoint: Mapping[str, Any], weights: Weights) -> dict[str, Tensor]:
+def state_of(checkpoint: Mapping[str, Any], weights: Weights) -> dict[str, Tensor]:
+    """The averaged or the raw weights in a checkpoint."""
     if weights not in ("ema", "raw"):
         raise ValueError(f"weights={weights!r}: choose ema or raw")
     return {**checkpoint["state_dict"], **(checkpoint.get("raw_parameters") or {} if weights == "raw" else {})}
 
 
-def _left_out(checkpoint: Mapping[str, Any]) -> dict[str, Mark]:
+def left_out_of(checkpoint: Mapping[str, Any]) -> dict[str, Mark]:
+    """Pretrained weights that a checkpoint leaves out, and where each is found."""
     return {name: Mark(*mark) for name, mark in checkpoint.get("pretrained", {}).items()}
+
+
+def _moved(node: Any) -> Any:
+    """A stored configuration with the present names of what has moved since."""
+    if isinstance(node, Mapping):
+        return {
+            key: _MOVED.get(str(value), value) if key == "_target_" else _moved(value) for key, value in node.items()
+        }
+    return [_moved(value) for value in node] if isinstance(node, list | tuple) else node
 
 
 def _for_inference(node: Any) -> Any:
@@ -191,59 +157,6 @@ def _for_inference(node: Any) -> Any:
     if isinstance(node, Mapping):
         return {key: None if key in _TRAINING_ONLY else _for_inference(value) for key, value in node.items()}
     return [_for_inference(value) for value in node] if isinstance(node, list | tuple) else node
-
-
-def _from_checkpoint(
-    module: nn.Module, checkpoint: str, from_: str = "", to: str | None = None, weights: Weights = "ema"
-) -> None:
-    to = from_ if to is None else to
-    origin = f"{checkpoint} (from {from_ or 'the whole'!r} to {to or 'the whole'!r})"
-    if Path(checkpoint).is_dir():
-        whole, marks = load_folder(checkpoint).state_dict(), {}
-    else:
-        stored = read_checkpoint(checkpoint)
-        whole, marks = _state(stored, weights), _left_out(stored)
-    state, left_out = _below(whole, from_), _below(marks, from_)
-    if not state and not left_out:
-        parts = sorted({name.split(".")[0] for name in whole})
-        raise CheckpointError(f"{checkpoint}: has no weights under {from_!r}; it holds {', '.join(parts)}")
-    target = _part(module, to)
-    load_strictly(target, with_pretrained(state, left_out, target.state_dict()), origin)
-
-
-def _below(named: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-    start = f"{prefix}." if prefix else ""
-    return {name.removeprefix(start): value for name, value in named.items() if name.startswith(start)}
-
-
-def _part(module: nn.Module, name: str) -> nn.Module:
-    try:
-        return module.get_submodule(name)
-    except AttributeError as error:
-        known = sorted({".".join(key.split(".")[:2]) for key, _ in module.named_modules() if key})
-        raise ValueError(f"init: the module has no part {name!r}; choose one of {', '.join(known)}") from error
-
-
-def _from_pretrained(module: nn.Module, folder: str, to: str) -> None:
-    """Load the component of the folder that has the class of the part it goes to."""
-    part = _part(module, to)
-    target = part.network if isinstance(part, Denoiser) else part.vae if isinstance(part, Autoencoder) else part
-    kind: Any = type(target)
-    if not hasattr(kind, "from_pretrained"):
-        raise ValueError(f"init: {to!r} is a {kind.__name__}, which has no pretrained format; name a network below it")
-    components: Any = {}
-    with suppress(OSError):  # no pipeline: the folder itself holds one model
-        components = DiffusionPipeline.load_config(folder)
-    matching = [name for name, entry in components.items() if isinstance(entry, list) and entry[-1] == kind.__name__]
-    if components and not matching:
-        raise CheckpointError(f"{folder}: the pipeline has no {kind.__name__}, which {to!r} needs")
-    try:
-        loaded = kind.from_pretrained(folder, **({"subfolder": matching[0]} if matching else {}))
-    except OSError as error:
-        raise CheckpointError(f"{folder}: no {kind.__name__} to be loaded from it ({error}); check the path") from error
-    if isinstance(part, UNetDenoiser) and loaded.config.in_channels == loaded.config.out_channels:
-        loaded = widen(loaded)
-    load_strictly(target, loaded.state_dict(), f"{folder} (to {to!r})")
 
 
 def _first(names: Sequence[str]) -> str:

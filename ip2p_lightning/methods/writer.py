@@ -15,11 +15,11 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ip2p_lightning.data.pair import PairBatch
-from ip2p_lightning.generation.prompt_format import completion, prompt
 from ip2p_lightning.methods.stage import Stage
 from ip2p_lightning.methods.staged import OptimizerFactory, StagedModule
 from ip2p_lightning.models.causal_lm import text_ids
 from ip2p_lightning.models.pretrained import marks
+from ip2p_lightning.models.triple_format import completion, prompt
 
 _IGNORED = -100
 

@@ -9,11 +9,11 @@ from torch import Tensor
 
 from ip2p_lightning.data.images import to_pil
 from ip2p_lightning.data.pair import PairBatch
-from ip2p_lightning.evaluation.vlm_judge import Edit
 from ip2p_lightning.metrics.base import EditMetric
+from ip2p_lightning.metrics.judges.vlm_judge import Edit
 
 if TYPE_CHECKING:
-    from ip2p_lightning.evaluation.vlm_judge import VLMJudge
+    from ip2p_lightning.metrics.judges.vlm_judge import VLMJudge
 
 Aspect = Literal["sc", "pq", "overall"]
 _LABELS = {"sc": "SC (VLM)", "pq": "PQ (VLM)", "overall": "overall (VLM)"}

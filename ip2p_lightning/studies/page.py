@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from ip2p_lightning.evaluation.figure_page import FigurePage, Grid, write_figure_page
-from ip2p_lightning.evaluation.wording import number
+from ip2p_lightning.formatting import number
+from ip2p_lightning.report.figure_page import FigurePage, Grid, write_figure_page
 from ip2p_lightning.studies.results import read_summary
 from ip2p_lightning.studies.table import Claim, Row, Table
 

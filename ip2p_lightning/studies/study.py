@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from ip2p_lightning.studies.drawing import save_figure
+from ip2p_lightning.report.plotting import save_figure
 from ip2p_lightning.studies.execution import execute, needed
 from ip2p_lightning.studies.page import write_page
 from ip2p_lightning.studies.results import Value, read_points, read_values
@@ -96,7 +96,8 @@ class Study:
     def report(self, table: Table, folder: Path) -> list[Path]:
         """Write the figures (SVG and PNG), table.csv, claims.md and report.html."""
         folder.mkdir(parents=True, exist_ok=True)
-        figures = [save_figure(figure, folder / name, table.gaps) for name, figure in self.draw(table).items()]
+        gaps = [row.run for row in table.gaps]
+        figures = [save_figure(figure, folder / name, gaps) for name, figure in self.draw(table).items()]
         pictures = [path for paths in figures for path in paths]
         claims = list(self.claims(table))
         lines = [claim.line() for claim in claims]

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+from ip2p_lightning.photo_edits.picture_edits import PICTURE_EDITS, PictureEdit
 from ip2p_lightning.world.edits.change import Change
 from ip2p_lightning.world.edits.local import FOCUS
 from ip2p_lightning.world.palette import PAINTS
 from ip2p_lightning.world.phrases import lit_things
-from ip2p_lightning.world.picture_edits import PICTURE_EDITS, PictureEdit
 from ip2p_lightning.world.scene import BACKGROUNDS, CYCLE, SEASONS, SIZES, SLOTS, WEATHERS, Scene, Thing
 from ip2p_lightning.world.things import THINGS, in_sky
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
 
-from ip2p_lightning.world.picture_edits import PICTURE_EDITS
+from ip2p_lightning.photo_edits.picture_edits import PICTURE_EDITS
 from ip2p_lightning.world.scene import BACKGROUNDS, CYCLE, SEASONS, SLOTS, WEATHERS, Scene, Thing
 from ip2p_lightning.world.things import THINGS, plausible
 

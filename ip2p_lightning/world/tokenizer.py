@@ -10,9 +10,9 @@ from random import Random
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
+from ip2p_lightning.photo_edits.picture_edits import PICTURE_EDITS
 from ip2p_lightning.world.edits import EDITS
 from ip2p_lightning.world.levels import LEVELS
-from ip2p_lightning.world.picture_edits import PICTURE_EDITS
 
 FOLDER = Path(__file__).parent / "tokenizer_files"
 PAD, BOS, UNK, EOS = "<pad>", "<s>", "<unk>", "</s>"

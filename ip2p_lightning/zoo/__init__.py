@@ -4,6 +4,7 @@ Belongs here: one file a model with `pack`, `load` and `measure`, the registry, 
 networks (`models`), training (`methods`), or weights of the hub.
 """
 
-from ip2p_lightning.zoo.registry import EDITORS, Entry, entry, load, names, path
+from ip2p_lightning.shipped import path
+from ip2p_lightning.zoo.registry import Entry, entry, load
 
-__all__ = ["EDITORS", "Entry", "entry", "load", "names", "path"]
+__all__ = ["Entry", "entry", "load", "path"]

@@ -16,7 +16,8 @@ from ip2p_lightning.data.pair import PairBatch
 from ip2p_lightning.data.sources import PairSource
 from ip2p_lightning.data.transforms import PairTransform
 from ip2p_lightning.metrics.bootstrap import Interval
-from ip2p_lightning.zoo.registry import CARD, entry
+from ip2p_lightning.shipped import CARD
+from ip2p_lightning.zoo.registry import entry
 
 _BATCH = 50
 

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 
-from ip2p_lightning.evaluation.curves import log_files
+from ip2p_lightning.report.curves import log_files
 
 CURVE = "curve.csv"
 MOST_ROWS = 120

@@ -1,4 +1,4 @@
-"""Which models ship, and where their folders are."""
+"""The file of each shipped model, and opening one by its name."""
 
 from __future__ import annotations
 
@@ -7,21 +7,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-WEIGHTS = Path(__file__).parent / "weights"
-"""A folder for each model; each opens with `from_pretrained`, or with open_clip's `local-dir:`."""
-CARD = "card.json"
+from ip2p_lightning import shipped
 
 Entry = ModuleType
 """A model's file here: SUMMARY, EXPERIMENT, LEVEL, LIMITS, LARGEST_BYTES, `pack`, `load`, `measure`."""
-
-EDITORS = ("instruct_pix2pix", "lgie", "mgie")
-"""Those that edit pictures: `ip2p edit checkpoint=mgie ...`."""
-_NAMES = ("judge", "dual_encoder", "text_to_image", *EDITORS)
-
-
-def names() -> tuple[str, ...]:
-    """The models there are, whether their weights are present or not."""
-    return _NAMES
 
 
 def entry(name: str) -> Entry:
@@ -30,30 +19,9 @@ def entry(name: str) -> Entry:
     Raises:
         ValueError: no such model, naming those there are.
     """
-    if name not in _NAMES:
-        raise ValueError(f"the zoo has no {name!r}; it has {', '.join(_NAMES)}")
+    if name not in shipped.NAMES:
+        raise ValueError(f"the zoo has no {name!r}; it has {', '.join(shipped.NAMES)}")
     return import_module(f"ip2p_lightning.zoo.{name}")
-
-
-def path(name: str, root: Path | str | None = None) -> Path:
-    """A model's folder.
-
-    Args:
-        name: of the model.
-        root: where the folders are; those of the package if None.
-
-    Raises:
-        ValueError: no such model.
-        FileNotFoundError: its weights are not there; says how they are made.
-    """
-    folder = Path(root or WEIGHTS) / name
-    experiment = entry(name).EXPERIMENT
-    if not (folder / CARD).is_file():
-        raise FileNotFoundError(
-            f"{folder} holds no weights of {name!r}; make them with `ip2p train experiment={experiment}` and "
-            f"`ip2p zoo add name={name} checkpoint=RUN/checkpoints/last.ckpt`"
-        )
-    return folder
 
 
 def load(name: str, root: Path | str | None = None) -> Any:
@@ -62,9 +30,9 @@ def load(name: str, root: Path | str | None = None) -> Any:
     Args:
         name: "judge" (an `AttributeJudge`), "dual_encoder" (a `DualEncoder`), "text_to_image" (a
             `StableDiffusionPipeline`), or "instruct_pix2pix", "lgie" or "mgie" (each a `TrainedEditor`).
-        root: see `path`.
+        root: see `shipped.path`.
 
     Raises:
-        As `path`.
+        As `shipped.path`.
     """
-    return entry(name).load(path(name, root))
+    return entry(name).load(shipped.path(name, root))

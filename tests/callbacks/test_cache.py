@@ -16,13 +16,13 @@ from torch import Tensor
 from ip2p_lightning.callbacks.cache import EncodingCache
 from ip2p_lightning.callbacks.checkpoint import Checkpoint
 from ip2p_lightning.callbacks.step_randomness import StepRandomness
-from ip2p_lightning.callbacks.stop_request import Stopped
 from ip2p_lightning.config import build, compose
 from ip2p_lightning.data.datamodule import EditDataModule
 from ip2p_lightning.data.pair import EditPair, PairBatch
 from ip2p_lightning.data.sources.world import WorldSource
 from ip2p_lightning.data.transforms import PairTransform
 from ip2p_lightning.methods.editing import EditingModule
+from ip2p_lightning.training.stop_request import Stopped
 
 FROZEN = {"trainable": {"denoiser.*": {"lr": 1e-2}}}
 PLAIN = {"_target_": "torch.optim.SGD", "_partial_": True, "lr": 1e-2}

@@ -11,10 +11,10 @@ import torch
 from factories import tiny_module
 from lightning.pytorch.profilers import SimpleProfiler
 
-from ip2p_lightning.callbacks.cost import Cost, whole_run
-from ip2p_lightning.callbacks.peaks import peak_flops
 from ip2p_lightning.callbacks.speed import PHASES, Speed
-from ip2p_lightning.callbacks.step_clock import StepClock
+from ip2p_lightning.training.cost import Cost, whole_run
+from ip2p_lightning.training.peaks import peak_flops
+from ip2p_lightning.training.step_clock import StepClock
 
 
 def test_the_phases_of_a_step_add_up(module, data, trainer, caplog):

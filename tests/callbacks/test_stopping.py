@@ -16,10 +16,10 @@ import torch
 from processes import in_process, on_ranks
 from walker import walk
 
-from ip2p_lightning.callbacks import durable
-from ip2p_lightning.callbacks.durable import CheckpointWriteError
-from ip2p_lightning.callbacks.stop_request import Stopped
 from ip2p_lightning.jobs.resuming import find_checkpoint
+from ip2p_lightning.training import durable
+from ip2p_lightning.training.durable import CheckpointWriteError
+from ip2p_lightning.training.stop_request import Stopped
 
 SIGNALS = {"every_n_train_steps": 100, "save_top_k": 0, "stop_signals": ["SIGTERM", "SIGUSR1", "SIGINT"]}
 

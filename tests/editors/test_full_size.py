@@ -10,7 +10,7 @@ from ip2p_lightning.data.images import to_tensor
 from ip2p_lightning.editors.base import EditResult
 from ip2p_lightning.editors.copy_input import CopyInput
 from ip2p_lightning.editors.full_size import FullSize, carry_over
-from ip2p_lightning.world.photo import brightness
+from ip2p_lightning.photo_edits.photo import brightness
 
 
 def photograph(height: int = 90, width: int = 150) -> torch.Tensor:

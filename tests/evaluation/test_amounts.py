@@ -10,9 +10,9 @@ import pytest
 
 from ip2p_lightning.evaluation import EvaluationResult
 from ip2p_lightning.evaluation.amounts import PART, amounts, amounts_svg, place
-from ip2p_lightning.evaluation.curves import Curve
 from ip2p_lightning.evaluation.limits import limits
-from ip2p_lightning.evaluation.plates import save_plates
+from ip2p_lightning.report.curves import Curve
+from ip2p_lightning.report.plates import save_plates
 
 
 def test_kinds_of_an_editor_that_stops_short_and_goes_the_other_way(scene_result: EvaluationResult) -> None:

@@ -10,8 +10,8 @@ from ip2p_lightning.editors.copy_input import CopyInput
 from ip2p_lightning.editors.truth import Truth
 from ip2p_lightning.evaluation import evaluate
 from ip2p_lightning.evaluation.benchmark import SETS, WorldBenchmark, probe
-from ip2p_lightning.evaluation.tables import probes_table
 from ip2p_lightning.metrics import L1, ErrorHalved
+from ip2p_lightning.report.tables import probes_table
 
 
 def test_pairs_belong_to_their_probes() -> None:

@@ -14,9 +14,9 @@ from ip2p_lightning.data.sources.world import WorldSource
 from ip2p_lightning.evaluation import EvaluationResult, evaluate
 from ip2p_lightning.evaluation.beside import COPYING, OURS, Other, beside_table, kinds, rows, same_edits
 from ip2p_lightning.evaluation.evaluate import Kept
-from ip2p_lightning.evaluation.grid import edit_grid
-from ip2p_lightning.evaluation.report import Report, render_report
-from ip2p_lightning.evaluation.wording import NOTHING
+from ip2p_lightning.formatting import NOTHING
+from ip2p_lightning.report.grid import edit_grid
+from ip2p_lightning.report.report import Report, render_report
 
 
 @pytest.fixture(scope="module")

@@ -16,9 +16,9 @@ from ip2p_lightning.evaluation import evaluate
 from ip2p_lightning.evaluation.rows import tensors_of
 from ip2p_lightning.evaluation.sweeps import EditorSweep
 from ip2p_lightning.evaluation.tradeoff import tradeoff
-from ip2p_lightning.evaluation.vlm_judge import VLMJudge
 from ip2p_lightning.metrics import L1
 from ip2p_lightning.metrics.judged import JudgedEdit
+from ip2p_lightning.metrics.judges.vlm_judge import VLMJudge
 
 
 class Answers:

@@ -15,10 +15,10 @@ from ip2p_lightning.editors.copy_input import CopyInput
 from ip2p_lightning.editors.ours import TrainedEditor
 from ip2p_lightning.evaluation.bands import EDGES, band_errors, band_gains, band_powers
 from ip2p_lightning.evaluation.drift import Chain, Drift, drift
-from ip2p_lightning.evaluation.drift_figure import drift_figure
 from ip2p_lightning.evaluation.figures import IntervalSettings
 from ip2p_lightning.models.autoencoder import Autoencoder
 from ip2p_lightning.models.patch_pca import PatchPCA
+from ip2p_lightning.report.drift_figure import drift_figure
 
 pytestmark = pytest.mark.numeric
 

@@ -15,9 +15,9 @@ from ip2p_lightning.editors.truth import Truth
 from ip2p_lightning.evaluation import EvaluationResult, evaluate
 from ip2p_lightning.evaluation.evaluate import Kept
 from ip2p_lightning.evaluation.figures import column_values
-from ip2p_lightning.evaluation.report import Report, render_report
-from ip2p_lightning.evaluation.tables import metrics_table
 from ip2p_lightning.metrics import EditMetric
+from ip2p_lightning.report.report import Report, render_report
+from ip2p_lightning.report.tables import metrics_table
 
 
 class Listed(list[EditPair]):

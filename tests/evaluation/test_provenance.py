@@ -19,9 +19,9 @@ from ip2p_lightning.editors.turn_by_turn import TurnByTurn
 from ip2p_lightning.evaluation import evaluate
 from ip2p_lightning.evaluation.provenance import digest, editor_facts, settings
 from ip2p_lightning.evaluation.sweeps import EditorSweep, GuidanceSweep
-from ip2p_lightning.evaluation.vlm_judge import Question, VLMJudge
 from ip2p_lightning.metrics import L1, EditMetric
 from ip2p_lightning.metrics.judged import JudgedEdit
+from ip2p_lightning.metrics.judges.vlm_judge import Question, VLMJudge
 
 
 @pytest.fixture(scope="module")

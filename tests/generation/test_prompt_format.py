@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ip2p_lightning.generation.prompt_format import (
+from ip2p_lightning.models.triple_format import (
     EXAMPLES,
     FormatError,
     completion,

@@ -14,7 +14,7 @@ from ip2p_lightning.data.reader import ShardDataset
 from ip2p_lightning.data.rendering import render_dataset
 from ip2p_lightning.data.selection import Selection
 from ip2p_lightning.data.sources.world import WorldSource
-from tests.evaluation.judge_server import judge_server
+from tests.metrics.judges.judge_server import judge_server
 
 
 @pytest.fixture

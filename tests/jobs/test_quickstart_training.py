@@ -12,7 +12,7 @@ from ip2p_lightning import zoo
 from ip2p_lightning.config import build, compose
 from ip2p_lightning.data.rendering import render_dataset
 from ip2p_lightning.data.sources.world import WorldSource
-from ip2p_lightning.evaluation.curves import log_files
+from ip2p_lightning.interop.warm_start import initialise
 from ip2p_lightning.jobs import quickstart_training as training_jobs
 from ip2p_lightning.jobs.quickstart_training import (
     Way,
@@ -23,9 +23,9 @@ from ip2p_lightning.jobs.quickstart_training import (
     time_steps,
     train_run,
 )
-from ip2p_lightning.methods.checkpoint import initialise
 from ip2p_lightning.models.mllm import build_llava
 from ip2p_lightning.models.visual_tokens import with_visual_tokens
+from ip2p_lightning.report.curves import log_files
 from ip2p_lightning.world.tokenizer import world_tokenizer
 
 TINY = [

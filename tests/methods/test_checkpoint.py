@@ -14,7 +14,8 @@ from factories import IP2P, MGIE, TEXT, UNET, WORLD, quiet_trainer, tiny_batch, 
 
 from ip2p_lightning.callbacks.ema import EMA
 from ip2p_lightning.config import instantiate_trusted
-from ip2p_lightning.methods.checkpoint import CheckpointError, initialise, load_module, load_part, read_checkpoint
+from ip2p_lightning.interop.warm_start import initialise, load_part
+from ip2p_lightning.methods.checkpoint import CheckpointError, load_module, read_checkpoint
 from ip2p_lightning.methods.editing import EditingModule
 from ip2p_lightning.models.denoiser import build_unet
 from ip2p_lightning.models.text_encoder import build_text_encoder

@@ -11,13 +11,13 @@ from factories import tiny_batch
 
 from ip2p_lightning.config import compose
 from ip2p_lightning.generation.base import Caption
-from ip2p_lightning.generation.prompt_format import completion, prompt
 from ip2p_lightning.generation.writers.language_model import LanguageModelWriter
 from ip2p_lightning.jobs.train import train
 from ip2p_lightning.methods.checkpoint import load_method
 from ip2p_lightning.methods.stage import Stage
 from ip2p_lightning.methods.writer import WriterModule
 from ip2p_lightning.models.causal_lm import build_causal_lm, load_causal_lm
+from ip2p_lightning.models.triple_format import completion, prompt
 from ip2p_lightning.world.tokenizer import world_tokenizer
 
 TRIPLES = [

@@ -14,7 +14,6 @@ import torch
 from ip2p_lightning import metrics as package
 from ip2p_lightning.data.images import to_pil
 from ip2p_lightning.data.pair import PairBatch
-from ip2p_lightning.evaluation.vlm_judge import Question, VLMJudge
 from ip2p_lightning.metrics import (
     L1,
     L2,
@@ -36,6 +35,7 @@ from ip2p_lightning.metrics import (
 )
 from ip2p_lightning.metrics.encoders import JudgeReader, OpenClipEncoder, TimmEncoder
 from ip2p_lightning.metrics.judged import JudgedEdit
+from ip2p_lightning.metrics.judges.vlm_judge import Question, VLMJudge
 from ip2p_lightning.metrics.perceptual import LPIPS
 from ip2p_lightning.metrics.structure import IDENTICAL
 

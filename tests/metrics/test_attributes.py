@@ -41,7 +41,7 @@ def test_pairs_without_attributes(scenes: PairBatch, judge: JudgeReader) -> None
 
 
 def test_the_shipped_judge_tells_edits_from_copies() -> None:
-    judge = JudgeReader.from_zoo()
+    judge = JudgeReader.from_pretrained("zoo:judge")
     source = WorldSource(40, level="full", split="validation", kinds=["season", "recolour", "background", "add"])
     pairs = PairBatch.collate([tensors_of(source[index], None) for index in range(40)])
     success, left = AttributeSuccess(judge, "changed", whole=True), AttributeSuccess(judge, "kept")

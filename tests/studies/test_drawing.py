@@ -8,14 +8,8 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from ip2p_lightning.studies.drawing import (
-    draw_curves,
-    draw_dots,
-    draw_lines,
-    new_figure,
-    picture_grid,
-    save_figure,
-)
+from ip2p_lightning.report.plotting import new_figure, picture_grid, save_figure
+from ip2p_lightning.studies.drawing import draw_curves, draw_dots, draw_lines
 from ip2p_lightning.studies.results import Value
 from ip2p_lightning.studies.table import Row, Table
 
@@ -76,8 +70,8 @@ def test_pictures_that_are_missing_say_so() -> None:
 @pytest.mark.parametrize("lacking", [(), ((100, 1),)])
 def test_files_are_the_same_for_the_same_results(tmp_path: Path, lacking: tuple[tuple[int, int], ...]) -> None:
     rows = table(lacking=lacking)
-    first = save_figure(drawn(rows), tmp_path / "first", rows.gaps)
-    second = save_figure(drawn(rows), tmp_path / "second", rows.gaps)
+    first = save_figure(drawn(rows), tmp_path / "first", [row.run for row in rows.gaps])
+    second = save_figure(drawn(rows), tmp_path / "second", [row.run for row in rows.gaps])
     assert [path.suffix for path in first] == [".svg", ".png"]
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
 
@@ -85,5 +79,5 @@ def test_files_are_the_same_for_the_same_results(tmp_path: Path, lacking: tuple[
 def test_gaps_are_named_below_the_figure(tmp_path: Path) -> None:
     rows = table(lacking=((100, 1),))
     figure = drawn(rows)
-    save_figure(figure, tmp_path / "f", rows.gaps)
+    save_figure(figure, tmp_path / "f", [row.run for row in rows.gaps])
     assert figure.get_supxlabel() == "1 missing: 100-1"

@@ -8,11 +8,11 @@ from random import Random
 import pytest
 
 from ip2p_lightning.data.sources.world import WorldSource
+from ip2p_lightning.photo_edits.picture_edits import PICTURE_EDITS, PictureEdit
 from ip2p_lightning.world.attributes import ATTRIBUTES, LOOKS, NOTHING, changed, describe, kept, look_of
 from ip2p_lightning.world.edits import EDITS, Change
 from ip2p_lightning.world.edits.local import FOCUS
 from ip2p_lightning.world.levels import LEVELS
-from ip2p_lightning.world.picture_edits import PICTURE_EDITS, PictureEdit
 from ip2p_lightning.world.scene import Scene, Thing
 
 SCENE = Scene("day", "summer", "clear", "hills", (Thing("house", "red", "left", "medium"), Thing("tree", slot="right")))

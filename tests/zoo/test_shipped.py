@@ -15,16 +15,16 @@ from ip2p_lightning.data.sources.photos import PhotoSource
 from ip2p_lightning.data.sources.world import WorldSource
 from ip2p_lightning.jobs.opening import open_editor
 from ip2p_lightning.jobs.zoo import folder_size
+from ip2p_lightning.shipped import CARD, EDITORS, NAMES, WEIGHTS
 from ip2p_lightning.zoo.card import Card
 from ip2p_lightning.zoo.curves import CURVE
 from ip2p_lightning.zoo.editing import PHOTO_KINDS
-from ip2p_lightning.zoo.registry import CARD, WEIGHTS
 
 SHIPPED = sorted(path.parent.name for path in WEIGHTS.glob(f"*/{CARD}"))
 
 
 def test_all_weights_together_fit_into_forty_megabytes():
-    assert set(SHIPPED) == set(zoo.names())
+    assert set(SHIPPED) == set(NAMES)
     assert folder_size(WEIGHTS) <= 40_000_000
 
 
@@ -63,7 +63,7 @@ def test_the_text_to_image_model_draws_what_the_caption_says():
         assert sum(reading.get(name) == value for name, value in truth.items()) >= len(truth) - 1
 
 
-@pytest.mark.parametrize("name", zoo.EDITORS)
+@pytest.mark.parametrize("name", EDITORS)
 def test_an_editor_opens_by_its_name_and_halves_the_error(name: str):
     editor = open_editor(name, "cpu")
     for pairs in (
@@ -92,6 +92,6 @@ def test_every_model_opens_in_a_process_that_has_imported_nothing_else():
 
 
 def test_an_editor_that_is_not_there_says_how_it_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("ip2p_lightning.zoo.registry.WEIGHTS", tmp_path)
+    monkeypatch.setattr("ip2p_lightning.shipped.WEIGHTS", tmp_path)
     with pytest.raises(FileNotFoundError, match="ip2p train experiment=zoo/lgie"):
         open_editor("lgie", "cpu")

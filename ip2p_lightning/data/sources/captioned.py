@@ -14,7 +14,7 @@ from PIL import Image, ImageChops, ImageOps, ImageStat
 
 from ip2p_lightning.data.images import open_image
 from ip2p_lightning.data.pair import EditPair
-from ip2p_lightning.world.picture_edits import PICTURE_EDITS, PictureEdit
+from ip2p_lightning.photo_edits.picture_edits import PICTURE_EDITS, PictureEdit
 
 _SUFFIXES = ("jpg", "jpeg", "png", "webp")
 _MAX_TEXT_BYTES = 2**20

@@ -13,10 +13,10 @@ from PIL import Image
 
 from ip2p_lightning.data.images import open_image
 from ip2p_lightning.data.pair import EditPair
+from ip2p_lightning.photo_edits.photo import mirror
+from ip2p_lightning.photo_edits.picture_edits import PICTURE_EDITS
+from ip2p_lightning.photo_edits.visibility import clearly_differ
 from ip2p_lightning.world.levels import SPLITS
-from ip2p_lightning.world.photo import mirror
-from ip2p_lightning.world.picture_edits import PICTURE_EDITS
-from ip2p_lightning.world.visibility import clearly_differ
 
 SAMPLES: dict[str, tuple[str, str]] = {
     "astronaut.png": ("train", "a smiling astronaut in an orange suit"),

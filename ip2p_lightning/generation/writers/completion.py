@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from ip2p_lightning.data.randomness import hashed_integer
 from ip2p_lightning.generation.base import Caption, EditTriple, Rejected
-from ip2p_lightning.generation.prompt_format import FormatError, one_line, parse
 from ip2p_lightning.generation.triple_checks import TripleChecks
+from ip2p_lightning.models.triple_format import FormatError, one_line, parse
 
 
 class CompletionWriter(ABC):

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from ip2p_lightning.generation.base import Caption, EditTriple, Rejected
-from ip2p_lightning.generation.prompt_format import ASK, END, EXAMPLES, completion, few_shot_prompt, prompt
 from ip2p_lightning.generation.triple_checks import TripleChecks
 from ip2p_lightning.generation.writers.completion import CompletionWriter
 from ip2p_lightning.model_server import EndpointError, ModelServer, Refused
+from ip2p_lightning.models.triple_format import ASK, END, EXAMPLES, completion, few_shot_prompt, prompt
 
 __all__ = ["EndpointError", "EndpointWriter"]
 

@@ -9,12 +9,12 @@ from random import Random
 
 from ip2p_lightning.data.randomness import addressed_random
 from ip2p_lightning.generation.base import Caption, EditTriple, Rejected
-from ip2p_lightning.generation.prompt_format import one_line
 from ip2p_lightning.generation.triple_checks import TripleChecks
 from ip2p_lightning.generation.world_triples import WORLD, change_to_plain, scene_of
+from ip2p_lightning.models.triple_format import one_line
+from ip2p_lightning.photo_edits.picture_edits import PICTURE_EDITS
 from ip2p_lightning.world.edits import EDITS, is_visible
 from ip2p_lightning.world.levels import LEVELS, belongs
-from ip2p_lightning.world.picture_edits import PICTURE_EDITS
 
 EXPRESSIVE = "expressive_instruction"
 """Key of the metadata."""

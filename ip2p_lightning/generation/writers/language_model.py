@@ -25,12 +25,12 @@ from transformers import (
 )
 
 from ip2p_lightning.generation.base import Rejected
-from ip2p_lightning.generation.prompt_format import END, EXAMPLES, few_shot_prompt, prompt
 from ip2p_lightning.generation.triple_checks import TripleChecks
 from ip2p_lightning.generation.writers.completion import CompletionWriter
 from ip2p_lightning.methods.checkpoint import Weights, load_method
 from ip2p_lightning.methods.writer import WriterModule
 from ip2p_lightning.models.causal_lm import text_ids
+from ip2p_lightning.models.triple_format import END, EXAMPLES, few_shot_prompt, prompt
 
 _TAIL = 8  # tokens in which an end must show: it has four characters
 

@@ -9,11 +9,11 @@ from typing import Any, Literal
 import open_clip
 from torch import Tensor
 
+from ip2p_lightning import shipped
 from ip2p_lightning.metrics.encoders.base import TextEncoder
 from ip2p_lightning.metrics.encoders.preparation import Interpolated, Photographed, Preparation
-from ip2p_lightning.zoo import path as zoo_path
 
-_ZOO, _FOLDER = "zoo:", "local-dir:"
+_FOLDER = "local-dir:"
 
 
 class OpenClipEncoder(TextEncoder):
@@ -58,7 +58,7 @@ class OpenClipEncoder(TextEncoder):
         """
         if legacy_range and preparation != "interpolated":
             raise ValueError("legacy_range=true is a quirk of preparation=interpolated; 8-bit pictures have no range")
-        source = f"{_FOLDER}{zoo_path(name.removeprefix(_ZOO))}" if name.startswith(_ZOO) else name
+        source = f"{_FOLDER}{shipped.path(name)}" if name.startswith(shipped.PREFIX) else name
         folder = Path(source.removeprefix(_FOLDER))
         if source.startswith(_FOLDER) and not folder.is_dir():
             raise FileNotFoundError(f"{name}: there is no folder {folder}; give one that open_clip wrote")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
+from ip2p_lightning import shipped
 from ip2p_lightning.metrics.encoders.base import weights_digest
 from ip2p_lightning.metrics.encoders.remembered import Remembered
 from ip2p_lightning.models.judge import AttributeJudge
-from ip2p_lightning.zoo import load
 
 
 class JudgeReader(nn.Module):
@@ -26,9 +27,17 @@ class JudgeReader(nn.Module):
         self._remembered: Remembered[list[dict[str, str]]] = Remembered()
 
     @classmethod
-    def from_zoo(cls) -> JudgeReader:
-        """The judge that comes with the package; raises FileNotFoundError if its weights are not there."""
-        return cls(load("judge"), "zoo:judge")
+    def from_pretrained(cls, name: str) -> JudgeReader:
+        """Open weights.
+
+        Args:
+            name: a folder of an `AttributeJudge`, or "zoo:judge", the one that comes with this package.
+
+        Raises:
+            OSError: no such folder, or no weights in it.
+        """
+        folder = shipped.path(name) if name.startswith(shipped.PREFIX) else name
+        return cls(AttributeJudge.from_pretrained(str(folder), dtype=torch.float32), name)
 
     def read(self, images: Tensor) -> list[dict[str, str]]:
         """What each of the pictures [B, 3, H, W] in [-1, 1] shows: attribute -> value."""

@@ -8,12 +8,12 @@ from random import Random
 
 from PIL import Image, ImageChops
 
+from ip2p_lightning.photo_edits.picture_edits import PictureEdit
+from ip2p_lightning.photo_edits.visibility import clearly_differ
 from ip2p_lightning.world.drawing import coverage, draw
 from ip2p_lightning.world.levels import Level
 from ip2p_lightning.world.phrases import caption, lit_things, summary
-from ip2p_lightning.world.picture_edits import PictureEdit
 from ip2p_lightning.world.scene import Scene, Thing
-from ip2p_lightning.world.visibility import clearly_differ
 
 
 @dataclass(frozen=True)

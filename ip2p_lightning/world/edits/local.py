@@ -6,12 +6,12 @@ from dataclasses import replace
 from functools import partial
 from random import Random
 
-from ip2p_lightning.world import media, photo
+from ip2p_lightning.photo_edits import media, photo
+from ip2p_lightning.photo_edits.picture_edits import PictureEdit
 from ip2p_lightning.world.edits.change import Change, edit
 from ip2p_lightning.world.levels import Level
 from ip2p_lightning.world.palette import unlike
 from ip2p_lightning.world.phrases import part_of, placed, the
-from ip2p_lightning.world.picture_edits import PictureEdit
 from ip2p_lightning.world.scene import Scene
 from ip2p_lightning.world.things import THINGS
 

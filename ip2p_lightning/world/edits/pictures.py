@@ -5,10 +5,10 @@ from __future__ import annotations
 from functools import partial
 from random import Random
 
+from ip2p_lightning.photo_edits.picture_edits import PICTURE_EDITS
 from ip2p_lightning.world.edits.change import Change, edit
 from ip2p_lightning.world.levels import Level
 from ip2p_lightning.world.phrases import summary
-from ip2p_lightning.world.picture_edits import PICTURE_EDITS
 from ip2p_lightning.world.scene import Scene
 
 

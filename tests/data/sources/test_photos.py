@@ -12,8 +12,8 @@ from PIL import Image
 
 from ip2p_lightning.data.sources import PairSource
 from ip2p_lightning.data.sources.photos import SAMPLES, PhotoSource, folder_photographs, sample_photographs
+from ip2p_lightning.photo_edits.picture_edits import PICTURE_EDITS
 from ip2p_lightning.world.levels import SPLITS
-from ip2p_lightning.world.picture_edits import PICTURE_EDITS
 
 
 @pytest.fixture

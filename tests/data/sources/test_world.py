@@ -10,8 +10,8 @@ import pytest
 from ip2p_lightning.data.pair import EditPair
 from ip2p_lightning.data.sources import PairSource
 from ip2p_lightning.data.sources.world import WorldSource
+from ip2p_lightning.photo_edits.visibility import clearly_differ
 from ip2p_lightning.world.levels import HELD_OUT, LEVELS, SPLITS, has_held_out
-from ip2p_lightning.world.visibility import clearly_differ
 
 
 def same(one: EditPair, other: EditPair) -> bool:

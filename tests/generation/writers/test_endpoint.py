@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from ip2p_lightning.generation.base import Caption, EditTriple, Rejected
-from ip2p_lightning.generation.prompt_format import completion
 from ip2p_lightning.generation.triple_checks import tally
 from ip2p_lightning.generation.writers.endpoint import EndpointError, EndpointWriter
+from ip2p_lightning.models.triple_format import completion
 
 CAPTIONS = [Caption(str(number), f"dog {number}") for number in range(6)]
 Answer = tuple[int, dict[str, Any] | bytes, dict[str, str]]

@@ -10,12 +10,12 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ip2p_lightning.generation.base import Caption, EditTriple, Rejected
-from ip2p_lightning.generation.prompt_format import END, completion, prompt
 from ip2p_lightning.generation.triple_checks import tally
 from ip2p_lightning.generation.writers.completion import CompletionWriter
 from ip2p_lightning.generation.writers.language_model import AddressedSampling, LanguageModelWriter
 from ip2p_lightning.methods.writer import WriterModule
 from ip2p_lightning.models.causal_lm import build_causal_lm, text_ids
+from ip2p_lightning.models.triple_format import END, completion, prompt
 from ip2p_lightning.world.tokenizer import world_tokenizer
 
 CAPTIONS = [

@@ -1,0 +1,125 @@
+"""Weights to begin a training with: parts of checkpoints, of exported folders, and of pretrained models."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+from diffusers import DiffusionPipeline
+from torch import nn
+
+from ip2p_lightning.interop.folder import load_folder
+from ip2p_lightning.methods.checkpoint import (
+    CheckpointError,
+    Weights,
+    left_out_of,
+    load_module,
+    load_strictly,
+    read_checkpoint,
+    state_of,
+)
+from ip2p_lightning.methods.staged import StagedModule
+from ip2p_lightning.models.autoencoder import Autoencoder
+from ip2p_lightning.models.denoiser import Denoiser, UNetDenoiser, widen
+from ip2p_lightning.models.pretrained import with_pretrained
+
+Method = TypeVar("Method", bound=StagedModule)
+
+
+def initialise(module: Method, sources: Sequence[Mapping[str, str]]) -> Method:
+    """Fill parts of a module from elsewhere, in order; nothing else of those runs is taken over.
+
+    Args:
+        module: filled in place.
+        sources: each either `{checkpoint: file, from: prefix, to: prefix, weights: ema|raw}` (prefixes are names of
+            submodules such as "denoiser" or "conditioner.text_encoder", "" for the whole; `to` defaults to `from`; a
+            folder that `export` wrote will do for the file),
+            or `{pretrained: folder or hub name, to: submodule}` for a model in diffusers' or transformers' format.
+
+    Returns:
+        The module.
+
+    Raises:
+        ValueError: unknown keys, no such submodule, or weights that do not fit; names the source and the keys.
+    """
+    for source in sources:
+        keys = set(source)
+        if keys <= {"checkpoint", "from", "to", "weights"} and "checkpoint" in keys:
+            options: dict[str, Any] = {"from_" if key == "from" else key: value for key, value in source.items()}
+            _from_checkpoint(module, **options)
+        elif keys == {"pretrained", "to"}:
+            _from_pretrained(module, source["pretrained"], source["to"])
+        else:
+            raise ValueError(
+                f"init source {dict(source)}: give {{checkpoint: file, from: part, to: part, weights: ema or raw}} or "
+                "{pretrained: folder, to: part}"
+            )
+    return module
+
+
+def load_part(checkpoint: str | Path, part: str) -> nn.Module:
+    """One part of a trained module, such as the "conditioner" that an edit head is aligned to.
+
+    Args:
+        checkpoint: the `.ckpt` file, or a folder that `export` wrote.
+        part: dotted name of a submodule.
+
+    Raises:
+        As `load_module` and `load_folder`; ValueError also if there is no such part.
+    """
+    return _part(load_folder(checkpoint) if Path(checkpoint).is_dir() else load_module(checkpoint), part)
+
+
+def _from_checkpoint(
+    module: nn.Module, checkpoint: str, from_: str = "", to: str | None = None, weights: Weights = "ema"
+) -> None:
+    to = from_ if to is None else to
+    origin = f"{checkpoint} (from {from_ or 'the whole'!r} to {to or 'the whole'!r})"
+    if Path(checkpoint).is_dir():
+        whole, marks = load_folder(checkpoint).state_dict(), {}
+    else:
+        stored = read_checkpoint(checkpoint)
+        whole, marks = state_of(stored, weights), left_out_of(stored)
+    state, left_out = _below(whole, from_), _below(marks, from_)
+    if not state and not left_out:
+        parts = sorted({name.split(".")[0] for name in whole})
+        raise CheckpointError(f"{checkpoint}: has no weights under {from_!r}; it holds {', '.join(parts)}")
+    target = _part(module, to)
+    load_strictly(target, with_pretrained(state, left_out, target.state_dict()), origin)
+
+
+def _below(named: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    start = f"{prefix}." if prefix else ""
+    return {name.removeprefix(start): value for name, value in named.items() if name.startswith(start)}
+
+
+def _part(module: nn.Module, name: str) -> nn.Module:
+    try:
+        return module.get_submodule(name)
+    except AttributeError as error:
+        known = sorted({".".join(key.split(".")[:2]) for key, _ in module.named_modules() if key})
+        raise ValueError(f"init: the module has no part {name!r}; choose one of {', '.join(known)}") from error
+
+
+def _from_pretrained(module: nn.Module, folder: str, to: str) -> None:
+    """Load the component of the folder that has the class of the part it goes to."""
+    part = _part(module, to)
+    target = part.network if isinstance(part, Denoiser) else part.vae if isinstance(part, Autoencoder) else part
+    kind: Any = type(target)
+    if not hasattr(kind, "from_pretrained"):
+        raise ValueError(f"init: {to!r} is a {kind.__name__}, which has no pretrained format; name a network below it")
+    components: Any = {}
+    with suppress(OSError):  # no pipeline: the folder itself holds one model
+        components = DiffusionPipeline.load_config(folder)
+    matching = [name for name, entry in components.items() if isinstance(entry, list) and entry[-1] == kind.__name__]
+    if components and not matching:
+        raise CheckpointError(f"{folder}: the pipeline has no {kind.__name__}, which {to!r} needs")
+    try:
+        loaded = kind.from_pretrained(folder, **({"subfolder": matching[0]} if matching else {}))
+    except OSError as error:
+        raise CheckpointError(f"{folder}: no {kind.__name__} to be loaded from it ({error}); check the path") from error
+    if isinstance(part, UNetDenoiser) and loaded.config.in_channels == loaded.config.out_channels:
+        loaded = widen(loaded)
+    load_strictly(target, loaded.state_dict(), f"{folder} (to {to!r})")
