@@ -11,6 +11,8 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from ip2p_lightning.untrusted import printable
+
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
@@ -66,7 +68,7 @@ def run_job(job: str, words: Sequence[str]) -> int:
         message = messages.explain(error, job, overrides)
         if message is None:
             raise
-        print(f"ip2p {job}: {message}", file=sys.stderr)
+        print(f"ip2p {job}: {printable(message)}", file=sys.stderr)
         return 2
     return 0
 

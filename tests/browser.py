@@ -69,6 +69,14 @@ class Tags(HTMLParser):
             assert self.open.pop() == tag
 
 
+def dom(page: Path, *flags: str) -> str:
+    """The document that Chromium makes of a page once its scripts have run; skips without a browser."""
+    if CHROMIUM is None:
+        pytest.skip("no chromium on the path; install it to run this test")
+    command = [CHROMIUM, *FLAGS, *flags, f"--user-data-dir={page.parent / 'profile'}", page.as_uri()]
+    return subprocess.run(command, capture_output=True, text=True, timeout=240, check=True).stdout
+
+
 def seen_in_a_browser(page: str, scheme: str, folder: Path) -> list[dict[str, Any]]:
     """What Chromium says of a page at each of `WIDTHS`, after the checks that every page must pass; skips without one.
 
@@ -77,8 +85,6 @@ def seen_in_a_browser(page: str, scheme: str, folder: Path) -> list[dict[str, An
         scheme: "light" or "dark".
         folder: for the browser's files.
     """
-    if CHROMIUM is None:
-        pytest.skip("no chromium on the path; install it to run this test")
     frames = "".join(  # because a headless window cannot be as narrow as a phone
         f'<iframe style="border:0;width:{width}px;height:800px" srcdoc="{html.escape(page)}"></iframe>'
         for width in WIDTHS
@@ -86,10 +92,9 @@ def seen_in_a_browser(page: str, scheme: str, folder: Path) -> list[dict[str, An
     probe = folder / "probe.html"
     probe.write_text(f'<meta name="color-scheme" content="light dark"><body>{frames}<script>{CHECK}</script>')
     dark = "--blink-settings=preferredColorScheme=" + ("0" if scheme == "dark" else "1")
-    command = [CHROMIUM, *FLAGS, dark, f"--user-data-dir={folder / 'profile'}", probe.as_uri()]
-    dom = subprocess.run(command, capture_output=True, text=True, timeout=240, check=True).stdout
-    probed = re.search(r'<p id="probe">(.*?)</p>', dom)
-    assert probed, dom[:500]
+    shown = dom(probe, dark)
+    probed = re.search(r'<p id="probe">(.*?)</p>', shown)
+    assert probed, shown[:500]
     seen = json.loads(probed.group(1))
     for width, found in zip(WIDTHS, seen, strict=True):
         assert found["width"] == width

@@ -7,8 +7,9 @@ from typing import Any
 
 import lightning.pytorch as L
 from lightning.pytorch.callbacks import ProgressBar
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from ip2p_lightning.terminal import Terminal
 
 
 class RunProgress(ProgressBar):
@@ -25,7 +26,7 @@ class RunProgress(ProgressBar):
         super().__init__()
         self.interval = interval
         self.line_interval = line_interval
-        self._console = Console()
+        self._console = Terminal()
         self._bar: Progress | None = None
         self._enabled = True
         self._begun = self._read = self._printed = 0.0

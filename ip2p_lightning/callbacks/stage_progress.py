@@ -7,10 +7,10 @@ from typing import Any
 
 import lightning.pytorch as L
 from lightning.pytorch.callbacks import ProgressBar
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from ip2p_lightning.formatting import duration
+from ip2p_lightning.terminal import Terminal
 
 
 class StageProgress(ProgressBar):
@@ -25,7 +25,7 @@ class StageProgress(ProgressBar):
     def __init__(self, line_interval: float = 20.0) -> None:
         super().__init__()
         self.line_interval = line_interval
-        self._console = Console()
+        self._console = Terminal()
         self._bar: Progress | None = None
         self._enabled = True
         self._begun = self._printed = 0.0

@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.csv
 
 from ip2p_lightning.data.sources import PairSource
 from ip2p_lightning.editors.base import Editor
 from ip2p_lightning.editors.ours import TrainedEditor
+from ip2p_lightning.evaluation.csv_table import write_csv
 from ip2p_lightning.evaluation.figures import IntervalSettings, MetricInfo
 from ip2p_lightning.evaluation.provenance import digest
 from ip2p_lightning.evaluation.rows import Transform, batches, edited
@@ -105,7 +105,7 @@ class Course:
         """Write `checkpoints.csv`; returns the folder."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        pyarrow.csv.write_csv(self.table(), folder / "checkpoints.csv")
+        write_csv(self.table(), folder / "checkpoints.csv")
         return folder
 
 

@@ -11,8 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
+from ip2p_lightning.evaluation.csv_table import open_csv
 from ip2p_lightning.metrics.bootstrap import Floats, Interval, bootstrap_interval
 from ip2p_lightning.rounding import difference
+from ip2p_lightning.untrusted import csv_cell, from_csv_cell
 
 CHOICES = ("first", "second", "tie")
 
@@ -67,14 +69,19 @@ def read_choices(path: str | Path) -> list[Choice]:
         FileNotFoundError: no such file.
         ValueError: a missing column, or a choice that is none of these; names the line.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} is missing; it should be a CSV file with pair, first, second, choice")
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(file)
+    with open_csv(path, "it should be a CSV file with pair, first, second, choice") as reader:
         if lacking := {"pair", "first", "second", "choice"} - set(reader.fieldnames or ()):
             raise ValueError(f"{path} has no column {', '.join(sorted(lacking))}; it needs pair, first, second, choice")
-        return [_choice(row, f"{path} line {reader.line_num}") for row in reader]
+        rows = ({name: from_csv_cell(text or "") for name, text in row.items() if name} for row in reader)
+        return [_choice(row, f"{path} line {reader.line_num}") for row in rows]
+
+
+def write_choices(choices: Sequence[Choice], path: str | Path) -> None:
+    """Write choices as the CSV file that `read_choices` reads."""
+    with Path(path).open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(("pair", "first", "second", "choice", "rater"))
+        writer.writerows(map(csv_cell, (c.pair, c.first, c.second, c.choice, c.rater)) for c in choices)
 
 
 def calibrate(

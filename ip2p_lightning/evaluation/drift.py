@@ -14,7 +14,6 @@ from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.csv
 import pyarrow.parquet as pq
 import torch
 from torch import Tensor
@@ -25,6 +24,7 @@ from ip2p_lightning.data.sources import PairSource
 from ip2p_lightning.editors.base import Editor
 from ip2p_lightning.editors.ours import TrainedEditor
 from ip2p_lightning.evaluation.bands import EDGES, band_errors, band_gains
+from ip2p_lightning.evaluation.csv_table import write_csv
 from ip2p_lightning.evaluation.figures import IntervalSettings, MetricInfo
 from ip2p_lightning.evaluation.rows import Transform, as_saved, batches
 from ip2p_lightning.metrics.base import mean_error
@@ -109,7 +109,7 @@ class Drift:
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         pq.write_table(self.rows, folder / "rows.parquet", compression="zstd")
-        pyarrow.csv.write_csv(self.by_turn(), folder / "turns.csv")
+        write_csv(self.by_turn(), folder / "turns.csv")
         return folder
 
 

@@ -1,4 +1,4 @@
-"""Two-choice studies with people: a blind page of pictures side by side, and win rates of the choices that come back.
+"""Two-choice studies with people: a blind page of images side by side, and win rates of the choices that come back.
 
 The scheme is DrawBench's (Saharia et al. 2022): first, no difference, or second, for each question; here for edits.
 """
@@ -6,26 +6,26 @@ The scheme is DrawBench's (Saharia et al. 2022): first, no difference, or second
 from __future__ import annotations
 
 import base64
-import csv
 import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
+from random import SystemRandom
 from typing import Any
 
 from PIL import Image
 
-from ip2p_lightning.data.randomness import addressed_random
+from ip2p_lightning.data.images import as_rgb
 from ip2p_lightning.evaluation.calibration import Choice
 from ip2p_lightning.metrics.bootstrap import Interval, bootstrap_interval
+from ip2p_lightning.untrusted import printable
 
 QUESTIONS = {
     "follows": "Which picture does better what was asked, and leaves everything else as it was?",
     "looks": "Which picture looks better, whatever was asked?",
 }
-ANSWERS = {"left": "first", "right": "second", "same": "tie"}
 _MAX_PAGE_BYTES = 200 * 2**20
 
 
@@ -66,80 +66,51 @@ class Preference:
     choices: int
 
 
-def write_page(items: Sequence[Item], folder: str | Path, *, seed: int = 0, side: int = 512) -> Path:
-    """Write `page.html`, which holds everything and names no system, and `key.json`, which says what was where.
+def write_page(items: Sequence[Item], page: str | Path, key: str | Path, *, side: int = 512) -> None:
+    """Write a page that holds everything and names no system, and a key that says which image was on which side.
 
-    Which side a system is on, and the order of the items, are drawn by ``seed``. Give raters the page alone.
+    Order and sides are drawn from the operating system's secret randomness: whoever knows this package and the page
+    cannot work them out. All images of an item are shown at one size, and their pixels alone are kept: no colour
+    profile, EXIF or text tells where an image came from.
 
     Args:
         items: comparisons of the same two systems.
-        folder: to write into.
-        seed: of order and sides.
-        side: longest side in pixels of the pictures on the page.
+        page: HTML file to write. Raters get it alone.
+        key: JSON file to write, in another folder, so that who serves or packs the page's folder keeps the secret.
+        side: longest side in pixels of the images on the page.
 
     Raises:
-        ValueError: no items, other than two systems, or a page that would be too large to open.
+        ValueError: no items, other than two systems, a page that would be too large to open, or a key in the page's
+            folder.
     """
+    page, key = Path(page), Path(key)
+    if key.resolve().is_relative_to(page.resolve().parent):
+        raise ValueError(f"key={key} lies in the folder that raters get, {page.parent}; choose another folder")
     systems = sorted({system for item in items for system in item.edits})
     if len(systems) != 2 or any(len(item.edits) != 2 for item in items):
         raise ValueError(f"a study compares two systems on every pair, got {systems or 'no items'}")
-    draw = addressed_random("preference", seed)
+    draw = SystemRandom()
     rows: list[dict[str, Any]] = []
-    key: list[dict[str, str]] = []
+    sides: list[dict[str, str]] = []
     for number, item in enumerate(draw.sample(list(items), len(items))):
         left, right = draw.sample(systems, 2)
-        pictures = {"original": item.original, "left": item.edits[left], "right": item.edits[right]}
-        shown = {name: _data_url(picture, side) for name, picture in pictures.items()}
-        rows.append({"item": number, "instruction": item.instruction, **shown})
-        key.append({"pair": item.pair, "left": left, "right": right, "category": item.category})
-    content = json.dumps({"items": rows, "questions": QUESTIONS}, ensure_ascii=False).replace("<", "\\u003c")
+        images = {"original": item.original, "left": item.edits[left], "right": item.edits[right]}
+        size = _shown_size(item.original.size, side)
+        shown = {name: _data_url(image, size) for name, image in images.items()}
+        rows.append({"item": number, "instruction": printable(item.instruction), **shown})
+        sides.append({"pair": item.pair, "left": left, "right": right, "category": item.category})
+    study = draw.randbytes(8).hex()
+    content = json.dumps({"study": study, "items": rows, "questions": QUESTIONS}, ensure_ascii=False)
+    content = content.replace("<", "\\u003c")
     if len(content) > _MAX_PAGE_BYTES:
         raise ValueError(f"the page would have {len(content):,} bytes; compare fewer pairs or lower side={side}")
     template = files("ip2p_lightning.evaluation").joinpath("templates/preference.html").read_text(encoding="utf-8")
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "key.json").write_text(json.dumps(key, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    page = folder / "page.html"
-    page.write_text(template.replace("{{study}}", content), encoding="utf-8")
-    return page
-
-
-def read_answers(key: str | Path, answers: Sequence[str | Path]) -> dict[str, list[tuple[Choice, str]]]:
-    """Question -> choices, each with its category, from the files that raters' pages saved.
-
-    Args:
-        key: `key.json` of the study.
-        answers: CSV files with the columns item, question, answer, rater.
-
-    Raises:
-        FileNotFoundError: a missing file.
-        ValueError: an item, question or answer that the study does not have, or the same rater twice on one question;
-            names the line.
-    """
-    for path in (key, *answers):
-        if not Path(path).is_file():
-            raise FileNotFoundError(f"{path} is missing; give key.json and the CSV files that raters sent back")
-    items = json.loads(Path(key).read_text(encoding="utf-8"))
-    found: dict[str, list[tuple[Choice, str]]] = {question: [] for question in QUESTIONS}
-    seen: set[tuple[str, ...]] = set()
-    for path in answers:
-        with Path(path).open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            for row in reader:
-                place = f"{path} line {reader.line_num}"
-                number, question, answer = (str(row.get(name) or "") for name in ("item", "question", "answer"))
-                if not number.isdecimal() or int(number) >= len(items) or question not in QUESTIONS:
-                    raise ValueError(f"{place}: the study has no item {number!r} with question {question!r}")
-                if answer not in ANSWERS:
-                    raise ValueError(f"{place}: answer {answer!r} is none of {', '.join(ANSWERS)}")
-                rater = row.get("rater") or Path(path).stem
-                if (rater, number, question) in seen:
-                    raise ValueError(f"{place}: {rater} has answered item {number} already; is a file given twice?")
-                seen.add((rater, number, question))
-                item = items[int(number)]
-                choice = Choice(item["pair"], item["left"], item["right"], ANSWERS[answer], rater)
-                found[question].append((choice, item["category"]))
-    return found
+    for file, text in (
+        (key, json.dumps({"study": study, "items": sides}, indent=1, ensure_ascii=False) + "\n"),
+        (page, template.replace("{{study}}", content)),
+    ):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
 
 
 def preference(choices: Sequence[Choice], *, resamples: int = 2000, confidence: float = 0.95) -> Preference:
@@ -166,17 +137,16 @@ def preference(choices: Sequence[Choice], *, resamples: int = 2000, confidence: 
     return Preference(systems[0], systems[1], share(systems[0]), share("tie"), share(systems[1]), len(choices))
 
 
-def write_choices(choices: Sequence[Choice], path: str | Path) -> None:
-    """The CSV that `ip2p calibrate` reads."""
-    with Path(path).open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(("pair", "first", "second", "choice", "rater"))
-        writer.writerows((c.pair, c.first, c.second, c.choice, c.rater) for c in choices)
+def _shown_size(size: tuple[int, int], side: int) -> tuple[int, int]:
+    scale = min(1.0, side / max(size))
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
-def _data_url(picture: Image.Image, side: int) -> str:
-    picture = picture.convert("RGB")
-    picture.thumbnail((side, side), Image.Resampling.LANCZOS)
+def _data_url(image: Image.Image, size: tuple[int, int]) -> str:
+    pixels = as_rgb(image)
+    if pixels.size != size:
+        pixels = pixels.resize(size, Image.Resampling.LANCZOS)
+    bare = Image.frombytes("RGB", size, pixels.tobytes())  # pixels alone: PIL writes what else it has read
     buffer = io.BytesIO()
-    picture.save(buffer, "PNG")
+    bare.save(buffer, "PNG")
     return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"

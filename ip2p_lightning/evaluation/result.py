@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.csv
 import pyarrow.parquet as pq
 from PIL import Image
 
 from ip2p_lightning.data.images import open_image
+from ip2p_lightning.evaluation.csv_table import write_csv
 from ip2p_lightning.evaluation.figures import (
     Figure,
     IntervalSettings,
@@ -150,7 +150,7 @@ class EvaluationResult:
         pictures = folder / "pictures"
         pictures.mkdir(parents=True, exist_ok=True)
         pq.write_table(self.rows, folder / "rows.parquet", compression="zstd")
-        pyarrow.csv.write_csv(self.rows, folder / "rows.csv")
+        write_csv(self.rows, folder / "rows.csv")
         kept: dict[str, Any] = {
             name: _save_examples(getattr(self, name), pictures, name) for name in ("examples", "worst")
         }

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.csv
 import pyarrow.parquet as pq
 from PIL import Image
 
+from ip2p_lightning.evaluation.csv_table import write_csv
 from ip2p_lightning.evaluation.figures import IntervalSettings, MetricInfo
 from ip2p_lightning.evaluation.sweeps import Point
 from ip2p_lightning.evaluation.tradeoff_curves import Curves, Measured, make_curves, point_intervals
@@ -164,7 +164,7 @@ class Tradeoff:
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         pq.write_table(self.rows, folder / "rows.parquet", compression="zstd")
-        pyarrow.csv.write_csv(self.points(), folder / "points.csv")
+        write_csv(self.points(), folder / "points.csv")
         text = json.dumps(self.summary(), indent=2, ensure_ascii=False, allow_nan=False)
         (folder / "summary.json").write_text(text + "\n", encoding="utf-8")
         for number, example in enumerate(self.examples):

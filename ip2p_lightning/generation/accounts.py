@@ -21,6 +21,7 @@ from ip2p_lightning.generation.merge import Merged
 from ip2p_lightning.generation.planner import Plan, make_plan
 from ip2p_lightning.generation.run_card import RunCard, StageCount
 from ip2p_lightning.generation.triples import Triples, read_triples, triples_of_file
+from ip2p_lightning.redaction import without_password
 
 _FREE = ("batch_size", "device", "at_once")
 """Keys that change how fast something is done, and not what comes of it."""
@@ -178,7 +179,9 @@ def essential(node: Any) -> Any:
     node = plain(node)
     if isinstance(node, dict):
         return {key: essential(value) for key, value in node.items() if key not in _FREE}
-    return [essential(value) for value in node] if isinstance(node, list) else node
+    if isinstance(node, list):
+        return [essential(value) for value in node]
+    return without_password(node) if isinstance(node, str) else node
 
 
 def _version(package: str) -> str:

@@ -11,7 +11,6 @@ from typing import Any
 import lightning.pytorch as L
 import torch
 from omegaconf import DictConfig
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ip2p_lightning import __version__
@@ -26,6 +25,7 @@ from ip2p_lightning.generation.origins import has_weights, origins
 from ip2p_lightning.generation.pairs import MakePairs
 from ip2p_lightning.generation.stages import Work, run_stage
 from ip2p_lightning.generation.triples import WriteTriples
+from ip2p_lightning.terminal import Terminal
 
 STAGES = ("triples", "pairs", "filter", "expressive")
 DATASET = "dataset"
@@ -48,7 +48,7 @@ class Generation:
             raise ValueError(f"stages={list(config.stages)}: there is no {unknown}; choose from {', '.join(STAGES)}")
         self.config, self.trainer = config, trainer
         self.folder = Path(config.output_dir)
-        self.console = Console(quiet=not trainer.is_global_zero)
+        self.console = Terminal(quiet=not trainer.is_global_zero)
         self.accounts = Accounts(self.folder, config)
         self.ledgers = self.accounts.ledgers
 
@@ -200,6 +200,6 @@ class Generation:
         folder = self.folder / DATASET if merged.info else self.folder
         card.save(folder)
         for line in card.summary():
-            self.console.print(line, highlight=False, markup=False)
+            self.console.print(line, highlight=False)
         if merged.info:
             self.console.print(f"ip2p train data=shards data.path={folder}", highlight=False, soft_wrap=True)

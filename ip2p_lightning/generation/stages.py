@@ -20,8 +20,14 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from ip2p_lightning.generation.manifest import Facts, Input, Ledger
+from ip2p_lightning.model_server import EndpointError
 
 log = logging.getLogger(__name__)
+
+
+class StageError(ValueError):
+    """A stage that cannot go on; the message has the last input's error."""
+
 
 PATIENCE = 10
 """A process stops after so many inputs in a row that ended in an error: the fault is not theirs then."""
@@ -76,7 +82,7 @@ class Stage(L.LightningModule):
     def __init__(self, work: Work, ledger: Ledger) -> None:
         super().__init__()
         self.work, self.ledger = work, ledger
-        self._failures = 0
+        self._failures, self._succeeded, self._last = 0, 0, ""
 
     def configure_callbacks(self) -> list[Callback]:
         """The writer of this stage, which takes the place of another's."""
@@ -94,13 +100,16 @@ class Stage(L.LightningModule):
         """The results for a batch; after an error in it, one input at a time, so that the fault stays with its input.
 
         Raises:
-            RuntimeError: too many inputs in a row failed; the last error is its cause.
+            EndpointError: a server that a part of the work needs is not there.
+            StageError: too many inputs in a row failed; the last error is its cause.
         """
         calls, begun = self.work.calls, time.monotonic()
         errors: dict[str, str] = {}
         try:
             records = self.work(batch)
-            self._failures = 0
+            self._failures, self._succeeded = 0, self._succeeded + len(batch)
+        except EndpointError:
+            raise  # the server's fault, not the input's
         except Exception as error:
             if len(batch) == 1:
                 records = {}
@@ -116,20 +125,34 @@ class Stage(L.LightningModule):
         for entry in batch:
             try:
                 records |= self.work([entry])
-                self._failures = 0
+                self._failures, self._succeeded = 0, self._succeeded + 1
+            except EndpointError:
+                raise
             except Exception as error:
                 self._note(entry.id, error, errors)
         return records
 
     def _note(self, id: str, error: Exception, errors: dict[str, str]) -> None:
         self._failures += 1
-        errors[id] = f"{type(error).__name__}: {error}"[:500]
+        errors[id] = self._last = f"{type(error).__name__}: {error}"[:500]
         log.warning("%s: %s failed and is left for the next run: %s", self.work.name, id, errors[id])
         if self._failures >= PATIENCE:
-            raise RuntimeError(
+            raise StageError(
                 f"{self.work.name}: {self._failures} inputs in a row failed, the last one ({id}) with {errors[id]}; "
                 "mend that and give the same command again: what is done is kept"
             ) from error
+
+    def on_predict_end(self) -> None:
+        """End the job with an error where nothing could be done at all, however few the inputs were.
+
+        Raises:
+            StageError: every input of this process failed.
+        """
+        if self._failures and not self._succeeded:
+            raise StageError(
+                f"{self.work.name}: all {self._failures} inputs failed, the last one with {self._last}; mend that and "
+                "give the same command again"
+            )
 
 
 class PartWriter(BasePredictionWriter):

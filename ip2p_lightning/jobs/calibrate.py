@@ -9,13 +9,13 @@ from dataclasses import asdict
 from pathlib import Path
 
 from omegaconf import DictConfig
-from rich.console import Console
 from rich.table import Table
 
 from ip2p_lightning.config import plain
 from ip2p_lightning.evaluation.calibration import CHOICES, Calibration, calibrate, read_choices
 from ip2p_lightning.evaluation.result import EvaluationResult
 from ip2p_lightning.metrics.bootstrap import Interval
+from ip2p_lightning.terminal import Terminal
 
 
 def run(config: DictConfig) -> None:
@@ -35,7 +35,7 @@ def run(config: DictConfig) -> None:
         confidence=config.confidence,
         seed=config.seed,
     )
-    console = Console()
+    console = Terminal()
     console.print(_table(result, config.metric))
     for line in sentences(result, config.metric):
         console.print(line, highlight=False, soft_wrap=True)

@@ -17,6 +17,7 @@ from ip2p_lightning.formatting import number
 from ip2p_lightning.jobs.opening import open_editor
 from ip2p_lightning.jobs.splits import pairs_of
 from ip2p_lightning.report.figure_page import FigurePage, Grid, write_figure_page
+from ip2p_lightning.terminal import Terminal
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -36,7 +37,7 @@ def run(config: DictConfig) -> None:
         FileNotFoundError: a run without checkpoints, or no data.
         ValueError: a split that the data does not have, or axes that `metrics` does not measure.
     """
-    console = Console()
+    console = Terminal()
     course = measure(config, console)
     folder = course.save(config.output)
     facts = course.provenance | {"verdict": course.verdict}

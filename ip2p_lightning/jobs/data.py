@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from omegaconf import DictConfig
-from rich.console import Console
 
 from ip2p_lightning.config import build, plain
 from ip2p_lightning.data.formats import Format
@@ -13,6 +12,7 @@ from ip2p_lightning.data.selection import Selection
 from ip2p_lightning.generation.what_if import WhatIf
 from ip2p_lightning.jobs import data_commands
 from ip2p_lightning.jobs.guide import options
+from ip2p_lightning.terminal import Terminal
 
 
 def run(config: DictConfig) -> None:
@@ -95,7 +95,7 @@ def _show(config: DictConfig) -> None:
 def _what_if(config: DictConfig) -> None:
     path = _needed(config, "path", "the dataset folder, e.g. path=generated/world/dataset")
     found = WhatIf(path, plain(config.thresholds), config.keep)
-    Console().print(found.table(config.step))
+    Terminal().print(found.table(config.step))
     if config.output:
         output = Path(config.output)
         output.parent.mkdir(parents=True, exist_ok=True)

@@ -22,6 +22,7 @@ from ip2p_lightning.data.sources import PairSource
 from ip2p_lightning.data.statistics import DatasetStatistics, Spread, dataset_statistics
 from ip2p_lightning.data.verification import VerifyReport
 from ip2p_lightning.data.verification import verify as verify_dataset
+from ip2p_lightning.terminal import Terminal
 
 _SHOWN = 20  # problems listed on the terminal
 
@@ -49,7 +50,7 @@ def render(
         overwrite: replace a dataset at ``path``.
         console: where to print.
     """
-    console = console or Console()
+    console = console or Terminal()
     total = sum(len(part) for part in source.values()) if isinstance(source, Mapping) else len(source)
     with _progress(console, f"rendering {path}", total) as advance:
         report = render_dataset(
@@ -68,7 +69,7 @@ def render(
     console.print(f"{report.info.pairs:,} pairs ({counts}) in {path}: {shards}", highlight=False)
     if report.skipped:
         counted = ", ".join(f"{count:,} x {reason}" for reason, count in report.reasons.most_common())
-        console.print(f"left out {len(report.skipped):,}: {counted}", highlight=False, markup=False, soft_wrap=True)
+        console.print(f"left out {len(report.skipped):,}: {counted}", highlight=False, soft_wrap=True)
     _print_list(console, "left out", report.skipped)
     return report
 
@@ -90,7 +91,7 @@ def export(
         selection: of the dataset's pairs.
         console: where to print.
     """
-    console = console or Console()
+    console = console or Terminal()
     dataset = ShardDataset(path, selection)
     with _progress(console, f"exporting {path}", len(dataset)) as advance:
         report = export_pairs(dataset, format, output, advance=advance)
@@ -107,7 +108,7 @@ def verify(path: str | Path, *, decode: bool = False, console: Console | None = 
         decode: decode every picture too.
         console: where to print.
     """
-    console = console or Console()
+    console = console or Terminal()
     with _progress(console, f"checking {path}", DatasetInfo.load(path).pairs) as advance:
         report = verify_dataset(path, decode=decode, advance=advance)
     if report.ok:
@@ -129,7 +130,7 @@ def stats(
         sample: pairs to decode for the size of their edits.
         console: where to print.
     """
-    console = console or Console()
+    console = console or Terminal()
     dataset = ShardDataset(path, selection)
     statistics = dataset_statistics(dataset, sample=sample)
     for table in (_counts_table(dataset, statistics), _texts_table(statistics), _scores_table(statistics)):
@@ -220,7 +221,7 @@ def _percent(spread: Spread | None) -> str:
 
 def _print_list(console: Console, title: str, lines: list[str]) -> None:
     for line in lines[:_SHOWN]:
-        console.print(f"  {line}", highlight=False, markup=False)
+        console.print(f"  {line}", highlight=False)
     if len(lines) > _SHOWN:
         console.print(f"  ... and {len(lines) - _SHOWN:,} more {title}", highlight=False)
 

@@ -17,6 +17,7 @@ from ip2p_lightning.formatting import number
 from ip2p_lightning.jobs.opening import open_editor
 from ip2p_lightning.jobs.splits import pairs_of
 from ip2p_lightning.report.figure_page import FigurePage, Grid, write_figure_page
+from ip2p_lightning.terminal import Terminal
 
 
 def run(config: DictConfig) -> None:
@@ -26,7 +27,7 @@ def run(config: DictConfig) -> None:
         FileNotFoundError: no such checkpoint or data.
         ValueError: chains or a split that cannot be run.
     """
-    console = Console()
+    console = Terminal()
     result = measure(config, console)
     folder = result.save(config.output)
     (folder / "provenance.json").write_text(json.dumps(result.provenance, indent=2) + "\n", encoding="utf-8")

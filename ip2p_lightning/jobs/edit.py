@@ -16,6 +16,7 @@ from ip2p_lightning.editors.base import Editor
 from ip2p_lightning.editors.full_size import FullSize
 from ip2p_lightning.jobs.opening import open_editor
 from ip2p_lightning.shipped import EDITORS
+from ip2p_lightning.untrusted import printable
 from ip2p_lightning.world.drawing import draw
 from ip2p_lightning.world.reading import scene_of_words
 
@@ -96,7 +97,7 @@ def draw_scenes(scenes: Sequence[str], output: Path, side: int) -> list[Path]:
         folder.mkdir(parents=True, exist_ok=True)
         files.append(folder / f"{_slug(words)}.png")
         draw(scene, side).save(files[-1])
-        print(f"{files[-1]}  {words}")
+        print(printable(f"{files[-1]}  {words}"))
     return files
 
 
@@ -167,7 +168,7 @@ def _edit(editor: Editor, requests: Sequence[Request], config: DictConfig) -> No
     for request, image, text in zip(requests, result.images, written, strict=True):
         request.output.parent.mkdir(parents=True, exist_ok=True)
         image.save(request.output)
-        print(f"{request.output}  {request.instruction}{f' -> {text}' if text else ''}")
+        print(printable(f"{request.output}  {request.instruction}{f' -> {text}' if text else ''}"))
 
 
 def _names(combinations: Sequence[tuple[Path, str, int]]) -> list[str]:

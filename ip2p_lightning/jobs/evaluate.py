@@ -26,6 +26,7 @@ from ip2p_lightning.jobs.splits import pairs_of
 from ip2p_lightning.report.grid import edit_grid
 from ip2p_lightning.report.report import Command, Report, write_report
 from ip2p_lightning.report.tables import kinds_table, metrics_table, probes_table
+from ip2p_lightning.terminal import Terminal
 
 
 def run(config: DictConfig) -> None:
@@ -37,7 +38,7 @@ def run(config: DictConfig) -> None:
             pairs lack, or an `output` in which another evaluation was stopped.
         ChildProcessError: another process died; names it, its last words and its log.
     """
-    console = Console()
+    console = Terminal()
     result = evaluate(config, console)
     if result is None:
         return
@@ -64,7 +65,7 @@ def evaluate(config: DictConfig, console: Console | None = None) -> EvaluationRe
     Returns:
         The result; None in all but the first of several processes.
     """
-    console = console or Console()
+    console = console or Terminal()
     return in_processes(config, "evaluate", lambda own: _evaluate(own, console))
 
 

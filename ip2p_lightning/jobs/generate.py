@@ -15,6 +15,7 @@ from ip2p_lightning.config import build
 from ip2p_lightning.distributed.ranks import ranks
 from ip2p_lightning.generation.generation import Generation
 from ip2p_lightning.generation.manifest import only_one
+from ip2p_lightning.redaction import without_secrets
 
 
 def run(config: DictConfig) -> None:
@@ -46,6 +47,6 @@ def generate(config: DictConfig) -> Path:
     generation = Generation(config, trainer)
     with only_one(folder) if trainer.is_global_zero else nullcontext(), ranks(trainer, config, f"{__name__}:generate"):
         if trainer.is_global_zero:
-            OmegaConf.save(config, folder / "config.yaml", resolve=True)
+            OmegaConf.save(OmegaConf.create(without_secrets(config)), folder / "config.yaml")
         generation.run()
     return folder / "dataset"

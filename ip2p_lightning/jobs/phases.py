@@ -63,11 +63,11 @@ class Phases:
         """
         self._begun += 1
         phase = self._phases.setdefault(name, Phase(name))
-        title = f"[bold]{self._begun}/{self.total} {name}[/bold]"
+        title = f"{self._begun}/{self.total} {name}"
         if phase.done and not always:
             self.console.print(f"{title}  done before, in {duration(phase.seconds)}", highlight=False)
             return phase
-        self.console.print(title, highlight=False)
+        self.console.print(title, style="bold", highlight=False)
         before, started = 0.0 if always else phase.seconds, time.monotonic()
         try:
             work(phase)

@@ -6,28 +6,28 @@ import random
 from pathlib import Path
 
 from omegaconf import DictConfig
-from rich.console import Console
 from rich.table import Table
 
 from ip2p_lightning.config import build, plain
 from ip2p_lightning.data.sources import PairSource
 from ip2p_lightning.editors.precomputed import FolderOutputs
+from ip2p_lightning.evaluation.calibration import write_choices
 from ip2p_lightning.evaluation.preference import (
     Item,
     Preference,
     preference,
-    read_answers,
-    write_choices,
     write_page,
 )
+from ip2p_lightning.evaluation.preference_answers import read_answers
 from ip2p_lightning.metrics.bootstrap import Interval
+from ip2p_lightning.terminal import Terminal
 
 
 def run(config: DictConfig) -> None:
     """Carry out `config.command`.
 
     Raises:
-        FileNotFoundError: missing outputs or answers.
+        FileNotFoundError: missing outputs, key or answers.
         ValueError: other than two systems, too few pairs, or answers that are not this study's.
     """
     {"make": _make, "read": _read}[config.command](config)
@@ -38,8 +38,11 @@ def _make(config: DictConfig) -> None:
     outputs = {name: FolderOutputs(path, missing="gap") for name, path in plain(config.systems or {}).items()}
     if len(outputs) != 2:
         raise ValueError(f"systems={list(outputs)}: name two, such as systems='{{ours: FOLDER, theirs: FOLDER2}}'")
-    page = write_page(_items(pairs, outputs, config), config.output, seed=config.seed, side=config.side)
-    print(f"{page}: give this page to people, and keep {page.with_name('key.json')} to yourself")
+    page = Path(config.output) / "page.html"
+    if page.exists() or Path(config.key).exists():
+        raise ValueError(f"there is a study already ({page} or {config.key}); choose another output")
+    write_page(_items(pairs, outputs, config), page, config.key, side=config.side)
+    Terminal().print(f"{page}: give this page to people, and keep {config.key} to yourself", soft_wrap=True)
 
 
 def _items(pairs: PairSource, outputs: dict[str, FolderOutputs], config: DictConfig) -> list[Item]:
@@ -62,8 +65,11 @@ def _items(pairs: PairSource, outputs: dict[str, FolderOutputs], config: DictCon
 
 def _read(config: DictConfig) -> None:
     folder = Path(config.output)
-    console = Console()
-    for question, rows in read_answers(folder / "key.json", plain(config.answers)).items():
+    console = Terminal()
+    answers = read_answers(config.key, plain(config.answers))
+    if answers.superseded:
+        console.print(f"{answers.superseded:,} answers that were given again or changed: the last one counts")
+    for question, rows in answers.choices.items():
         if not rows:
             continue
         table = Table(title=question, title_justify="left")

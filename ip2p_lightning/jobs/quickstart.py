@@ -9,6 +9,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 from rich.console import Console
+from rich.text import Text
 
 from ip2p_lightning import __version__, zoo
 from ip2p_lightning.config import build, plain
@@ -31,6 +32,7 @@ from ip2p_lightning.jobs.quickstart_training import Way, check_start, composed, 
 from ip2p_lightning.report.grid import edit_grid
 from ip2p_lightning.report.report import write_report
 from ip2p_lightning.report.tables import kinds_table
+from ip2p_lightning.terminal import Terminal
 
 _NOT_SETTINGS = ("folder", "minutes", "reserve", "workers", "threads")
 """Keys that may change between two attempts in one folder."""
@@ -46,7 +48,7 @@ def run(config: DictConfig) -> Path:
         ValueError: the folder was made with other settings, or an unknown `start`.
         FileNotFoundError: a shipped model whose weights are not there.
     """
-    console = Console()
+    console = Terminal()
     folder = Path(config.folder)
     check_start(config)
     beside = {str(name): zoo.path(str(name)) for name in config.beside or {}}
@@ -179,7 +181,7 @@ def _tell(
 ) -> None:
     """A sentence and tables for each set, the time, how to edit at once, and the path of the page."""
     for result in results:
-        console.print(f"\n[bold]{result.name}[/bold]: {sentence(result)}", highlight=False)
+        console.print(Text.assemble("\n", (result.name, "bold"), f": {sentence(result)}"))
         if ERROR in result.figures:
             console.print(kinds_table(result))
         if others[result.name]:
@@ -187,6 +189,6 @@ def _tell(
     spent = ", ".join(f"{name} {duration(seconds)}" for name, seconds in phases.spent())
     console.print(f"{duration(phases.seconds)} in all: {spent}\n", highlight=False)
     for command in commands_to_edit(config, results):
-        console.print(f"[bold]{command.text}[/bold]\n  {command.line}", highlight=False, soft_wrap=True, markup=True)
+        console.print(Text.assemble((command.text, "bold"), f"\n  {command.line}"), soft_wrap=True)
     page = (Path(config.folder) / "report.html").resolve()
-    console.print(f"\n[bold]report: {page}[/bold]", highlight=False, soft_wrap=True)
+    console.print(f"\nreport: {page}", style="bold", highlight=False, soft_wrap=True)

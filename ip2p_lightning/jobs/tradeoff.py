@@ -20,6 +20,7 @@ from ip2p_lightning.jobs.opening import open_editor, place
 from ip2p_lightning.jobs.processes import device_of, in_processes
 from ip2p_lightning.jobs.splits import pairs_of
 from ip2p_lightning.report.figure_page import FigurePage, Grid, write_figure_page
+from ip2p_lightning.terminal import Terminal
 
 
 def run(config: DictConfig) -> None:
@@ -31,7 +32,7 @@ def run(config: DictConfig) -> None:
             another sweep was stopped.
         ChildProcessError: another process died; names it, its last words and its log.
     """
-    console = Console()
+    console = Terminal()
     result = tradeoff(config, console)
     if result is None:
         return
@@ -63,7 +64,7 @@ def tradeoff(config: DictConfig, console: Console | None = None) -> Tradeoff | N
     Returns:
         The values; None in all but the first of several processes.
     """
-    console = console or Console()
+    console = console or Terminal()
     return in_processes(config, "tradeoff", lambda own: _measure(own, console))
 
 

@@ -21,6 +21,7 @@ from ip2p_lightning.interop.warm_start import initialise
 from ip2p_lightning.jobs.resuming import check_resumable, find_checkpoint
 from ip2p_lightning.methods.stage import Stage
 from ip2p_lightning.methods.staged import StagedModule
+from ip2p_lightning.redaction import without_secrets
 
 log = logging.getLogger(__name__)
 
@@ -181,9 +182,10 @@ def _record(config: DictConfig, loggers: Sequence[Any]) -> None:
     """Keep the configuration in the run folder and with each logger."""
     folder = Path(config.output_dir)
     folder.mkdir(parents=True, exist_ok=True)
-    OmegaConf.save(config, folder / "config.yaml", resolve=True)
+    settings = without_secrets(config)
+    OmegaConf.save(OmegaConf.create(settings), folder / "config.yaml")
     for logger in loggers:
-        logger.log_hyperparams(plain(config))
+        logger.log_hyperparams(settings)
 
 
 def _quieten() -> None:

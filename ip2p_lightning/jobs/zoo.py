@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
-from rich.console import Console
 from rich.table import Table
 
 from ip2p_lightning.config import build, plain
@@ -16,6 +15,7 @@ from ip2p_lightning.data.sources.joined import JoinedSource
 from ip2p_lightning.data.sources.world import WorldSource
 from ip2p_lightning.methods.checkpoint import read_checkpoint
 from ip2p_lightning.shipped import NAMES, WEIGHTS, path
+from ip2p_lightning.terminal import Terminal
 from ip2p_lightning.zoo.card import Card, plain_figures
 from ip2p_lightning.zoo.curves import CURVE, save_curve
 from ip2p_lightning.zoo.registry import entry
@@ -37,7 +37,7 @@ def _list(config: DictConfig) -> None:
         folder = _root(config) / name
         size = f"{folder_size(folder) / 1e6:.1f} MB" if folder.is_dir() else "not here"
         table.add_row(name, size, f"ip2p train experiment={entry(name).EXPERIMENT}", entry(name).SUMMARY)
-    Console().print(table)
+    Terminal().print(table)
 
 
 def _card(config: DictConfig) -> None:
@@ -46,7 +46,7 @@ def _card(config: DictConfig) -> None:
 
 
 def _evaluate(config: DictConfig) -> None:
-    console = Console()
+    console = Terminal()
     for name in _chosen(config):
         folder = path(name, _root(config))
         card = Card.load(folder)

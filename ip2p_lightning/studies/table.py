@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from ip2p_lightning.rounding import difference
 from ip2p_lightning.studies.results import Value
+from ip2p_lightning.untrusted import csv_cell
 
 Verdict = Literal["confirmed", "contradicted", "undecided", "not known"]
 
@@ -229,7 +230,7 @@ class Table:
                     value = row.values.get(metric)
                     gap = row.gap or ("" if value else f"the run did not measure {metric}")
                     cells = [_cell(number) for number in (value.estimate, value.low, value.high)] if value else [""] * 3
-                    writer.writerow([*head, metric, *cells, gap])
+                    writer.writerow([csv_cell(cell) for cell in (*head, metric, *cells, gap)])
         return path
 
 

@@ -33,7 +33,7 @@ from ip2p_lightning.generation.pairs import read_record
 from ip2p_lightning.generation.planner import Rate, make_plan
 from ip2p_lightning.generation.prompt_to_prompt import PromptToPromptMaker
 from ip2p_lightning.generation.rendering import RenderedPairs
-from ip2p_lightning.generation.stages import PATIENCE, run_stage, todo_of
+from ip2p_lightning.generation.stages import PATIENCE, StageError, run_stage, todo_of
 from ip2p_lightning.generation.triples import WriteTriples, read_triples, triples_of_file
 from ip2p_lightning.generation.what_if import WhatIf
 from ip2p_lightning.generation.world_triples import WorldCaptions
@@ -196,7 +196,7 @@ def test_a_writer_that_answers_rubbish_is_counted_by_reason(tmp_path: Path):
 
 
 def test_a_part_that_always_fails_stops_the_stage(tmp_path: Path):
-    with pytest.raises(RuntimeError, match=rf"{PATIENCE} inputs in a row failed.*overflow"):
+    with pytest.raises(StageError, match=rf"{PATIENCE} inputs in a row failed.*overflow"):
         make(tmp_path, triples(PATIENCE + 1), Broken("error"))
     assert len(Ledger(tmp_path / "pairs", ".tar").facts().errors) > 0
 

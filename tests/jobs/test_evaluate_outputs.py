@@ -73,7 +73,9 @@ def test_people_choose_on_a_blind_page(ip2p, files):
     common += ["data.transform.resolution=32", "output=study"]
     assert "but 7 of 8 pairs have both" in ip2p("preference", "make", *common, "count=8", fails=True)
     assert "study/page.html: give this page to people" in ip2p("preference", "make", *common, "count=7")
-    key = json.loads((files / "study/key.json").read_text())
+    assert not (files / "study/key.json").exists()  # who gets the folder gets no key
+    assert "there is a study already" in ip2p("preference", "make", *common, "count=7", fails=True)
+    key = json.loads((files / "study-key/key.json").read_text())["items"]
     lines = [
         f"{number},follows,{'left' if item['left'] == 'good' else 'right'},anna" for number, item in enumerate(key)
     ]

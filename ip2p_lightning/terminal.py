@@ -1,0 +1,32 @@
+"""The package's terminal: rich's console, safe for texts of unknown origin."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
+from rich.text import Text
+
+from ip2p_lightning.untrusted import printable
+
+
+class Terminal(Console):
+    """rich's console for texts of unknown origin: square brackets are no markup, control characters are not sent.
+
+    Args:
+        options: rich's.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"markup": False, "emoji": False, **options})
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """A text to be measured and styled, with what is shown in place of each control character."""
+        return super().render_str(printable(text), **options)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Segments of `renderable`, `Text` objects included; rich's control segments, such as cursor moves, pass."""
+        for text, style, control in super().render(renderable, options):
+            yield Segment(text if control else printable(text), style, control)
