@@ -77,6 +77,10 @@ TIMESTEPS = Limit("TIMESTEPS", 10_000, "steps of a noise schedule or a sampler")
 TEXT_TOKENS = Limit("TEXT_TOKENS", 131_072, "tokens of a text")
 VISUAL_TOKENS = Limit("VISUAL_TOKENS", 4_096, "[IMG] tokens")
 
+# Servers of language models, and tables that people send back
+SERVER_ANSWER = Limit("SERVER_ANSWER", 2**20, "bytes of a server's answer")
+CSV_BYTES = Limit("CSV_BYTES", 10 * 2**20, "bytes of a table of answers or choices")
+
 
 def all_limits() -> list[Limit]:
     """Every limit of this module, in the order in which it stands there."""

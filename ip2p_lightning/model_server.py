@@ -16,9 +16,9 @@ from typing import Any, TypeVar
 
 import httpx
 
+from ip2p_lightning.limits import SERVER_ANSWER, LimitError
 from ip2p_lightning.untrusted import printable
 
-_MAX_BYTES = 2**20
 _LONGEST_PAUSE = 60.0
 _PASSING = (408, 409, 425, 429, 500, 502, 503, 504)  # what another try may mend
 _PERSONAL = (400, 413, 422)  # what is wrong with this request, unless it is wrong with all
@@ -39,8 +39,8 @@ class Refused:
 class ModelServer:
     """A server at a URL. What passes (time-outs, 429, 5xx) is tried again after growing pauses.
 
-    Nothing that a server sends is believed: an answer is read as it comes over the wire, uncompressed, up to 1 MiB, and
-    the deadline holds over the whole request, whether headers or body arrive a byte at a time.
+    Nothing that a server sends is believed: an answer is read as it comes over the wire, uncompressed, up to the limit
+    SERVER_ANSWER, and the deadline holds over the whole request, whether headers or body arrive a byte at a time.
 
     Args:
         url: up to and including the version, such as "http://localhost:8000/v1".
@@ -134,7 +134,7 @@ class ModelServer:
                     response, content = await _post(client, f"{self.url}{path}", body)
             except TimeoutError:
                 problem = f"not whole after {self.timeout:g} s"
-            except httpx.TransportError as error:
+            except (httpx.TransportError, LimitError) as error:
                 problem = f"{type(error).__name__} {error}".strip()
             else:
                 if response.status_code == 200:
@@ -185,8 +185,7 @@ async def _post(client: httpx.AsyncClient, url: str, body: Mapping[str, Any]) ->
         content = b""
         async for part in response.aiter_raw():
             content += part
-            if len(content) > _MAX_BYTES:
-                raise httpx.ReadError(f"an answer of more than {_MAX_BYTES:,} bytes")
+            SERVER_ANSWER.check(len(content), url)
     return response, content
 
 

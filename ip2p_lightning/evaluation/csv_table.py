@@ -10,9 +10,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.csv
 
+from ip2p_lightning.limits import CSV_BYTES
 from ip2p_lightning.untrusted import csv_cell
-
-_MAX_BYTES = 10 * 2**20
 
 
 @contextmanager
@@ -25,13 +24,12 @@ def open_csv(path: str | Path, remedy: str) -> Iterator[csv.DictReader[str]]:
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: a file of more than 10 MiB, no text, or damaged; names the file.
+        ValueError: a file beyond the limit CSV_BYTES, no text, or damaged; names the file.
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing; {remedy}")
-    if (size := path.stat().st_size) > _MAX_BYTES:
-        raise ValueError(f"{path} has {size:,} bytes, more than the {_MAX_BYTES:,} that such a table may have")
+    CSV_BYTES.check(path.stat().st_size, path)
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             yield csv.DictReader(file)

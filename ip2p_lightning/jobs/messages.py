@@ -16,6 +16,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from ip2p_lightning.config import compose, walk
+from ip2p_lightning.jobs.disk_errors import disk_error
 from ip2p_lightning.jobs.guide import options
 
 _PLUGINS = {
@@ -34,6 +35,8 @@ def explain(error: BaseException, job: str, overrides: Sequence[str]) -> str | N
         job: its name.
         overrides: the words after it.
     """
+    if (text := disk_error(error, lambda: _settings(job, overrides))) is not None:
+        return f"{text}\n(--debug shows the traceback)"
     if not isinstance(error, _MENDABLE):
         return None
     if isinstance(error, OverrideParseException):
