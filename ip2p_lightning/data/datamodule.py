@@ -23,6 +23,11 @@ from ip2p_lightning.data.sources.joined import JoinedSource
 from ip2p_lightning.data.storage import RemoteAccess
 from ip2p_lightning.data.transforms import PairTransform
 
+NO_VALIDATION = (
+    "training has no validation loss and no images; cut some off with splits='{train: 0.8, validation: 0.1, test: 0.1}'"
+    " (data.splits=... where the data are dataset folders)"
+)
+"""What it means that there are no validation pairs, and the remedy."""
 Sources = PairSource | Sequence[PairSource]
 
 

@@ -33,7 +33,7 @@ class UnusablePair(ValueError):
 
     def __init__(self, place: str, reason: str, detail: str = "") -> None:
         super().__init__(f"{place}: {reason}{f' ({detail})' if detail else ''}")
-        self.reason = reason
+        self.place, self.reason, self.detail = place, reason, detail
 
 
 def fault(error: Exception) -> str:

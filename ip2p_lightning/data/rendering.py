@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 from ip2p_lightning import __version__
 from ip2p_lightning.data.dataset_info import DatasetInfo
 from ip2p_lightning.data.encoded import EncodedPair, encode_pair, fault
-from ip2p_lightning.data.selection import check_fractions, group_split
+from ip2p_lightning.data.selection import check_fractions, exact_splits, group_split
 from ip2p_lightning.data.shards import MAX_SHARD_BYTES, ShardWriter
 from ip2p_lightning.data.sources import EncodedSource, PairSource
 
@@ -71,6 +72,7 @@ def render_dataset(
     *,
     workers: int = 0,
     splits: Mapping[str, float] | None = None,
+    default_splits: Mapping[str, float] | None = None,
     skip_failures: bool = False,
     max_shard_bytes: int = MAX_SHARD_BYTES,
     overwrite: bool = False,
@@ -79,13 +81,14 @@ def render_dataset(
     """Write all pairs of a source, or of one source for each split, as a dataset folder.
 
     The result does not depend on ``workers``. A pair's split is, in this order: the name of its source in a mapping,
-    its part of ``splits``, the split its source gives, "train".
+    its part of ``splits``, the split its source gives, its part of ``default_splits``, "train".
 
     Args:
         sources: a source, or split name -> source.
         path: the dataset folder to make.
         workers: processes that draw and encode; 0 does so in this one.
         splits: split name -> fraction, by which to cut a single source, whole groups at a time.
+        default_splits: the same for a single source that names no split itself.
         skip_failures: leave out pairs that cannot be read or stored, and list them in the report.
         max_shard_bytes: size at which a shard is closed.
         overwrite: replace a dataset at ``path``.
@@ -96,10 +99,10 @@ def render_dataset(
         RenderError: a pair that cannot be read.
         ValueError: a pair that cannot be stored (such as a repeated id), or no pair at all.
     """
-    if splits is not None:
-        check_fractions(splits)
-        if isinstance(sources, Mapping):
-            raise ValueError("sources by split and fractions exclude each other; leave `splits` out or join sources")
+    for fractions in filter(None, (splits, default_splits)):
+        check_fractions(fractions)
+    if splits is not None and isinstance(sources, Mapping):
+        raise ValueError("sources by split and fractions exclude each other; leave `splits` out or join sources")
     parts = dict(sources) if isinstance(sources, Mapping) else {"": sources}
     named = list(parts.values())
     skipped: list[str] = []
@@ -114,11 +117,12 @@ def render_dataset(
     )
     with writer:
         for split, source in parts.items():
+            cut = _default_cut(source, default_splits) if default_splits and not split else None
             for encoded in _stream(source, workers):
                 try:
                     if isinstance(encoded, _Failure):
-                        raise RenderError(encoded.message)
-                    writer.add(_in_split(encoded, split, splits))
+                        raise RenderError(f"{encoded.message}; skip_failures=true leaves such pairs out, counted")
+                    writer.add(_in_split(encoded, split, splits, cut))
                 except ValueError as error:
                     if not skip_failures:
                         raise
@@ -135,10 +139,23 @@ def _stream(source: PairSource, workers: int) -> Any:
         yield from chunk
 
 
-def _in_split(encoded: EncodedPair, split: str, fractions: Mapping[str, float] | None) -> EncodedPair:
+def _in_split(
+    encoded: EncodedPair, split: str, fractions: Mapping[str, float] | None, cut: Callable[[str], str] | None
+) -> EncodedPair:
+    group = encoded.group or encoded.id
     if not split and fractions is not None:
-        split = group_split(encoded.group or encoded.id, fractions)
+        split = group_split(group, fractions)
+    if not split and cut is not None and not encoded.split:
+        split = cut(group)
     return replace(encoded, split=split) if split else encoded
+
+
+def _default_cut(source: PairSource, fractions: Mapping[str, float]) -> Callable[[str], str] | None:
+    """Group -> split for a source that names none; exact where its groups are known beforehand."""
+    if any(getattr(source, "splits", ())):
+        return None
+    groups = getattr(source, "groups", None)
+    return partial(group_split, fractions=fractions) if groups is None else exact_splits(groups, fractions).__getitem__
 
 
 def _provenance(parts: Mapping[str, PairSource]) -> dict[str, Any]:

@@ -46,6 +46,7 @@ def _import(config: DictConfig) -> None:
         output,
         workers=config.workers,
         splits=plain(config.splits),
+        default_splits=plain(config.default_splits),
         skip_failures=config.skip_failures,
         overwrite=config.overwrite,
     )

@@ -11,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from ip2p_lightning.data.contact_sheet import contact_sheet
+from ip2p_lightning.data.datamodule import NO_VALIDATION
 from ip2p_lightning.data.dataset_info import DatasetInfo
 from ip2p_lightning.data.formats.base import ExportReport, Format, export_pairs
 from ip2p_lightning.data.randomness import addressed_random
@@ -33,6 +34,7 @@ def render(
     *,
     workers: int = 0,
     splits: Mapping[str, float] | None = None,
+    default_splits: Mapping[str, float] | None = None,
     skip_failures: bool = False,
     max_shard_bytes: int = MAX_SHARD_BYTES,
     overwrite: bool = False,
@@ -45,6 +47,7 @@ def render(
         path: the dataset folder to make.
         workers: processes that draw and encode.
         splits: split name -> fraction, by which to cut a single source.
+        default_splits: the same for a single source that names no split itself.
         skip_failures: leave out unusable pairs and list them, rather than stop.
         max_shard_bytes: size at which a shard is closed.
         overwrite: replace a dataset at ``path``.
@@ -58,6 +61,7 @@ def render(
             path,
             workers=workers,
             splits=splits,
+            default_splits=default_splits,
             skip_failures=skip_failures,
             max_shard_bytes=max_shard_bytes,
             overwrite=overwrite,
@@ -71,6 +75,9 @@ def render(
         counted = ", ".join(f"{count:,} x {reason}" for reason, count in report.reasons.most_common())
         console.print(f"left out {len(report.skipped):,}: {counted}", highlight=False, soft_wrap=True)
     _print_list(console, "left out", report.skipped)
+    _print_list(console, "notes", getattr(source, "notes", []))
+    if "validation" not in report.info.splits:
+        console.print(f"no validation pairs in {path}: {NO_VALIDATION}", highlight=False, markup=False, soft_wrap=True)
     return report
 
 

@@ -15,7 +15,7 @@ from hydra.utils import get_object
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from ip2p_lightning.config import compose, walk
+from ip2p_lightning.config import compose, config_dir, walk
 from ip2p_lightning.jobs.disk_errors import disk_error
 from ip2p_lightning.jobs.guide import options
 
@@ -62,7 +62,7 @@ def _composition(error: ConfigCompositionException, job: str, overrides: Sequenc
         if inner and inner.group(1) != key.rsplit(".", 1)[-1]:
             whole = key.split(".")[0]
             return f"{key} has no {inner.group(1)!r}; keys can be changed there, not added: give {whole}=[...] anew"
-        return f"there is no key {key!r} in the configuration{near(key, job, overrides)}"
+        return f"there is no key {key!r} in the configuration{_elsewhere(key) or near(key, job, overrides)}"
     if found := re.search(r"Could not find '([^']+)'", text):
         if extra := _PLUGINS.get(found.group(1)):
             return f"{found.group(1)} needs a plugin: pip install 'ip2p-lightning[{extra}]'"
@@ -115,6 +115,18 @@ def near(key: str, job: str, overrides: Sequence[str]) -> str:
     alike = [known for known in sorted(keys, key=lambda known: -leaves[known]) if leaves[known] > 0.8]
     hints = list(dict.fromkeys([*close, *alike]))[:4]
     return f"; did you mean {_either(hints)}?" if hints else f"; ip2p {job} --cfg job shows every key"
+
+
+def _elsewhere(key: str) -> str:
+    """A hint at the option of the key's group that has it: `data.path` is one of `data=shards`."""
+    group, _, rest = key.lstrip("+").partition(".")
+    having = [
+        option
+        for option in options(group)
+        if rest and rest.split(".")[0] in set(OmegaConf.load(config_dir() / group / f"{option}.yaml"))  # also "???"
+    ]
+    option = "shards" if "shards" in having else next(iter(having), None)
+    return f"; {group}={option} has it: {group}={option} {key.lstrip('+')}=..." if option else ""
 
 
 def _missing(job: str, overrides: Sequence[str]) -> str:

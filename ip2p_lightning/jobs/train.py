@@ -16,6 +16,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
 from ip2p_lightning.config import build, plain
+from ip2p_lightning.data.datamodule import NO_VALIDATION
 from ip2p_lightning.distributed.ranks import ranks, sweeping
 from ip2p_lightning.interop.warm_start import initialise
 from ip2p_lightning.jobs.resuming import check_resumable, find_checkpoint
@@ -71,6 +72,8 @@ def train(config: DictConfig) -> Trained:
     if config.threads:
         torch.set_num_threads(config.threads)
     data = build(config.data)
+    if getattr(data, "validation", ...) is None:
+        log.warning("no validation pairs in %s: %s", config.data.get("path", "data"), NO_VALIDATION)
     module: StagedModule = build(config.method)
     module.config = plain(config.method)
     initialise(module, plain(config.init))
@@ -193,4 +196,5 @@ def _quieten() -> None:
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\)")  # inside Lightning
     warnings.filterwarnings("ignore", message=r"Found \d+ module\(s\) in eval mode")  # frozen parts are
+    warnings.filterwarnings("ignore", message=r"Total length of .* across ranks is zero")  # `train` says it in words
     warnings.filterwarnings("ignore", message=r".*does not have many workers")  # data.workers is the user's choice

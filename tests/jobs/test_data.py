@@ -53,3 +53,18 @@ def test_export_and_import(ip2p, tmp_path):
     assert "format is missing: which layout the files have, one of" in ip2p(
         "data", "export", "path=x", "output=y", fails=True
     )
+
+
+def test_own_pairs_from_a_table(ip2p, tmp_path):
+    ip2p("data", "render", "source=world", "source.count=20", "source.size=16", "output=pairs")
+    ip2p("data", "export", "format=csv", "path=pairs", "output=mine")
+    table = (tmp_path / "mine/pairs.csv").read_text().replace("original_image", "before").replace(",split", ",x")
+    (tmp_path / "mine/pairs.csv").write_text(table)
+    printed = ip2p("data", "import", "format=csv", "path=mine/pairs.csv", "output=data")
+    assert "20 pairs (test 2, train 16, validation 2) in data" in printed
+    assert "no validation pairs" not in printed
+    printed = ip2p("data", "import", "format=csv", "path=mine", "output=all", "default_splits=null")
+    assert "no validation pairs in all: training has no validation loss" in printed
+    assert "data=shards has it: data=shards data.path=..." in ip2p(
+        "train", "experiment=ip2p/world", "data.path=photos", fails=True
+    )

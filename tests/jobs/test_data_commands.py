@@ -41,6 +41,11 @@ def test_render_lists_what_it_left_out(tmp_path: Path, console: Console, pairs) 
     assert "and 10 more left out" in printed(console)
 
 
+def test_a_split_that_is_missing_is_said(tmp_path: Path, console: Console) -> None:
+    commands.render(WorldSource(6, size=32), tmp_path / "data", console=console)
+    assert f"no validation pairs in {tmp_path / 'data'}: training has no validation loss" in printed(console)
+
+
 def test_verify_says_whole_or_what_is_wrong(dataset: Path, console: Console) -> None:
     assert data_commands.verify(dataset, console=console).ok
     assert f"{dataset} is whole: 100 pairs" in printed(console)

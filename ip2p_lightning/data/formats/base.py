@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -155,7 +156,7 @@ def file_inside(root: Path, name: str, place: str) -> Path:
     outside = PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name.replace("\\", "/")).parts or "\0" in name
     if outside or not path.resolve().is_relative_to(root.resolve()):
         raise UnusablePair(place, "a path leads out of the folder", f"{name!r}; paths must be relative to {root}")
-    if not path.is_file():
+    if not os.path.isfile(path):  # False, too, for a name that is too long
         raise UnusablePair(place, "a picture is missing", f"{name} is not in {root}")
     return path
 

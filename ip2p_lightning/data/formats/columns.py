@@ -96,7 +96,7 @@ class Columns:
         Raises:
             UnusablePair: a missing picture or instruction, values of the wrong type, pictures of different sizes.
         """
-        texts = {field: self._text(row, field, place) for field in FIELDS if field not in PICTURES}
+        texts = {field: self.text(row, field, place) for field in FIELDS if field not in PICTURES}
         original = self._picture(row, "original_image", picture, place)
         edited = self._picture(row, "edited_image", picture, place)
         mask = self._picture(row, "mask", picture, place, needed=False)
@@ -113,7 +113,8 @@ class Columns:
         )
         return checked(pair, place)
 
-    def _text(self, row: Mapping[str, Any], field: str, place: str) -> str:
+    def text(self, row: Mapping[str, Any], field: str, place: str) -> str:
+        """What a row says in a text field; "" for nothing. UnusablePair for what is no text."""
         for name in self.names[field]:
             if columns := _TEMPLATE.findall(name):
                 if all(row.get(column) not in (None, "") for column in columns):
@@ -128,14 +129,18 @@ class Columns:
     def _picture(
         self, row: Mapping[str, Any], field: str, picture: Callable[[Any, str], bytes], place: str, needed: bool = True
     ) -> bytes | None:
-        for name in self.names[field]:
-            if row.get(name) is not None:
-                return picture(row[name], name)
+        value, column = self.value(row, field)
+        if value is not None:
+            return picture(value, column)
         if needed:
             has = ", ".join(sorted(column for column, value in row.items() if value is not None))
             wanted = " or ".join(self.names[field])
             raise UnusablePair(place, f"no picture for {field}", f"it was looked for under {wanted}; the row has {has}")
         return None
+
+    def value(self, row: Mapping[str, Any], field: str) -> tuple[Any, str]:
+        """The value of an image field, and its column; None where the row has none."""
+        return next(((row[name], name) for name in self.names[field] if row.get(name) is not None), (None, ""))
 
     def _metadata(self, row: Mapping[str, Any], place: str) -> dict[str, Any]:
         values = row.get("metadata") or {}

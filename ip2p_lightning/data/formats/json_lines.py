@@ -8,10 +8,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from ip2p_lightning.data.encoded import EncodedPair, UnusablePair, decode_pair, picture_formats
-from ip2p_lightning.data.formats.base import MAX_TEXT_BYTES, read_picture, texts_of
-from ip2p_lightning.data.formats.columns import PICTURES, Columns, Names
-from ip2p_lightning.data.pair import EditPair
+from ip2p_lightning.data.encoded import EncodedPair, UnusablePair
+from ip2p_lightning.data.formats.base import MAX_TEXT_BYTES, texts_of
+from ip2p_lightning.data.formats.columns import Columns, Names
+from ip2p_lightning.data.formats.images_folder import ImagesFolder
+from ip2p_lightning.data.formats.rows import FileRows, Row
 
 LISTING = "pairs.jsonl"
 
@@ -48,8 +49,8 @@ class JsonLines:
         return JsonLinesWriter(folder, self.columns)
 
 
-class JsonLinesSource:
-    """The pairs of one or more JSON Lines files.
+class JsonLinesSource(FileRows):
+    """The pairs of one or more JSON Lines files, read line by line when asked for.
 
     Args:
         path: the file, or a folder that holds files ending in .jsonl.
@@ -67,8 +68,8 @@ class JsonLinesSource:
     def __init__(
         self, path: str | Path, columns: Columns, licence: str = "unknown", images: str | Path | None = None
     ) -> None:
+        super().__init__(columns, licence)
         path = Path(path)
-        self.columns, self.licence = columns, licence
         self.files = sorted(path.glob("*.jsonl")) if path.is_dir() else [path] if path.is_file() else []
         if not self.files:
             raise FileNotFoundError(f"{path} is no JSON Lines file and no folder with files that end in .jsonl")
@@ -80,22 +81,12 @@ class JsonLinesSource:
     def __len__(self) -> int:
         return len(self._lines)
 
-    def __getitem__(self, index: int) -> EditPair:
-        return decode_pair(self.encoded(index))
-
-    def encoded(self, index: int) -> EncodedPair:
-        """Pair ``index`` with the bytes of its files; UnusablePair names file and line."""
+    def row(self, index: int) -> Row:
+        """Line ``index``; UnusablePair names file and line."""
         number, line, start, length = self._lines[index]
         file = self.files[number]
-        place, root = f"{file} line {line}", self.root or file.parent
-
-        def picture(value: Any, column: str) -> bytes:
-            if not isinstance(value, str):
-                raise UnusablePair(place, f"key {column!r} should hold a path", f"it holds {type(value).__name__}")
-            return read_picture(root, value, place)
-
-        row = _object(file, start, length, place)
-        return self.columns.pair(row, picture, place=place, id=_id(file, line))
+        place = f"{file} line {line}"
+        return Row(place, _id(file, line), self.root or file.parent, _object(file, start, length, place))
 
     def fingerprint(self) -> str:
         """Hash of the files' content and of the pictures' sizes."""
@@ -111,20 +102,14 @@ class JsonLinesWriter:
     """Writes `pairs.jsonl` and a folder `images`."""
 
     def __init__(self, folder: Path, columns: Columns) -> None:
-        self.folder, self.columns, self.count = folder, columns, 0
-        (folder / "images").mkdir()
+        self.columns, self._images = columns, ImagesFolder(folder)
         self._file: IO[str] = (folder / LISTING).open("x", encoding="utf-8")
 
     def add(self, pair: EncodedPair) -> None:
         """See `PairWriter.add`."""
-        _, _, endings = picture_formats(pair)
         row = {self.columns.written(name) if name != "metadata" else name: v for name, v in texts_of(pair).items()}
-        for member, data in pair.pictures().items():
-            name = f"images/{self.count:08d}.{member}.{endings[member]}"
-            (self.folder / name).write_bytes(data)
-            row[self.columns.written(next(field for field in PICTURES if field.startswith(member)))] = name
+        row |= {self.columns.written(field): name for field, name in self._images.add(pair).items()}
         self._file.write(json.dumps(row, ensure_ascii=False) + "\n")
-        self.count += 1
 
     def close(self) -> list[str]:
         """See `PairWriter.close`."""
