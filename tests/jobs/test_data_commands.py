@@ -42,7 +42,7 @@ def test_render_lists_what_it_left_out(tmp_path: Path, console: Console, pairs) 
 
 
 def test_a_split_that_is_missing_is_said(tmp_path: Path, console: Console) -> None:
-    commands.render(WorldSource(6, size=32), tmp_path / "data", console=console)
+    data_commands.render(WorldSource(6, size=32), tmp_path / "data", console=console)
     assert f"no validation pairs in {tmp_path / 'data'}: training has no validation loss" in printed(console)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from ip2p_lightning.data.encoded import EncodedPair, picture_formats
 from ip2p_lightning.data.formats.base import texts_of
 from ip2p_lightning.data.formats.columns import Columns
+from ip2p_lightning.untrusted import csv_cell
 
 LISTING = "pairs.csv"
 
@@ -56,5 +57,5 @@ class PairedFoldersWriter:
         with (self.folder / LISTING).open("x", encoding="utf-8", newline="") as file:
             table = csv.DictWriter(file, names)
             table.writeheader()
-            table.writerows(self._rows)
+            table.writerows({name: csv_cell(value) for name, value in row.items()} for row in self._rows)
         return [f"trainers read the .txt files; everything else of the pairs stands in {LISTING}"]

@@ -74,8 +74,9 @@ class PairedFolders:
         elif not (matched := self._by_endings(path)):
             raise FileNotFoundError(f"{path} should hold {self._expected()}; name them: format.originals=[NAME]")
         rows = _with_texts(path, matched, self.columns, notes)
-        if others := [name for name in self.originals if before and (path / name).is_dir() and path / name != before]:
-            notes.append(f"{counted(others, 'folder is', 'folders are')} left out: {before.name} holds the originals")
+        others = [name for name in self.originals if (path / name).is_dir() and path / name != before]
+        if others:
+            notes.append(f"{counted(others, 'folder is', 'folders are')} left out, since another holds the originals")
         if guessed := [match.key for match in matched if match.guessed]:
             notes.append(f"{counted(guessed, 'edited image was', 'edited images were')} matched without a number")
         return ListedRows(rows, self.columns, self.name, licence, notes)

@@ -15,6 +15,7 @@ from ip2p_lightning.data.formats.base import MAX_TEXT_BYTES, texts_of
 from ip2p_lightning.data.formats.columns import Columns, Names
 from ip2p_lightning.data.formats.images_folder import ImagesFolder
 from ip2p_lightning.data.formats.rows import ListedRows, Row, counted
+from ip2p_lightning.untrusted import csv_cell, from_csv_cell
 
 _ENCODINGS = ("utf-8-sig", "cp1252")
 _DELIMITERS = {",": "csv", ";": "csv", "\t": "tsv", "|": "csv"}
@@ -98,7 +99,7 @@ class TableWriter:
         with self.file.open("x", encoding="utf-8", newline="") as file:
             table = csv.DictWriter(file, names, delimiter="\t" if self.file.suffix == ".tsv" else ",")
             table.writeheader()
-            table.writerows(self._rows)
+            table.writerows({name: csv_cell(value) for name, value in row.items()} for row in self._rows)
         return []
 
 
@@ -153,7 +154,8 @@ def table_rows(
                     "more cells than the header",
                     f"{len(cells)} of {len(names)}; put quotes around texts with {mark!r}",
                 )
-            values = {name: cell for name, cell in zip(names, map(str.strip, cells), strict=False) if name and cell}
+            texts = (from_csv_cell(cell.strip()) for cell in cells)
+            values = {name: cell for name, cell in zip(names, texts, strict=False) if name and cell}
             rows.append(Row(place, f"{prefix or file.stem}/{line:08d}", root, values, split, fault))
     except csv.Error as error:
         raise ValueError(f"{file} line {reader.line_num}: damaged table ({error}); save it again as CSV") from error

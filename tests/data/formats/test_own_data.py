@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -17,7 +17,7 @@ from tests.data.formats.test_round_trip import preset
 File = Callable[..., bytes]
 
 
-def lay(folder: Path, files: dict[str, bytes | str]) -> Path:
+def lay(folder: Path, files: Mapping[str, bytes | str]) -> Path:
     """Write files by their relative names."""
     for name, content in files.items():
         place = folder / name
