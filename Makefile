@@ -42,9 +42,10 @@ test-fast: $(STAMP)  ## the tests that are not slow
 test-portable: $(STAMP)  ## tests that are sensitive to rounding, as on a processor with other instructions
 	$(ONE_THREAD) ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=AVX2 $(BIN)/python -m pytest -n 2 -m "numeric and not slow"
 
-lint: $(STAMP)  ## ruff: rules and format
+lint: $(STAMP)  ## ruff: rules and format; the floors that imports keep to
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-cache
 
 types: $(STAMP)  ## basedpyright on the package
 	$(BIN)/basedpyright

@@ -10,11 +10,11 @@ import torch
 from factories import IP2P, MGIE, quiet_trainer, tiny_module
 from torch.utils.data import DataLoader
 
+from ip2p_lightning.data.formats.ip2p_folder_source import IP2PFolderSource
 from ip2p_lightning.data.images import open_image
 from ip2p_lightning.data.pair import PairBatch
 from ip2p_lightning.data.sources import PairSource
 from ip2p_lightning.data.sources.captioned import CaptionedSource
-from ip2p_lightning.data.sources.ip2p_folder import IP2PFolderSource
 from ip2p_lightning.data.transforms import PairTransform
 from ip2p_lightning.editors.ours import TrainedEditor
 

@@ -1,7 +1,8 @@
-"""Layouts on disk that other people's pairs come in and go out to, one file a format; pictures are never re-encoded.
+"""Layouts on disk that other people's pairs come in and go out to, one file a layout; images are never re-encoded.
 
-A new format is one file here that fills in `base.Format`, and one YAML in `conf/format`. How pairs are drawn or edited,
-and the package's own shards, belong elsewhere.
+A layout that `ip2p data import` reads fills in `base.Format` and has a YAML in `conf/format`; one that is read in place
+is a source of pairs and has a YAML in `conf/source` or `conf/data`. How pairs are drawn or edited, and the package's
+own shards, belong elsewhere.
 """
 
 from ip2p_lightning.data.formats.base import Format, PairWriter

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ip2p_lightning.data.encoded import SCORES, EncodedPair, picture_formats
-from ip2p_lightning.data.sources.ip2p_folder import SCORE_NAMES, IP2PFolderSource
+from ip2p_lightning.data.formats.ip2p_folder_source import SCORE_NAMES, IP2PFolderSource
 
 _SAFE = re.compile(r"\w[\w.-]{0,99}")
 

@@ -1,6 +1,7 @@
 """Where edit pairs come from: anything with a length that yields `EditPair`s of PIL pictures by index.
 
-A new source is one new file here. Transforms, splits by hash, storage and loading belong one level up.
+A new source is one new file here. Layouts of other people belong in `formats`; transforms, splits by hash, storage and
+loading belong one level up.
 """
 
 from __future__ import annotations

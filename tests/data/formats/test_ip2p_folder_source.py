@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ip2p_lightning.data.formats.ip2p_folder_source import IP2PFolderSource
 from ip2p_lightning.data.images import ImageError
 from ip2p_lightning.data.reader import ShardDataset
 from ip2p_lightning.data.rendering import render_dataset
 from ip2p_lightning.data.sources import EncodedSource
-from ip2p_lightning.data.sources.ip2p_folder import IP2PFolderSource
 
 
 def jpeg(seed: int) -> bytes:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ip2p_lightning.data.formats.base import read_json
-from ip2p_lightning.data.sources.listed_files import ListedFiles, ListedPair, Unusable
+from ip2p_lightning.data.formats.listed_files import ListedFiles, ListedPair, Unusable
 
 _DESCRIPTIONS = ("global_descriptions.json", "global_description.json", "local_descriptions.json")
 

@@ -13,10 +13,10 @@ import pytest
 from PIL import Image
 
 from ip2p_lightning.config import build, compose
+from ip2p_lightning.data.formats.edit_requests import EVRSource, GIERSource, MA5kSource
+from ip2p_lightning.data.formats.emu_edit import EmuEditSource
+from ip2p_lightning.data.formats.magicbrush import MagicBrushSource
 from ip2p_lightning.data.sources import PairSource
-from ip2p_lightning.data.sources.edit_requests import EVRSource, GIERSource, MA5kSource
-from ip2p_lightning.data.sources.emu_edit import EmuEditSource
-from ip2p_lightning.data.sources.magicbrush import MagicBrushSource
 from ip2p_lightning.editors.precomputed import FolderOutputs
 
 
