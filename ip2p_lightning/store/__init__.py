@@ -1,0 +1,10 @@
+"""Work that can be resumed, on disk: parts that appear whole, claims on them, and the settings that they depend on.
+
+What a part holds belongs to whoever makes it. Nothing here knows images, models or datasets.
+"""
+
+from ip2p_lightning.store.claims import Claim, Claims
+from ip2p_lightning.store.parts import PartStore, digest
+from ip2p_lightning.store.settings import ABSENT, differences, keep_settings
+
+__all__ = ["ABSENT", "Claim", "Claims", "PartStore", "differences", "digest", "keep_settings"]
