@@ -11,6 +11,7 @@ from rich.table import Table
 
 from ip2p_lightning.data.sources.world import WorldSource
 from ip2p_lightning.diffusion.guidance import TwoScaleGuidance
+from ip2p_lightning.diffusion.settings import SamplingSettings
 from ip2p_lightning.editors.ours import TrainedEditor
 from ip2p_lightning.evaluation import evaluate
 from ip2p_lightning.evaluation.figures import column_values
@@ -22,7 +23,7 @@ METRICS = {"error": L1(255), "nearer": NearerThanInput()}
 def measured(editor: TrainedEditor, pairs: WorldSource, guidance: TwoScaleGuidance, steps: int) -> dict[str, Any]:
     """Metric -> value [N] of each pair, and the pairs' ids; the same noise whatever the guidance."""
     editor.module.sampler.guidance = guidance
-    rows = evaluate(editor, pairs, METRICS, batch_size=32, sampling={"steps": steps}).rows
+    rows = evaluate(editor, pairs, METRICS, batch_size=32, sampling=SamplingSettings(steps=steps)).rows
     return {name: column_values(rows, name) for name in METRICS} | {"pair": rows.column("pair").to_pylist()}
 
 

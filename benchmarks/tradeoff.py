@@ -29,12 +29,12 @@ from ip2p_lightning.data.pair import EditPair, PairBatch
 from ip2p_lightning.data.sources.world import WorldSource
 from ip2p_lightning.diffusion.objective import DiffusionObjective
 from ip2p_lightning.diffusion.sampling import Sampler
+from ip2p_lightning.editors.opening import load_editor
 from ip2p_lightning.editors.ours import TrainedEditor
 from ip2p_lightning.evaluation.figures import IntervalSettings
 from ip2p_lightning.evaluation.rows import as_saved, picture_seeds, tensors_of
 from ip2p_lightning.evaluation.sweeps import GuidanceSweep
 from ip2p_lightning.evaluation.tradeoff import tradeoff
-from ip2p_lightning.jobs.opening import open_editor
 from ip2p_lightning.methods.editing import EditingModule
 from ip2p_lightning.metrics.encoders import Interpolated, OpenClipEncoder
 from ip2p_lightning.metrics.similarity import DirectionSimilarity, InputSimilarity
@@ -178,7 +178,7 @@ def main(
     logging.set_verbosity_error()
     warnings.filterwarnings("ignore")
     torch.set_num_threads(threads)
-    editor = open_editor(model, str(DEVICE)) if model else small_editor(32)
+    editor = load_editor(model, str(DEVICE)) if model else small_editor(32)
     steps = steps or (2 if quick else editor.module.sampler.steps if model else 20)
     compared = Comparison(editor, small_clip(quick), WorldSource(2 if quick else 16, 64), steps, rows=56)
     ways = {"one at a time": compared.one_at_a_time, "ours": compared.engine}

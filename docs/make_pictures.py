@@ -25,7 +25,6 @@ from ip2p_lightning.data.images import open_image
 from ip2p_lightning.data.sources import PairSource
 from ip2p_lightning.data.sources.photos import PhotoSource, sample_photographs
 from ip2p_lightning.data.sources.world import WorldSource
-from ip2p_lightning.editors.full_size import FullSize
 from ip2p_lightning.evaluation.evaluate import Kept, evaluate
 from ip2p_lightning.generation.world_triples import WorldCaptions
 from ip2p_lightning.metrics import L1
@@ -109,7 +108,7 @@ def full_size(side: int = 46) -> Image.Image:
     """The photographs that were not trained on, and each under five instructions; as high as two sides."""
     pictures = [open_image(path) for split in ("test", "validation") for path, _ in sample_photographs(split)]
     fitted = [ImageOps.fit(picture, (3 * side, 2 * side)) for picture in pictures]
-    editor = FullSize(zoo.load("instruct_pix2pix"))
+    editor = zoo.load("instruct_pix2pix")
     sheet = Image.new("RGB", (3 * side * (len(TEXTS) + 1), 2 * side * len(fitted)))
     for row, picture in enumerate(fitted):
         edited = editor.edit([picture] * len(TEXTS), TEXTS).images

@@ -53,6 +53,11 @@ def compose(job: str, overrides: Sequence[str] = (), folder: Path | str | None =
         job: "train", "evaluate", "edit" or "data".
         overrides: as after `ip2p <job>`, e.g. ["experiment=ip2p/tiny", "seed=1"].
         folder: configuration tree to use instead of `config_dir()`.
+
+    Example:
+        >>> from ip2p_lightning import compose
+        >>> compose("train", ["experiment=ip2p/tiny", "seed=1"]).seed
+        1
     """
     state = GlobalHydra.instance()
     outer, state.hydra = state.hydra, None  # a job that Hydra runs may compose another one

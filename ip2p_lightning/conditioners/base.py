@@ -52,3 +52,16 @@ class Conditioner(nn.Module, ABC):
     @abstractmethod
     def condition(self, instructions: Sequence[str], original_images: Tensor) -> Conditioning:
         """Condition for editing: B instructions and float32 [B, 3, H, W] pictures in [-1, 1]; no gradients."""
+
+    def told(
+        self, instructions: Sequence[str], original_images: Tensor, expressive_instructions: Sequence[str | None]
+    ) -> Conditioning:
+        """Condition on given expressive instructions in the place of written ones, where they are not None.
+
+        Raises:
+            ValueError: a conditioner that writes none.
+        """
+        raise ValueError(
+            f"expressive_instruction is for models that write one (LGIE, MGIE); a {type(self).__name__} reads the "
+            "instruction alone, so say it there"
+        )

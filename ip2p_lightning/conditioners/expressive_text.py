@@ -55,7 +55,14 @@ class ExpressiveTextConditioner(Conditioner):
     @torch.no_grad()
     def condition(self, instructions: Sequence[str], original_images: Tensor) -> Conditioning:
         """States of the expressive instructions that the writer derives."""
-        written = self.writer.write(instructions, original_images)
+        return self.told(instructions, original_images, [None] * len(instructions))
+
+    @torch.no_grad()
+    def told(
+        self, instructions: Sequence[str], original_images: Tensor, expressive_instructions: Sequence[str | None]
+    ) -> Conditioning:
+        """See `Conditioner.told`."""
+        written = self.writer.completed(instructions, original_images, expressive_instructions)
         condition = self.text.encode([long or short for long, short in zip(written, instructions, strict=True)])
         condition.expressive_instructions = written
         return condition

@@ -165,6 +165,24 @@ class LanguageModelConditioner(Conditioner):
         condition.expressive_instructions = texts
         return condition
 
+    def told(
+        self, instructions: Sequence[str], original_images: Tensor, expressive_instructions: Sequence[str | None]
+    ) -> Conditioning:
+        """See `Conditioner.told`."""
+        texts = self.completed(instructions, original_images, expressive_instructions)
+        return self.condition(instructions, original_images, texts)
+
+    def completed(
+        self, instructions: Sequence[str], original_images: Tensor, given: Sequence[str | None]
+    ) -> list[str]:  # fmt: skip
+        """The given expressive instructions, and what the model writes where one is None."""
+        texts, open_places = list(given), [place for place, text in enumerate(given) if text is None]
+        if open_places:
+            asked = [instructions[place] for place in open_places]
+            for place, text in zip(open_places, self.write(asked, original_images[open_places]), strict=True):
+                texts[place] = text
+        return [text or "" for text in texts]
+
     @torch.no_grad()
     def write(self, instructions: Sequence[str], original_images: Tensor) -> list[str]:
         """The expressive instruction of each command, by greedy decoding; "" where `expressive` is off."""

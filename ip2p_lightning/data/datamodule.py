@@ -51,6 +51,14 @@ class EditDataModule(LightningDataModule):
         tail: what becomes of training pairs that do not fill an epoch's last step: "drop" or "strict", see
             `ElasticSampler`.
         one_per_group: an epoch visits each group once and draws one of its pairs (InstructPix2Pix's candidates).
+
+    Example:
+        >>> from ip2p_lightning.data.sources.world import WorldSource
+        >>> from ip2p_lightning.data.transforms import PairTransform
+        >>> data = EditDataModule(WorldSource(8, size=16), transform=PairTransform(16), batch_size=4)
+        >>> batch = next(iter(data.train_dataloader()))
+        >>> batch.original_image.shape
+        torch.Size([4, 3, 16, 16])
     """
 
     def __init__(

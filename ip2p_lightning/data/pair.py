@@ -34,6 +34,12 @@ class EditPair:
 
     Raises:
         ValueError: pictures of different sizes or types, naming the id.
+
+    Example:
+        >>> from PIL import Image
+        >>> day, night = Image.new("RGB", (64, 48), "skyblue"), Image.new("RGB", (64, 48), "navy")
+        >>> EditPair("sky-1", day, night, "make it night", kind="time").group
+        'sky-1'
     """
 
     id: str

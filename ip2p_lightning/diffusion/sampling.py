@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -12,6 +12,7 @@ from diffusers.utils.torch_utils import randn_tensor
 from torch import Tensor
 
 from ip2p_lightning.diffusion.guidance import Denoise, TwoScaleGuidance
+from ip2p_lightning.diffusion.settings import SamplingSettings
 
 
 class Sampler:
@@ -28,6 +29,23 @@ class Sampler:
         self.steps = steps
         self.guidance = guidance or TwoScaleGuidance()
 
+    @classmethod
+    def of(cls, scheduler: Any, settings: SamplingSettings) -> Sampler:
+        """The sampler of a scheduler with these settings, the class's own where they are None."""
+        return cls(scheduler, **cls(scheduler).options(settings))
+
+    @property
+    def settings(self) -> SamplingSettings:
+        """Every value of sampling."""
+        guidance = self.guidance
+        return SamplingSettings(self.steps, guidance.text_scale, guidance.image_scale, guidance.start, guidance.stop)
+
+    def options(self, settings: SamplingSettings) -> dict[str, Any]:
+        """Steps and guidance for a call under some settings, the sampler's own where they are None."""
+        values = settings.over(self.settings)
+        scales = values.text_scale, values.image_scale, values.guidance_start, values.guidance_stop
+        return {"steps": values.steps, "guidance": TwoScaleGuidance(*map(float, scales))}  # type: ignore[arg-type]
+
     @torch.no_grad()
     def __call__(
         self,
@@ -40,6 +58,7 @@ class Sampler:
         steps: int | None = None,
         generator: torch.Generator | Sequence[torch.Generator] | None = None,
         latents: Tensor | None = None,
+        on_step: Callable[[int, int], None] | None = None,
     ) -> Tensor:
         """Return the edited pictures' latents [B, C, h, w].
 
@@ -52,6 +71,7 @@ class Sampler:
             steps: overrides the sampler's.
             generator: one, or one for each sample (then a sample's result does not depend on its batch).
             latents: initial unit-variance noise [B, C, h, w] instead of a draw.
+            on_step: called with (steps done, steps in all) after each; what it raises ends the sampling.
         """
         guidance = guidance or self.guidance
         scheduler = copy.deepcopy(self.scheduler)
@@ -73,4 +93,6 @@ class Sampler:
                 progress=index / len(scheduler.timesteps),
             )
             current = scheduler.step(prediction, t, current, **extra, return_dict=False)[0]
+            if on_step is not None:
+                on_step(index + 1, len(scheduler.timesteps))
         return current

@@ -1,121 +1,175 @@
-"""What every editor promises: pictures and instructions in, edited pictures out."""
+"""The contract of every editor: requests in, results out."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Generic, Protocol, TypeVar
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, Self, runtime_checkable
 
+import torch
 from PIL import Image
-from torch import Tensor
+from torch import nn
 
-from ip2p_lightning.data.pair import PairBatch
-from ip2p_lightning.methods.request import check_request as check_request
+from ip2p_lightning.data.sources import PairSource
+from ip2p_lightning.editors.inputs import requests_of
+from ip2p_lightning.editors.request import EditCancelled, EditRequest, EditResult, Edits, OnStep, Step
+from ip2p_lightning.editors.whole import finished, prepared
 
-Pictures = TypeVar("Pictures", Tensor, Sequence[Image.Image])
-"""Float tensors [B, 3, H, W] in [-1, 1], or PIL pictures of any mode and size."""
 
+class Editor(ABC):
+    """Edits images by instruction. A new editor is a subclass with `edit_prepared`.
 
-@dataclass(frozen=True)
-class Captions:
-    """What a picture shows before and after its edit.
-
-    Args:
-        original: caption of the original; "" if unknown.
-        edited: caption of the edited picture, which SDEdit, Prompt-to-Prompt and Text2LIVE read in place of the
-            instruction; "" if unknown.
+    Example:
+        >>> from PIL import Image, ImageOps
+        >>> from ip2p_lightning import Editor, EditResult
+        >>> class Negative(Editor):
+        ...     def edit_prepared(self, requests, on_step=None):
+        ...         return [EditResult(ImageOps.invert(request.image), request) for request in requests]
+        >>> edits = Negative().edit(Image.new("RGB", (4, 4), "white"), "swap dark and light")
+        >>> edits[0].image.getpixel((0, 0))
+        (0, 0, 0)
     """
 
-    original: str
-    edited: str
+    reads_truth = False
+    """Whether evaluation gives it the true edited image; of all editors, `Truth` alone."""
 
+    @abstractmethod
+    def edit_prepared(self, requests: Sequence[EditRequest], on_step: OnStep | None = None) -> list[EditResult]:
+        """Edit images that are ready; a result depends on its own request, not on the others.
 
-@dataclass(frozen=True)
-class EditResult(Generic[Pictures]):
-    """Edited pictures.
+        Args:
+            requests: their images are tensors [3, H, W] in [-1, 1], or PIL RGB as `fit` made them.
+            on_step: called after each sampling step of each batch.
 
-    Args:
-        images: of the type that was given. Tensors keep their size; PIL pictures come back at the size that the
-            editor works at.
-        expressive_instructions: what the model wrote for each picture, if it writes at all.
-    """
+        Raises:
+            ValueError: something missing that the editor needs.
+        """
 
-    images: Pictures
-    expressive_instructions: list[str] = field(default_factory=list)
+    def fit(self, image: Image.Image) -> Image.Image:
+        """A PIL RGB image at the size at which it is edited; here its own."""
+        return image
 
+    def networks(self) -> list[nn.Module]:
+        """What edits; empty for editors without weights."""
+        return []
 
-class Editor(Protocol):
-    """Edits pictures by instruction.
+    def to(self, device: str | torch.device) -> Self:
+        """Move the networks to a device."""
+        for network in self.networks():
+            network.to(device)
+        return self
 
-    An editor takes what it needs of the keywords and ignores the rest; what it needs and was not given is an error
-    that names it, so that no baseline runs on the wrong text without anybody knowing.
-    """
+    def answer(self, requests: Sequence[EditRequest], on_step: OnStep | None = None) -> Edits:
+        """Edit images of any mode and size, each at the size that its request asks for.
+
+        Args:
+            requests: edits.
+            on_step: see `edit_prepared`.
+        """
+        ready = [prepared(request, self.fit) for request in requests]
+        results = self.edit_prepared([request for request, _ in ready], on_step)
+        return Edits(
+            finished(result, request, photo)
+            for result, request, (_, photo) in zip(results, requests, ready, strict=True)
+        )
 
     def edit(
         self,
-        images: Pictures,
-        instructions: Sequence[str],
+        images: Any,
+        instructions: str | Sequence[str],
         *,
-        seeds: Sequence[int] | int = 0,
-        text_scale: float | None = None,
-        image_scale: float | None = None,
-        steps: int | None = None,
-        captions: Sequence[Captions] | None = None,
-        truth: Pictures | None = None,
-        ids: Sequence[str] | None = None,
-    ) -> EditResult[Pictures]:
-        """Edit B pictures; a result depends on its own picture, texts and seed, not on the others.
+        on_step: OnStep | None = None,
+        cancel: Callable[[], bool] | None = None,
+        **options: Any,
+    ) -> Edits:
+        """Edit one image or many.
 
         Args:
-            images: B pictures.
-            instructions: B commands.
-            seeds: one for each picture, or one for all.
-            text_scale: s_T; None for the editor's own.
-            image_scale: s_I; None for the editor's own.
-            steps: sampling steps; None for the editor's own.
-            captions: B, for editors that read what the pictures show.
-            truth: B true edited pictures, for the editor that returns them; no other may look at them.
-            ids: B names of the pairs, for editors that look results up.
+            images: one image, or several: PIL images, paths, uint8 arrays [H, W, 3], tensors [3, H, W] in [-1, 1].
+            instructions: one for all images, or one for each. One image takes any number of instructions.
+            on_step: called after each sampling step of each batch.
+            cancel: asked after each step, such as `threading.Event().is_set`; once true, `EditCancelled` is raised.
+            options: `seed`, `alternatives`, `mask`, `size`, `steps`, `text_scale` and more, see `requests_of`.
+
+        Returns:
+            A list of results in the order of the edits, with all images as its `images`.
 
         Raises:
+            TypeError: an image or a value of another type.
             ValueError: numbers that do not agree, an empty instruction, or something missing that the editor needs.
+            FileNotFoundError: no such image file.
+            EditCancelled: `cancel` said so.
         """
+        requests = requests_of(images, instructions, **options)
+        return self.answer(requests, _stoppable(on_step, cancel))
+
+
+@runtime_checkable
+class Described(Protocol):
+    """An editor with more to record with its figures than its settings."""
+
+    def describe(self) -> dict[str, Any]:
+        """JSON values."""
         ...
 
 
-def need_captions(
-    editor: object, captions: Sequence[Captions] | None, count: int, *, original: bool = False
-) -> list[Captions]:
-    """The captions, for editors that cannot work without them.
+@runtime_checkable
+class Remarks(Protocol):
+    """An editor that counts what it did with some images."""
+
+    def remarks(self, ids: Sequence[str]) -> list[dict[str, bool]]:
+        """What to count of the pairs that were edited last."""
+        ...
+
+
+@runtime_checkable
+class AnswersSome(Protocol):
+    """An editor that has results for some pairs alone."""
+
+    def answered(self, pairs: PairSource) -> PairSource:
+        """The pairs for which there are results."""
+        ...
+
+
+class Around(Editor):
+    """An editor that drives another one, whose networks and sizes are its own.
 
     Args:
-        editor: who asks; its class is named in errors.
-        captions: as given to `edit`.
-        count: number of pictures.
-        original: the original's caption is needed too.
-
-    Raises:
-        ValueError: no captions, too few or too many, or an empty one where it is needed.
+        editor: the other one.
     """
-    who = type(editor).__name__
-    wanted = "captions of the original and the edited picture" if original else "the edited picture's caption"
-    if captions is None:
-        raise ValueError(
-            f"{who} needs {wanted}, and none were given: pass captions=[Captions(original, edited), ...], or choose "
-            "pairs that have them (instructions alone do not say what a picture shows)"
-        )
-    if len(captions) != count:
-        raise ValueError(f"{who} was given {len(captions)} captions for {count} pictures; give one for each")
-    for index, caption in enumerate(captions):
-        if not caption.edited.strip() or (original and not caption.original.strip()):
-            missing = "edited" if not caption.edited.strip() else "original"
-            raise ValueError(
-                f"{who} needs {wanted}, but the {missing} caption of picture {index + 1} of {count} is empty; leave "
-                "such pairs out, or caption them first"
-            )
-    return list(captions)
+
+    def __init__(self, editor: Editor) -> None:
+        self.editor = editor
+
+    @property
+    def reads_truth(self) -> bool:  # type: ignore[override]
+        """As the other one."""
+        return self.editor.reads_truth
+
+    def fit(self, image: Image.Image) -> Image.Image:
+        """As the other one."""
+        return self.editor.fit(image)
+
+    def networks(self) -> list[nn.Module]:
+        """As the other one."""
+        return self.editor.networks()
+
+    def to(self, device: str | torch.device) -> Self:
+        """Move the other one's networks."""
+        self.editor.to(device)
+        return self
 
 
-def captions_of(pairs: PairBatch) -> list[Captions]:
-    """What a batch says of its pictures, with "" where it says nothing."""
-    return [Captions(*texts) for texts in zip(pairs.original_caption, pairs.edited_caption, strict=True)]
+def _stoppable(on_step: OnStep | None, cancel: Callable[[], bool] | None) -> OnStep | None:
+    if cancel is None:
+        return on_step
+
+    def step(state: Step) -> None:
+        if on_step is not None:
+            on_step(state)
+        if cancel():
+            raise EditCancelled(f"the edit was cancelled after step {state.number} of {state.of}")
+
+    if cancel():
+        raise EditCancelled("the edit was cancelled before it began")
+    return step

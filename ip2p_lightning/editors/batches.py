@@ -1,59 +1,67 @@
-"""Pictures of any size and type through a network that takes batches of one size, and back as they came."""
+"""Requests of any sizes and settings through a network that takes batches of one, and back in their order."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Hashable, Sequence
 
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor
 
-from ip2p_lightning.data.images import as_rgb, to_pil, to_tensor
-from ip2p_lightning.editors.base import Pictures
+from ip2p_lightning.data.images import to_pil, to_tensor
+from ip2p_lightning.editors.request import EditRequest, EditResult, OnStep, Step
+
+Change = Callable[[Tensor, list[EditRequest], Callable[[int, int], None]], tuple[Tensor, Sequence[str]]]
+"""`(originals [N, 3, H, W] in [-1, 1], their requests, on_step) -> (edited [N, 3, H, W], texts written or none)`."""
 
 
 def in_batches(
-    images: Pictures,
-    batch_size: int,
-    fit: Callable[[Image.Image], Image.Image],
-    change: Callable[[Tensor, list[int]], Tensor],
-) -> Pictures:
-    """Edited pictures in the order and of the type of the originals.
+    requests: Sequence[EditRequest], batch_size: int, change: Change, on_step: OnStep | None = None
+) -> list[EditResult]:
+    """Results in the order of the requests, their images of the type of the originals.
 
     Args:
-        images: B pictures, see `Pictures`.
-        batch_size: pictures at once, all of one size.
-        fit: brings a PIL picture to the size it is edited at; tensors keep theirs.
-        change: `(originals [N, 3, H, W] in [-1, 1], their N places among the B) -> edited [N, 3, H, W]`.
+        requests: with images that are ready.
+        batch_size: edits at once, all of one size and with the same settings.
+        change: edits a batch.
+        on_step: called after each step of each batch.
     """
-    tensors = list(images) if isinstance(images, Tensor) else [to_tensor(fit(image)) for image in images]
-    edited: list[Any] = [None] * len(tensors)
-    for places in _batches(tensors, batch_size):
-        for place, result in zip(
-            places, change(torch.stack([tensors[place] for place in places]), places), strict=True
-        ):
-            edited[place] = result.to(tensors[place])
-    if isinstance(images, Tensor):
-        return torch.stack(edited) if edited else images
-    return [to_pil(result) for result in edited]  # type: ignore[return-value]
+    images = [r.image if isinstance(r.image, Tensor) else to_tensor(r.image) for r in requests]
+    results: dict[int, EditResult] = {}
+    for places in _batches([(*image.shape, r.sampling) for image, r in zip(images, requests, strict=True)], batch_size):
+        batch = [requests[place] for place in places]
+        edited, texts = change(torch.stack([images[place] for place in places]), batch, _told(on_step, places))
+        for number, place in enumerate(places):
+            image = edited[number].to(images[place])
+            text = texts[number] if texts else ""
+            shown = image if isinstance(requests[place].image, Tensor) else to_pil(image)
+            results[place] = EditResult(shown, requests[place], text)
+    return [results[place] for place in range(len(requests))]
 
 
-def fitted(image: Image.Image, resolution: int, multiple: int) -> Image.Image:
-    """A picture of any mode as RGB at the size it is edited at.
+def fitted(image: Image.Image, resolution: int, multiple: int, square: bool = False) -> Image.Image:
+    """A PIL RGB image at the size at which it is edited (Lanczos).
 
-    The longer side becomes `resolution` and both sides are multiples of what the networks divide by; the little that
-    the ratio of the sides changes by is cropped (Lanczos).
+    Args:
+        image: of any size.
+        resolution: its longer side becomes the nearest multiple of this.
+        multiple: both sides become multiples of it.
+        square: both sides become the longer one, as for models that know no other shape.
     """
-    image = as_rgb(image)
     scale = resolution / max(image.size)
-    width, height = (max(1, round(side * scale / multiple)) * multiple for side in image.size)
-    return image if (width, height) == image.size else ImageOps.fit(image, (width, height), Image.Resampling.LANCZOS)
+    width, height = (
+        max(1, round((resolution if square else side * scale) / multiple)) * multiple for side in image.size
+    )
+    return image if (width, height) == image.size else image.resize((width, height), Image.Resampling.LANCZOS)
 
 
-def _batches(tensors: Sequence[Tensor], batch_size: int) -> list[list[int]]:
-    """Places of pictures of one size, at most `batch_size` together."""
-    sizes: dict[torch.Size, list[int]] = {}
-    for place, tensor in enumerate(tensors):
-        sizes.setdefault(tensor.shape, []).append(place)
-    return [same[start : start + batch_size] for same in sizes.values() for start in range(0, len(same), batch_size)]
+def _batches(kinds: Sequence[Hashable], batch_size: int) -> list[list[int]]:
+    """Places of one kind, at most `batch_size` together."""
+    alike: dict[Hashable, list[int]] = {}
+    for place, kind in enumerate(kinds):
+        alike.setdefault(kind, []).append(place)
+    return [same[start : start + batch_size] for same in alike.values() for start in range(0, len(same), batch_size)]
+
+
+def _told(on_step: OnStep | None, places: list[int]) -> Callable[[int, int], None]:
+    return lambda number, of: None if on_step is None else on_step(Step(number, of, tuple(places)))

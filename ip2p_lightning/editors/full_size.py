@@ -1,4 +1,4 @@
-"""Edits pictures of any size with an editor that works at a small one, and carries its change over.
+"""Carry the change of a small image over to the large one that it was made of.
 
 What an edit does to light and colour is nearly an affine map of colours in each neighbourhood. It is found on the small
 picture before and after the edit (the guided filter of He, Sun and Tang 2013, section 3.4, with the picture itself as
@@ -8,74 +8,9 @@ detail. What no such map explains, as a new thing, is added from the small pictu
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, cast
-
 import torch
 import torch.nn.functional as F
-from PIL import Image
 from torch import Tensor
-
-from ip2p_lightning.data.images import as_rgb, to_pil, to_tensor
-from ip2p_lightning.editors.base import Captions, Editor, EditResult, Pictures
-
-
-class FullSize:
-    """An editor whose pictures keep their size; those of the small size are edited as ever.
-
-    Args:
-        editor: edits squares of `side` pixels.
-        side: of the small pictures; others are squeezed into that square, as in training.
-        radius: pixels of the small picture around each in which one map of colours holds.
-        epsilon: spread of colours (standard deviation in [-1, 1]) below which a neighbourhood counts as plain.
-        grain: grey levels (of 255) of unexplained change that are taken for the model's grain and left out.
-    """
-
-    def __init__(
-        self, editor: Editor, side: int = 64, radius: int = 6, epsilon: float = 0.05, grain: float = 8.0
-    ) -> None:
-        self.editor, self.side, self.radius, self.epsilon, self.grain = editor, side, radius, epsilon, grain
-
-    def edit(
-        self,
-        images: Pictures,
-        instructions: Sequence[str],
-        *,
-        seeds: Sequence[int] | int = 0,
-        text_scale: float | None = None,
-        image_scale: float | None = None,
-        steps: int | None = None,
-        captions: Sequence[Captions] | None = None,
-        truth: Pictures | None = None,
-        ids: Sequence[str] | None = None,
-    ) -> EditResult[Pictures]:
-        """See `Editor.edit`; pictures come back at the size they came in."""
-        small, truths = self._small(images), None if truth is None else self._small(truth)
-        keywords: dict[str, Any] = {"captions": captions, "truth": truths, "ids": ids}
-        result = self.editor.edit(
-            small, instructions, seeds=seeds, text_scale=text_scale, image_scale=image_scale, steps=steps, **keywords
-        )
-        edited = [
-            self._carry(image, before, after) for image, before, after in zip(images, small, result.images, strict=True)
-        ]
-        pictures = torch.stack(cast("list[Tensor]", edited)) if isinstance(images, Tensor) and edited else edited
-        return EditResult(cast("Pictures", pictures), result.expressive_instructions)
-
-    def _small(self, images: Pictures) -> Pictures:
-        if isinstance(images, Tensor):
-            return _resized(images, self.side, self.side)
-        squares = [as_rgb(image).resize((self.side, self.side), Image.Resampling.LANCZOS) for image in images]
-        return cast("Pictures", squares)
-
-    def _carry(self, image: Any, before: Any, after: Any) -> Any:
-        if isinstance(image, Tensor):
-            if image.shape == after.shape:
-                return after
-            return carry_over(image, before, after, self.radius, self.epsilon, self.grain)
-        if image.size == after.size:
-            return after
-        large, small, changed = (to_tensor(as_rgb(picture)) for picture in (image, before, after))
-        return to_pil(carry_over(large, small, changed, self.radius, self.epsilon, self.grain))
 
 
 def carry_over(
@@ -87,9 +22,9 @@ def carry_over(
         image: large picture [3, H, W] in [-1, 1].
         before: the small one [3, h, w] before the edit.
         after: the same after the edit.
-        radius: see `FullSize`.
-        epsilon: see `FullSize`.
-        grain: see `FullSize`.
+        radius: pixels of the small image around each in which one map of colours holds.
+        epsilon: spread of colours (standard deviation in [-1, 1]) below which a neighbourhood counts as plain.
+        grain: grey levels (of 255) of unexplained change that are taken for the model's grain and left out.
 
     Returns:
         [3, H, W] in [-1, 1].

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
-from ip2p_lightning.editors.base import Captions, EditResult, Pictures, check_request
+from ip2p_lightning.editors.base import Editor
 from ip2p_lightning.editors.batches import fitted, in_batches
+from ip2p_lightning.editors.request import EditRequest, EditResult, OnStep
 from ip2p_lightning.interop import load_folder
 from ip2p_lightning.methods.checkpoint import Weights, load_module
 from ip2p_lightning.methods.editing import EditingModule
 from ip2p_lightning.models.denoiser import TransformerDenoiser
 
+_SQUARES_UP_TO = 128
 
-class TrainedEditor:
+
+class TrainedEditor(Editor):
     """Edits with an `EditingModule`.
 
     Noise comes from one CPU generator for each picture, so that a result does not depend on its batch and hardly on
@@ -25,17 +28,26 @@ class TrainedEditor:
 
     Args:
         module: put into evaluation mode; edits on the device and in the precision it is in.
-        resolution: longer side in pixels at which PIL pictures are edited (tensors keep their size); None for the
+        resolution: longer side in pixels at which PIL images are edited (tensors keep their size); None for the
             side the denoiser was built for.
-        batch_size: pictures at once.
+        batch_size: images at once.
+        square: squeeze PIL images into squares for the model; None does so at 128 pixels and below, where models
+            have seen whole squares alone.
     """
 
-    def __init__(self, module: EditingModule, resolution: int | None = None, batch_size: int = 8) -> None:
+    def __init__(
+        self,
+        module: EditingModule,
+        resolution: int | None = None,
+        batch_size: int = 8,
+        square: bool | None = None,
+    ) -> None:
         self.module = module.eval()
         network = module.denoiser.network.config
         sides = network.sample_size
         self.resolution = resolution or module.autoencoder.factor * (sides if isinstance(sides, int) else max(sides))
         self.batch_size = batch_size
+        self.square = self.resolution <= _SQUARES_UP_TO if square is None else square
         transformer = isinstance(module.denoiser, TransformerDenoiser)
         cells = network.patch_size if transformer else 2 ** (len(network.down_block_types) - 1)
         self._multiple = module.autoencoder.factor * cells
@@ -91,38 +103,28 @@ class TrainedEditor:
         module = load_folder(folder).to(device)
         return cls(module.to(dtype) if dtype else module, resolution, batch_size)
 
-    def edit(
-        self,
-        images: Pictures,
-        instructions: Sequence[str],
-        *,
-        seeds: Sequence[int] | int = 0,
-        text_scale: float | None = None,
-        image_scale: float | None = None,
-        steps: int | None = None,
-        captions: Sequence[Captions] | None = None,
-        truth: Pictures | None = None,
-        ids: Sequence[str] | None = None,
-    ) -> EditResult[Pictures]:
-        """See `Editor.edit`; reads the instruction alone, no captions."""
-        each = check_request(images, instructions, seeds)
-        texts = [""] * len(images)
-        options = {"guidance": self.module.sampler.guidance.with_scales(text_scale, image_scale), "steps": steps}
+    def edit_prepared(self, requests: Sequence[EditRequest], on_step: OnStep | None = None) -> list[EditResult]:
+        """See `Editor.edit_prepared`; reads the instruction (and an expressive one, if the model writes them)."""
 
-        def change(originals: Tensor, places: list[int]) -> Tensor:
+        def change(
+            originals: Tensor, batch: list[EditRequest], on_step: Callable[[int, int], None]
+        ) -> tuple[Tensor, list[str]]:
             results, condition = self.module.edit(
                 originals.to(self.module.device).type(self.module.dtype),
-                [instructions[place] for place in places],
-                generator=[torch.Generator().manual_seed(each[place]) for place in places],
-                **options,
+                [request.instruction for request in batch],
+                expressive_instructions=[request.expressive_instruction for request in batch],
+                generator=[torch.Generator().manual_seed(request.seed) for request in batch],
+                on_step=on_step,
+                **self.module.sampler.options(batch[0].sampling),
             )
-            for place, text in zip(places, condition.expressive_instructions, strict=False):
-                texts[place] = text
-            return results
+            return results, condition.expressive_instructions
 
-        edited = in_batches(images, self.batch_size, self.fit, change)
-        return EditResult(edited, texts if any(texts) else [])
+        return in_batches(requests, self.batch_size, change, on_step)
 
     def fit(self, image: Image.Image) -> Image.Image:
-        """A picture of any mode as RGB at the size it is edited at, see `fitted`."""
-        return fitted(image, self.resolution, self._multiple)
+        """A PIL RGB image at the size at which it is edited, see `fitted`."""
+        return fitted(image, self.resolution, self._multiple, self.square)
+
+    def networks(self) -> list[nn.Module]:
+        """The module."""
+        return [self.module]

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
 from PIL import Image
 from torch import Tensor
 
@@ -18,13 +17,14 @@ from ip2p_lightning.data.images import open_image, to_tensor
 from ip2p_lightning.data.pair import EditPair
 from ip2p_lightning.data.sources import PairSource
 from ip2p_lightning.data.transforms import centred
-from ip2p_lightning.editors.base import Captions, EditResult, Pictures, check_request
+from ip2p_lightning.editors.base import Editor
+from ip2p_lightning.editors.request import EditRequest, EditResult, OnStep, image_size
 
 _ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".PNG", ".JPG", ".JPEG")
 _SHOWN = 5
 
 
-class FolderOutputs:
+class FolderOutputs(Editor):
     """Returns files instead of editing.
 
     In a folder, a pair's file is called after its id, or as `names` says; in a JSON Lines file, each line has an ``id``
@@ -66,35 +66,23 @@ class FolderOutputs:
         if self._listed is None and not self.path.is_dir():
             raise FileNotFoundError(f"{path} is no folder of edited pictures and no JSON Lines file that lists them")
 
-    def edit(
-        self,
-        images: Pictures,
-        instructions: Sequence[str],
-        *,
-        seeds: Sequence[int] | int = 0,
-        text_scale: float | None = None,
-        image_scale: float | None = None,
-        steps: int | None = None,
-        captions: Sequence[Captions] | None = None,
-        truth: Pictures | None = None,
-        ids: Sequence[str] | None = None,
-    ) -> EditResult[Pictures]:
-        """See `Editor.edit`; needs `ids`.
+    def edit_prepared(self, requests: Sequence[EditRequest], on_step: OnStep | None = None) -> list[EditResult]:
+        """See `Editor.edit_prepared`; needs ids.
 
         Raises:
-            ValueError: no ids, no file for one, a file of another size, another instruction than the listing's, or a
+            ValueError: no id, no file for one, a file of another size, another instruction than the listing's, or a
                 second seed for a pair, of which there is one file.
         """
-        each = check_request(images, instructions, seeds)
-        if ids is None or len(ids) != len(images):
-            raise ValueError("FolderOutputs finds files by the pairs' ids; pass ids=[...] with one for each picture")
-        for id, instruction, seed in zip(ids, instructions, each, strict=True):
-            self._check(id, instruction, seed)
-        if isinstance(images, Tensor):
-            sizes = [(images.shape[3], images.shape[2])] * len(images)
-            results = [to_tensor(self.picture(id, size)) for id, size in zip(ids, sizes, strict=True)]
-            return EditResult(torch.stack(results).to(images) if results else images)
-        return EditResult([self.picture(id, image.size) for id, image in zip(ids, images, strict=True)])
+        for request in requests:
+            if not request.id:
+                raise ValueError("FolderOutputs finds files by the pairs' ids; pass ids=[...] with one for each image")
+            self._check(request.id, request.instruction, request.seed)
+        results = []
+        for request in requests:
+            image = self.picture(request.id, image_size(request.image))
+            given = isinstance(request.image, Tensor)
+            results.append(EditResult(to_tensor(image).to(request.image) if given else image, request))
+        return results
 
     def picture(self, id: str, size: tuple[int, int]) -> Image.Image:
         """The edited picture of a pair, PIL RGB.

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import torch
 from diffusers import StableDiffusionPipeline
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from ip2p_lightning.diffusion.ddim_inversion import DDIMPath
 from ip2p_lightning.diffusion.null_text import Inversion, NullTextInversion
 from ip2p_lightning.diffusion.prompt_to_prompt import AttentionPlan, CrossEdit, CrossEdits, PromptToPrompt
 from ip2p_lightning.diffusion.token_alignment import cross_edit
-from ip2p_lightning.editors.base import Captions, EditResult, Pictures, check_request, need_captions
+from ip2p_lightning.editors.base import Editor
 from ip2p_lightning.editors.batches import fitted, in_batches
 from ip2p_lightning.editors.inversion_memory import InversionMemory
+from ip2p_lightning.editors.request import Captions, EditRequest, EditResult, OnStep, need_captions
 from ip2p_lightning.models.autoencoder import Autoencoder
 
 
-class PromptToPromptEditor:
+class PromptToPromptEditor(Editor):
     """Edits with any text-to-image `StableDiffusionPipeline`.
 
     Inverts a picture under its caption, then samples it again beside the edited caption, which takes over its
@@ -71,39 +72,35 @@ class PromptToPromptEditor:
         self.batch_size = batch_size
         self._multiple = self.autoencoder.factor * 2 ** (len(network.down_block_types) - 1)
 
-    def edit(
-        self,
-        images: Pictures,
-        instructions: Sequence[str],
-        *,
-        seeds: Sequence[int] | int = 0,
-        text_scale: float | None = None,
-        image_scale: float | None = None,
-        steps: int | None = None,
-        captions: Sequence[Captions] | None = None,
-        truth: Pictures | None = None,
-        ids: Sequence[str] | None = None,
-    ) -> EditResult[Pictures]:
-        """See `Editor.edit`; reads both captions, neither the instructions, the seeds nor `image_scale`.
+    def edit_prepared(self, requests: Sequence[EditRequest], on_step: OnStep | None = None) -> list[EditResult]:
+        """See `Editor.edit_prepared`; reads both captions, neither the instructions, the seeds nor `image_scale`.
 
         Raises:
-            ValueError: numbers that do not agree, or captions that are missing or cannot be aligned.
+            ValueError: captions that are missing or cannot be aligned.
         """
-        check_request(images, instructions, seeds)
-        texts = need_captions(self, captions, len(images), original=True)
-        edits = [self._cross_edit(caption) for caption in texts]
-        scale, count = self.text_scale if text_scale is None else text_scale, steps or self.steps
+        for caption in need_captions(self, requests, original=True):
+            self._cross_edit(caption)
 
-        def change(originals: Tensor, places: list[int]) -> Tensor:
-            return self._edited(
-                originals, [texts[place] for place in places], [edits[place] for place in places], scale, count
-            )[1]
+        def change(
+            originals: Tensor, batch: list[EditRequest], on_step: Callable[[int, int], None]
+        ) -> tuple[Tensor, list[str]]:
+            texts = need_captions(self, batch, original=True)
+            edits, values = [self._cross_edit(caption) for caption in texts], batch[0].sampling
+            scale = self.text_scale if values.text_scale is None else values.text_scale
+            edited = self._edited(originals, texts, edits, scale, values.steps or self.steps)[1]
+            on_step(1, 1)  # inversion and sampling are one piece of work
+            return edited, []
 
-        return EditResult(in_batches(images, self.batch_size, self.fit, change))
+        return in_batches(requests, self.batch_size, change, on_step)
 
     def fit(self, image: Image.Image) -> Image.Image:
-        """A picture of any mode as RGB at the size it is edited at, see `fitted`."""
+        """A PIL RGB image at the size at which it is edited, see `fitted`."""
         return fitted(image, self.resolution, self._multiple)
+
+    def networks(self) -> list[nn.Module]:
+        """The autoencoder and the pipeline's networks."""
+        parts = self.pipeline.components.values()
+        return [self.autoencoder, *(part for part in parts if isinstance(part, nn.Module))]
 
     def reconstruct(self, images: Tensor, captions: Sequence[str], *, steps: int | None = None) -> Tensor:
         """What the inversion of pictures [B, 3, H, W] under their captions gives back; edits stand on it."""

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from diffusers import StableDiffusionPipeline
 from diffusers.utils.torch_utils import randn_tensor
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
-from ip2p_lightning.editors.base import Captions, EditResult, Pictures, check_request, need_captions
+from ip2p_lightning.editors.base import Editor
 from ip2p_lightning.editors.batches import fitted, in_batches
+from ip2p_lightning.editors.request import EditRequest, EditResult, OnStep, need_captions
 from ip2p_lightning.models.autoencoder import Autoencoder
 
 
-class SDEdit:
+class SDEdit(Editor):
     """Edits with any text-to-image `StableDiffusionPipeline`, as diffusers' `StableDiffusionImg2ImgPipeline` does.
 
     A picture's noise comes from a CPU generator of its own, so that a result does not depend on its batch, and every
@@ -56,42 +57,45 @@ class SDEdit:
         self._multiple = self.autoencoder.factor * 2 ** (len(network.down_block_types) - 1)
         self._taken(steps)
 
-    def edit(
-        self,
-        images: Pictures,
-        instructions: Sequence[str],
-        *,
-        seeds: Sequence[int] | int = 0,
-        text_scale: float | None = None,
-        image_scale: float | None = None,
-        steps: int | None = None,
-        captions: Sequence[Captions] | None = None,
-        truth: Pictures | None = None,
-        ids: Sequence[str] | None = None,
-    ) -> EditResult[Pictures]:
-        """See `Editor.edit`; reads the edited captions, neither the instructions nor `image_scale`.
+    def edit_prepared(self, requests: Sequence[EditRequest], on_step: OnStep | None = None) -> list[EditResult]:
+        """See `Editor.edit_prepared`; reads the edited captions, neither the instructions nor `image_scale`.
 
         Raises:
-            ValueError: numbers that do not agree, captions that are missing, or too few steps for the strength.
+            ValueError: captions that are missing, or too few steps for the strength.
         """
-        each = check_request(images, instructions, seeds)
-        texts = [caption.edited for caption in need_captions(self, captions, len(images))]
-        scale, count = self.text_scale if text_scale is None else text_scale, steps or self.steps
-        self._taken(count)
+        need_captions(self, requests)
+        for request in requests:
+            self._taken(request.sampling.steps or self.steps)
 
-        def change(originals: Tensor, places: list[int]) -> Tensor:
-            generators = [torch.Generator().manual_seed(each[place]) for place in places]
-            return self._edited(originals, [texts[place] for place in places], generators, scale, count)
+        def change(
+            originals: Tensor, batch: list[EditRequest], on_step: Callable[[int, int], None]
+        ) -> tuple[Tensor, list[str]]:
+            generators = [torch.Generator().manual_seed(request.seed) for request in batch]
+            texts = [caption.edited for caption in need_captions(self, batch)]
+            values = batch[0].sampling
+            scale = self.text_scale if values.text_scale is None else values.text_scale
+            return self._edited(originals, texts, generators, scale, values.steps or self.steps, on_step), []
 
-        return EditResult(in_batches(images, self.batch_size, self.fit, change))
+        return in_batches(requests, self.batch_size, change, on_step)
 
     def fit(self, image: Image.Image) -> Image.Image:
-        """A picture of any mode as RGB at the size it is edited at, see `fitted`."""
+        """A PIL RGB image at the size at which it is edited, see `fitted`."""
         return fitted(image, self.resolution, self._multiple)
+
+    def networks(self) -> list[nn.Module]:
+        """The autoencoder and the pipeline's networks."""
+        parts = self.pipeline.components.values()
+        return [self.autoencoder, *(part for part in parts if isinstance(part, nn.Module))]
 
     @torch.no_grad()
     def _edited(
-        self, originals: Tensor, texts: list[str], generators: list[torch.Generator], scale: float, steps: int
+        self,
+        originals: Tensor,
+        texts: list[str],
+        generators: list[torch.Generator],
+        scale: float,
+        steps: int,
+        on_step: Callable[[int, int], None],
     ) -> Tensor:
         """Edited pictures [B, 3, H, W]; draws in the order in which diffusers does: posterior, noise, steps."""
         unet, device = self.pipeline.unet, self.pipeline.unet.device
@@ -108,13 +112,14 @@ class SDEdit:
         timesteps = scheduler.timesteps[skipped:]
         current = scheduler.add_noise(clean, noise, timesteps[:1].repeat(len(clean)))
         extra = {"generator": generators} if "generator" in inspect.signature(scheduler.step).parameters else {}
-        for t in timesteps:
+        for number, t in enumerate(timesteps, 1):
             noisy = scheduler.scale_model_input(torch.cat([current] * (1 + guided)), t)
             prediction = unet(noisy, t, encoder_hidden_states=states, return_dict=False)[0]
             if guided:
                 without, given = prediction.chunk(2)
                 prediction = without + scale * (given - without)
             current = scheduler.step(prediction, t, current, **extra, return_dict=False)[0]
+            on_step(number, len(timesteps))
         return self.autoencoder.decode(current)
 
     def _taken(self, steps: int) -> int:

@@ -7,16 +7,18 @@ self-similarities, and should be small. Compact: no relevancy bootstrap, crops a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor, nn
 
-from ip2p_lightning.editors.base import Captions, EditResult, Pictures, check_request, need_captions
+from ip2p_lightning.editors.base import Editor
 from ip2p_lightning.editors.batches import fitted, in_batches
+from ip2p_lightning.editors.request import Captions, EditRequest, EditResult, OnStep, need_captions
 
 _TEMPLATES = ("{}", "a photo of {}.", "an image of {}.", "{}.")
 _SCREENS = ("{} over a green screen.", "{} in front of a green screen.")
@@ -77,7 +79,7 @@ class EditLayer(nn.Module):
         return colours.tanh(), opacity.sigmoid()
 
 
-class Text2Live:
+class Text2Live(Editor):
     """Edits one picture after another by optimising a layer for each.
 
     Args:
@@ -105,35 +107,43 @@ class Text2Live:
         self.width, self.scales, self.resolution = width, scales, resolution
         self.weights = weights or Weights()
 
-    def edit(
-        self,
-        images: Pictures,
-        instructions: Sequence[str],
-        *,
-        seeds: Sequence[int] | int = 0,
-        text_scale: float | None = None,
-        image_scale: float | None = None,
-        steps: int | None = None,
-        captions: Sequence[Captions] | None = None,
-        truth: Pictures | None = None,
-        ids: Sequence[str] | None = None,
-    ) -> EditResult[Pictures]:
-        """See `Editor.edit`; reads both captions, not the instructions or the scales.
+    def edit_prepared(self, requests: Sequence[EditRequest], on_step: OnStep | None = None) -> list[EditResult]:
+        """See `Editor.edit_prepared`; reads both captions, not the instructions or the scales.
 
         Raises:
-            ValueError: numbers that do not agree, or captions that are missing.
+            ValueError: captions that are missing.
         """
-        each = check_request(images, instructions, seeds)
-        texts = need_captions(self, captions, len(images), original=True)
+        need_captions(self, requests, original=True)
 
-        def change(originals: Tensor, places: list[int]) -> Tensor:
-            return self.layer(originals, texts[places[0]], each[places[0]], steps)[0]
+        def change(
+            originals: Tensor, batch: list[EditRequest], on_step: Callable[[int, int], None]
+        ) -> tuple[Tensor, list[str]]:
+            (caption,), (request,) = need_captions(self, batch, original=True), batch
+            return self.layer(originals, caption, request.seed, request.sampling.steps, on_step)[0], []
 
-        return EditResult(in_batches(images, 1, lambda image: fitted(image, self.resolution, 1), change))
+        return in_batches(requests, 1, change, on_step)
+
+    def fit(self, image: Image.Image) -> Image.Image:
+        """A PIL RGB image at the size at which it is edited, see `fitted`."""
+        return fitted(image, self.resolution, 1)
+
+    def networks(self) -> list[nn.Module]:
+        """The encoder."""
+        return [self.encoder if isinstance(self.encoder, nn.Module) else self.encoder.clip]
+
+    def to(self, device: str | torch.device) -> Self:
+        """Move the encoder, and what it keeps beside its networks."""
+        self.encoder.to(device)
+        return self
 
     @torch.enable_grad()
     def layer(
-        self, original: Tensor, captions: Captions, seed: int = 0, steps: int | None = None
+        self,
+        original: Tensor,
+        captions: Captions,
+        seed: int = 0,
+        steps: int | None = None,
+        on_step: Callable[[int, int], None] | None = None,
     ) -> tuple[Tensor, Tensor, Tensor, list[float]]:
         """Optimise the layer of one picture.
 
@@ -142,6 +152,7 @@ class Text2Live:
             captions: of the original and the edited picture.
             seed: of the network's weights and the views.
             steps: overrides the editor's.
+            on_step: called with (steps done, steps in all) after each.
 
         Returns:
             The composite [1, 3, H, W], the layer's colours and opacities, and the loss of each step.
@@ -155,13 +166,16 @@ class Text2Live:
         optimizer = torch.optim.Adam(network.parameters(), self.learning_rate)
         losses = _Losses(self.encoder, original, captions, self.weights)
         history = []
-        for _ in range(self.steps if steps is None else steps):
+        count = self.steps if steps is None else steps
+        for number in range(1, count + 1):
             colours, opacity = network(original)
             loss = losses(original, colours, opacity, self.views, generator)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
             history.append(loss.detach())
+            if on_step is not None:
+                on_step(number, count)
         with torch.no_grad():
             colours, opacity = network(original)
             composite = original + opacity * (colours - original)

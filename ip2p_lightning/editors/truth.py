@@ -4,33 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ip2p_lightning.editors.base import Captions, EditResult, Pictures, check_request
+from ip2p_lightning.editors.base import Editor
+from ip2p_lightning.editors.request import EditRequest, EditResult, OnStep
 
 
-class Truth:
-    """Returns the true edited pictures."""
+class Truth(Editor):
+    """Returns the true edited images."""
 
-    def edit(
-        self,
-        images: Pictures,
-        instructions: Sequence[str],
-        *,
-        seeds: Sequence[int] | int = 0,
-        text_scale: float | None = None,
-        image_scale: float | None = None,
-        steps: int | None = None,
-        captions: Sequence[Captions] | None = None,
-        truth: Pictures | None = None,
-        ids: Sequence[str] | None = None,
-    ) -> EditResult[Pictures]:
-        """See `Editor.edit`; the true pictures keep their size and mode.
+    reads_truth = True
+
+    def edit_prepared(self, requests: Sequence[EditRequest], on_step: OnStep | None = None) -> list[EditResult]:
+        """See `Editor.edit_prepared`.
 
         Raises:
-            ValueError: no truth, or not one for each picture.
+            ValueError: a request without its truth.
         """
-        check_request(images, instructions, seeds)
-        if truth is None:
-            raise ValueError("Truth returns the true edited pictures, and none were given; pass truth=...")
-        if len(truth) != len(images):
-            raise ValueError(f"Truth was given {len(truth)} true pictures for {len(images)} originals; give one each")
-        return EditResult(truth)
+        results = []
+        for request in requests:
+            if request.truth is None:
+                raise ValueError("Truth returns the true edited images, and none were given; pass truth=...")
+            results.append(EditResult(request.truth, request))
+        return results

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import replace
 
-import torch
-from torch import Tensor
-
-from ip2p_lightning.editors.base import Captions, Editor, EditResult, Pictures, check_request
+from ip2p_lightning.editors.base import Around
+from ip2p_lightning.editors.request import EditRequest, EditResult, OnStep
 
 
-class TurnByTurn:
+class TurnByTurn(Around):
     """MagicBrush's iterative editing (multi-turn) with any editor; instructions of one line are edited once.
 
     Args:
@@ -19,49 +17,24 @@ class TurnByTurn:
             editor that reads captions (SDEdit, Prompt-to-Prompt, Text2LIVE) says that it needs them.
     """
 
-    def __init__(self, editor: Editor) -> None:
-        self.editor = editor
+    reads_truth = False  # type: ignore[assignment]
 
-    @property
-    def pipeline(self) -> Any:
-        """The editor's, whose networks can be moved to a device; None if it has none."""
-        return getattr(self.editor, "pipeline", None)
+    def edit_prepared(self, requests: Sequence[EditRequest], on_step: OnStep | None = None) -> list[EditResult]:
+        """See `Editor.edit_prepared`; expressive instructions come on a line each, too.
 
-    def edit(
-        self,
-        images: Pictures,
-        instructions: Sequence[str],
-        *,
-        seeds: Sequence[int] | int = 0,
-        text_scale: float | None = None,
-        image_scale: float | None = None,
-        steps: int | None = None,
-        captions: Sequence[Captions] | None = None,
-        truth: Pictures | None = None,
-        ids: Sequence[str] | None = None,
-    ) -> EditResult[Pictures]:
-        """See `Editor.edit`; expressive instructions come on a line each, too.
-
-        All turns of a picture use its seed, as MagicBrush's script does.
+        All turns of an image use its seed, as MagicBrush's script does.
         """
-        each = check_request(images, instructions, seeds)
-        lines = [[line for line in text.splitlines() if line.strip()] for text in instructions]
-        current: list[Any] = list(images)
-        written: list[list[str]] = [[] for _ in each]
+        lines = [[line for line in request.instruction.splitlines() if line.strip()] for request in requests]
+        current = [request.image for request in requests]
+        written: list[list[str]] = [[] for _ in requests]
         for turn in range(max(map(len, lines), default=0)):
             places = [place for place, turns in enumerate(lines) if turn < len(turns)]
-            chosen = [current[place] for place in places]
-            result = self.editor.edit(
-                torch.stack(chosen) if isinstance(images, Tensor) else chosen,  # type: ignore[arg-type]
-                [lines[place][turn] for place in places],
-                seeds=[each[place] for place in places],
-                text_scale=text_scale,
-                image_scale=image_scale,
-                steps=steps,
-            )
-            for number, place in enumerate(places):
-                current[place] = result.images[number]
-                written[place] += result.expressive_instructions[number : number + 1]
-        pictures = torch.stack(current) if isinstance(images, Tensor) and len(current) else current
+            asked = [
+                replace(requests[place], image=current[place], instruction=lines[place][turn], captions=None, id="")
+                for place in places
+            ]
+            for place, result in zip(places, self.editor.edit_prepared(asked, on_step), strict=True):
+                current[place] = result.image
+                written[place] += [result.expressive_instruction] * bool(result.expressive_instruction)
         texts = ["\n".join(turns) for turns in written]
-        return EditResult(pictures, texts if any(texts) else [])  # type: ignore[arg-type]
+        return [EditResult(*parts) for parts in zip(current, requests, texts, strict=True)]

@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from ip2p_lightning.data.sources import PairSource
+from ip2p_lightning.diffusion.settings import SamplingSettings
 from ip2p_lightning.editors.base import Editor
 from ip2p_lightning.editors.ours import TrainedEditor
 from ip2p_lightning.evaluation.csv_table import write_csv
@@ -245,7 +246,7 @@ def _dependence(
     for start in range(0, len(chosen), batch_size):
         block = chosen[start : start + batch_size]
         for batch in batches(block, [pairs[place] for place in block], transform):
-            tensors, sampling = batch.tensors, {"steps": steps}
+            tensors, sampling = batch.tensors, SamplingSettings(steps=steps)
             if len(tensors) < 2:
                 continue  # nothing to change places with
             images = edited(editor, tensors, seed, sampling)[0]

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from ip2p_lightning.editors.base import Editor, Remarks
 from ip2p_lightning.metrics import EditMetric
 
 REASONS, REMARKS = "reasons", "remarks"
@@ -22,10 +23,9 @@ def reasons_of(metrics: Mapping[str, EditMetric], index: int) -> dict[str, str]:
     return {name: reason for name, reason in found.items() if reason}
 
 
-def remarks_of(editor: Any, ids: Sequence[str]) -> list[dict[str, bool]]:
+def remarks_of(editor: Editor, ids: Sequence[str]) -> list[dict[str, bool]]:
     """What an editor says of each of the edits that it just made; nothing of most editors."""
-    remarks = getattr(editor, "remarks", None)
-    return [{} for _ in ids] if remarks is None else remarks(ids)
+    return editor.remarks(ids) if isinstance(editor, Remarks) else [{} for _ in ids]
 
 
 def with_counts(

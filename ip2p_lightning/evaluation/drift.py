@@ -7,7 +7,7 @@ which leaves the autoencoder out; and through the autoencoder alone, which leave
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -21,8 +21,10 @@ from torch import Tensor
 from ip2p_lightning.data.pair import PairBatch
 from ip2p_lightning.data.randomness import hashed_integer
 from ip2p_lightning.data.sources import PairSource
+from ip2p_lightning.diffusion.settings import SamplingSettings
 from ip2p_lightning.editors.base import Editor
 from ip2p_lightning.editors.ours import TrainedEditor
+from ip2p_lightning.editors.request import EditRequest
 from ip2p_lightning.evaluation.bands import EDGES, band_errors, band_gains
 from ip2p_lightning.evaluation.csv_table import write_csv
 from ip2p_lightning.evaluation.figures import IntervalSettings, MetricInfo
@@ -32,6 +34,7 @@ from ip2p_lightning.metrics.base import mean_error
 Through = Literal["pixels", "latents", "autoencoder"]
 BANDS = range(len(EDGES))
 _NO_INTERVALS = IntervalSettings()
+_AS_TRAINED = SamplingSettings()
 
 
 @dataclass(frozen=True)
@@ -124,7 +127,7 @@ def drift(
     seeds: Sequence[int] = (0,),
     batch_size: int = 16,
     transform: Transform | None = None,
-    sampling: Mapping[str, Any] | None = None,
+    sampling: SamplingSettings = _AS_TRAINED,
     intervals: IntervalSettings = _NO_INTERVALS,
     on_progress: Callable[[int], None] | None = None,
 ) -> Drift:
@@ -142,7 +145,7 @@ def drift(
         seeds: of the noise, which is another at every turn.
         batch_size: pictures at once.
         transform: see `evaluate`.
-        sampling: other arguments of `Editor.edit` (text_scale, image_scale, steps).
+        sampling: overrides of the editor's own steps and scales.
         intervals: how intervals are made.
         on_progress: called with the number of pictures after each turn.
 
@@ -161,12 +164,12 @@ def drift(
             facts = [{"pair": pair.id, "group": pair.group} for pair in batch.pairs]
             for chain, way in ways:
                 for seed in seeds if way != "autoencoder" else seeds[:1]:
-                    run = _pictures(editor, batch.tensors, chain, way, turns, seed, dict(sampling or {}))
+                    run = _pictures(editor, batch.tensors, chain, way, turns, seed, sampling)
                     named = [{"chain": chain.name, "through": way, "seed": seed, **fact} for fact in facts]
                     rows += _compared(run, chain, named, on_progress or (lambda pictures: None))
     data = {"name": pairs.name, "licence": pairs.licence, "fingerprint": pairs.fingerprint()}
     asked = {chain.name: list(chain.instructions) for chain in chains}
-    provenance = {"data": data, "chains": asked, "seeds": list(seeds), "sampling": dict(sampling or {})}
+    provenance = {"data": data, "chains": asked, "seeds": list(seeds), "sampling": sampling.given()}
     return Drift(pa.Table.from_pylist(rows), provenance, intervals)
 
 
@@ -203,7 +206,7 @@ def _compared(
 
 @torch.no_grad()
 def _pictures(
-    editor: Editor, pairs: PairBatch, chain: Chain, way: Through, turns: int, seed: int, sampling: dict[str, Any]
+    editor: Editor, pairs: PairBatch, chain: Chain, way: Through, turns: int, seed: int, sampling: SamplingSettings
 ) -> Iterator[Tensor]:
     """The original and the picture after each turn, [B, 3, H, W] in [-1, 1] as saved."""
     images = as_saved(pairs.original_image)
@@ -212,7 +215,9 @@ def _pictures(
     for turn in range(1, turns + 1):
         each = [hashed_integer(seed, f"{id} turn {turn}") % 2**63 for id in pairs.id]
         if way == "pixels":
-            images = as_saved(editor.edit(images, chain.at(turn, pairs), seeds=each, **sampling).images)
+            asked = zip(images, chain.at(turn, pairs), each, strict=True)
+            requests = [EditRequest(image, text, number, sampling) for image, text, number in asked]
+            images = as_saved(editor.answer(requests).images)
         else:
             assert isinstance(editor, TrainedEditor)  # checked by `drift`
             if way == "autoencoder":
@@ -235,14 +240,14 @@ def _latent_turn(
     images: Tensor,
     instructions: list[str],
     seeds: list[int],
-    sampling: dict[str, Any],
+    sampling: SamplingSettings,
 ) -> tuple[Tensor, Tensor]:
     """What the denoiser makes of latents (of the pictures, at the first turn), and what they look like.
 
     The conditioner, which may look at the original, sees the decoded picture.
     """
     module = editor.module
-    autoencoder, options = module.autoencoder, dict(sampling)
+    autoencoder = module.autoencoder
     pictures = images.to(module.device).type(module.dtype)
     if latents is None:
         given = autoencoder.encode_original(pictures)
@@ -250,15 +255,13 @@ def _latent_turn(
         given = latents
     else:
         given = latents / autoencoder.vae.config.scaling_factor + (autoencoder.vae.config.get("shift_factor") or 0.0)
-    scales = options.pop("text_scale", None), options.pop("image_scale", None)
     condition = module.conditioner.condition(instructions, pictures)
     edited = module.sampler(
         module.denoiser,
         given,
         condition.embeddings,
         condition.null_embeddings,
-        guidance=module.sampler.guidance.with_scales(*scales),
         generator=[torch.Generator().manual_seed(seed) for seed in seeds],
-        **options,
+        **module.sampler.options(sampling),
     )
     return edited, as_saved(autoencoder.decode(edited))

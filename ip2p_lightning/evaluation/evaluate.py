@@ -15,6 +15,7 @@ import torch
 from ip2p_lightning.data.images import to_pil
 from ip2p_lightning.data.randomness import hashed_integer
 from ip2p_lightning.data.sources import PairSource
+from ip2p_lightning.diffusion.settings import SamplingSettings
 from ip2p_lightning.evaluation.counts import with_counts
 from ip2p_lightning.evaluation.figures import (
     COPYING,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from ip2p_lightning.editors.base import Editor
 
 _NO_INTERVALS = IntervalSettings()
+_AS_TRAINED = SamplingSettings()
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ def evaluate(
     seeds: Sequence[int] = (0,),
     batch_size: int = 16,
     transform: Transform | None = None,
-    sampling: Mapping[str, Any] | None = None,
+    sampling: SamplingSettings = _AS_TRAINED,
     kept: Kept | None = None,
     intervals: IntervalSettings = _NO_INTERVALS,
     provenance: Mapping[str, Any] | None = None,
@@ -85,7 +87,7 @@ def evaluate(
     call, without what a journal held, and without the first batch where there are more.
 
     Args:
-        editor: what edits; gets captions, truth and ids of the pairs beside pictures and instructions.
+        editor: what edits; gets captions and ids of the pairs beside images and instructions (and `Truth` the truth).
         pairs: held-out pairs.
         metrics: column name -> metric.
         name: of the set, for tables.
@@ -93,7 +95,7 @@ def evaluate(
         seeds: one edit of each pair for each of them.
         batch_size: edits at once.
         transform: PIL pair -> tensor pair, such as `PairTransform.evaluation()`; None keeps the pictures' own sizes.
-        sampling: other arguments of `Editor.edit` (text_scale, image_scale, steps).
+        sampling: overrides of the editor's own steps and scales.
         kept: which edits keep their pictures.
         intervals: how intervals are made.
         provenance: what to record beside the figures (checkpoint, editor's settings), JSON values.
@@ -110,11 +112,11 @@ def evaluate(
     chosen = drawn(pairs, count, kept.seed)
     facts = {
         **facts_of(pairs, chosen, kept.seed, seeds),
-        "sampling": dict(sampling or {}),
+        "sampling": sampling.given(),
         "metrics": {column: metric.to(device).provenance() for column, metric in metrics.items()},
         **(provenance or {}),
     }
-    work, measuring = Work(chosen, seeds), Measuring(metrics, facts["sampling"], device)
+    work, measuring = Work(chosen, seeds), Measuring(metrics, sampling, device)
     run = _Run(pairs, transform, work, measuring, kept, shown_of(chosen, kept.examples, kept.seed))
     work.resume(journal, facts, run.gallery.shown)
     work.do(partial(run.measure_block, editor), batch_size, on_progress)

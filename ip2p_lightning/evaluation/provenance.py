@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from torch import nn
-
+from ip2p_lightning.editors.base import Around, Described, Editor
 from ip2p_lightning.editors.ours import TrainedEditor
 from ip2p_lightning.evaluation.result import EvaluationResult
 from ip2p_lightning.metrics.encoders.base import weights_digest
@@ -17,7 +16,7 @@ _NO_MATTER = ("device", "batch_size")
 """Settings of editors that change no figure: where it runs, and how much at once."""
 
 
-def editor_facts(editor: Any, settings: Mapping[str, Any]) -> dict[str, Any]:
+def editor_facts(editor: Editor, settings: Mapping[str, Any]) -> dict[str, Any]:
     """Which editor, with which settings and weights.
 
     Args:
@@ -25,8 +24,8 @@ def editor_facts(editor: Any, settings: Mapping[str, Any]) -> dict[str, Any]:
             said of that one is said of both.
         settings: from conf/editor.
     """
-    if (driven := getattr(editor, "editor", None)) is not None:
-        facts = editor_facts(driven, settings.get("editor") or {})
+    if isinstance(editor, Around):
+        facts = editor_facts(editor.editor, settings.get("editor") or {})
         facts["editor"] = f"{type(editor).__name__} of {facts['editor']}"
         own = {key: value for key, value in settings.items() if key not in ("_target_", "editor", *_NO_MATTER)}
         return facts | ({"around": own} if own else {})
@@ -35,7 +34,7 @@ def editor_facts(editor: Any, settings: Mapping[str, Any]) -> dict[str, Any]:
         named = {name: str(settings[name]) for name in ("checkpoint", "weights") if name in settings}
         return facts | named | {"sampler": sampler_facts(editor)}
     kept = {key: value for key, value in settings.items() if key not in ("_target_", *_NO_MATTER)}
-    return facts | {"settings": kept} | (editor.describe() if hasattr(editor, "describe") else {})
+    return facts | {"settings": kept} | (editor.describe() if isinstance(editor, Described) else {})
 
 
 def sampler_facts(editor: TrainedEditor) -> dict[str, Any]:
@@ -50,16 +49,12 @@ def sampler_facts(editor: TrainedEditor) -> dict[str, Any]:
     }
 
 
-def digest(editor: Any, checkpoint: Any = None) -> str | None:
+def digest(editor: Editor, checkpoint: Any = None) -> str | None:
     """First 16 hexadecimal digits of the SHA-256 of a checkpoint's file, or else of all weights; None without any."""
     if checkpoint is not None and Path(checkpoint).is_file():
         with Path(checkpoint).open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()[:16]
-    if (driven := getattr(editor, "editor", None)) is not None:
-        return digest(driven)
-    networks = [editor, *vars(editor).values()]
-    networks += getattr(getattr(editor, "pipeline", None), "components", {}).values()
-    digests = [weights_digest(network) for network in networks if isinstance(network, nn.Module)]
+    digests = [weights_digest(network) for network in editor.networks()]
     if not digests:
         return None
     return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()[:16]

@@ -16,7 +16,8 @@ from torch import Tensor
 from ip2p_lightning.data.images import to_pil, to_tensor
 from ip2p_lightning.data.pair import EditPair, PairBatch
 from ip2p_lightning.data.randomness import hashed_integer
-from ip2p_lightning.editors.base import captions_of
+from ip2p_lightning.diffusion.settings import SamplingSettings
+from ip2p_lightning.editors.request import EditRequest, captions_of
 from ip2p_lightning.evaluation.counts import REASONS, REMARKS, reasons_of, remarks_of
 from ip2p_lightning.evaluation.figures import COPYING, TEXT_EXACT, TRUTH
 from ip2p_lightning.evaluation.journal import Key
@@ -46,13 +47,13 @@ class Measuring:
 
     Args:
         metrics: column name -> metric, on the device.
-        sampling: other arguments of `Editor.edit`.
+        sampling: overrides of the editor's own.
         device: where the metrics are.
         clock: times the editor.
     """
 
     metrics: Mapping[str, EditMetric]
-    sampling: Mapping[str, Any] = field(default_factory=dict)
+    sampling: SamplingSettings = field(default_factory=SamplingSettings)
     device: str | torch.device = "cpu"
     clock: EditClock = field(default_factory=EditClock)
 
@@ -146,7 +147,7 @@ class Gallery:
 
 
 def edited(
-    editor: Editor, tensors: PairBatch, seed: int, sampling: Mapping[str, Any], clock: EditClock | None = None
+    editor: Editor, tensors: PairBatch, seed: int, sampling: SamplingSettings, clock: EditClock | None = None
 ) -> tuple[Tensor, list[str]]:
     """Edited pictures as they would be saved (8 bits), [B, 3, H, W] in [-1, 1], and the texts the model wrote.
 
@@ -154,19 +155,19 @@ def edited(
         editor: what edits.
         tensors: B pairs.
         seed: of all, see `picture_seeds`.
-        sampling: other arguments of `Editor.edit`.
+        sampling: overrides of the editor's own.
         clock: times the editor's call.
     """
-    given: dict[str, Any] = {
-        "seeds": picture_seeds(tensors, seed),
-        "captions": captions_of(tensors),
-        "truth": tensors.edited_image,
-        "ids": tensors.id,
-        **sampling,
-    }
+    asked = zip(tensors.original_image, tensors.instruction, picture_seeds(tensors, seed), strict=True)
+    requests = [
+        EditRequest(image, text, each, sampling, captions, id=id, truth=truth if editor.reads_truth else None)
+        for (image, text, each), captions, id, truth in zip(
+            asked, captions_of(tensors), tensors.id, tensors.edited_image, strict=True
+        )
+    ]
     with clock.editing(len(tensors)) if clock else nullcontext():
-        result = editor.edit(tensors.original_image, tensors.instruction, **given)
-    return as_saved(result.images), list(result.expressive_instructions)
+        results = editor.answer(requests)
+    return as_saved(results.images), results.expressive_instructions
 
 
 def picture_seeds(tensors: PairBatch, seed: int) -> list[int]:

@@ -12,6 +12,7 @@ from torch import Tensor
 from ip2p_lightning.data.pair import PairBatch
 from ip2p_lightning.diffusion.guidance import TwoScaleGuidance
 from ip2p_lightning.diffusion.many_scales import ManyScales
+from ip2p_lightning.diffusion.settings import SamplingSettings
 from ip2p_lightning.editors.base import Editor
 from ip2p_lightning.editors.ours import TrainedEditor
 from ip2p_lightning.evaluation.provenance import digest
@@ -128,7 +129,7 @@ class EditorSweep:
             networks, so that they are opened once).
         parameter: what is swept; None for an editor that is one point, such as copying the input.
         values: of the parameter.
-        sampling: other arguments of `Editor.edit`.
+        sampling: overrides of the editor's own.
 
     Raises:
         ValueError: a parameter without values, or one twice.
@@ -140,13 +141,13 @@ class EditorSweep:
         make: Callable[..., Editor],
         parameter: str | None = None,
         values: Sequence[float] = (),
-        sampling: Mapping[str, Any] | None = None,
+        sampling: SamplingSettings | None = None,
     ) -> None:
         self.name, self.across = name, parameter or ""
         if parameter is not None:
             _check_values(parameter, values)
         self.points: Sequence[Point] = [{parameter: value} for value in values] if parameter else [{}]
-        self.sampling = dict(sampling or {})
+        self.sampling = sampling or SamplingSettings()
         self.editors = [make(**point) for point in self.points]
 
     def pictures(self, pairs: PairBatch, seed: int) -> Iterator[Tensor]:
@@ -162,7 +163,7 @@ class EditorSweep:
             "editor": type(first).__name__,
             "sha256": digest(first),
             "points": points,
-            "sampling": self.sampling,
+            "sampling": self.sampling.given(),
         }
 
 

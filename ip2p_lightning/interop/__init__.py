@@ -3,8 +3,16 @@
 What merely reads or writes this package's own files (checkpoints, shards) belongs elsewhere.
 """
 
-from ip2p_lightning.interop.folder import export, load_folder
+from ip2p_lightning.interop.folder import export, load_folder, load_pipeline
 from ip2p_lightning.interop.lora import export_lora
 from ip2p_lightning.interop.pipeline import EditingPipeline, MGIEPipeline, TextEditingPipeline
 
-__all__ = ["EditingPipeline", "MGIEPipeline", "TextEditingPipeline", "export", "export_lora", "load_folder"]
+__all__ = [
+    "EditingPipeline",
+    "MGIEPipeline",
+    "TextEditingPipeline",
+    "export",
+    "export_lora",
+    "load_folder",
+    "load_pipeline",
+]

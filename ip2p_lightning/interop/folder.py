@@ -7,6 +7,7 @@ runs without this package; everything else becomes one of the pipelines in `pipe
 from __future__ import annotations
 
 import copy
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -83,8 +84,8 @@ def as_pipeline(module: EditingModule) -> DiffusionPipeline:
     )
 
 
-def load_folder(folder: str | Path) -> EditingModule:
-    """Open a pipeline folder as a module that edits (and that training can begin from).
+def load_pipeline(folder: str | Path) -> DiffusionPipeline:
+    """Open a folder that edits by instruction as a pipeline of diffusers.
 
     Args:
         folder: one that `export` wrote, any InstructPix2Pix in diffusers' format, or a hub name of one.
@@ -92,6 +93,13 @@ def load_folder(folder: str | Path) -> EditingModule:
     Raises:
         FileNotFoundError: no pipeline there.
         ValueError: a pipeline that does not edit by instruction.
+
+    Example:
+        >>> import ip2p_lightning as ip2p
+        >>> from ip2p_lightning.shipped import path
+        >>> pipeline = ip2p.load_pipeline(path("instruct_pix2pix"))
+        >>> type(pipeline).__name__
+        'TextEditingPipeline'
     """
     try:
         index: Any = DiffusionPipeline.load_config(str(folder))
@@ -101,16 +109,30 @@ def load_folder(folder: str | Path) -> EditingModule:
         ) from error
     name = index["_class_name"]
     if name in _OURS:
-        return _OURS[name].from_pretrained(folder, use_safetensors=True).as_module()
+        return _OURS[name].from_pretrained(folder, use_safetensors=True)
     if name != StableDiffusionInstructPix2PixPipeline.__name__:
         raise ValueError(
             f"{folder} holds a {name}, which does not edit by instruction; use a "
             f"StableDiffusionInstructPix2PixPipeline, {' or '.join(_OURS)}, or train from it "
             "(init=[{pretrained: folder, to: denoiser}])"
         )
-    pipeline = StableDiffusionInstructPix2PixPipeline.from_pretrained(
+    return StableDiffusionInstructPix2PixPipeline.from_pretrained(
         folder, use_safetensors=True, safety_checker=None, requires_safety_checker=False
     )
+
+
+def load_folder(folder: str | Path) -> EditingModule:
+    """Open a pipeline folder as a module that edits (and that training can begin from).
+
+    Args:
+        folder: see `load_pipeline`.
+
+    Raises:
+        As `load_pipeline`.
+    """
+    pipeline: Any = load_pipeline(folder)
+    if isinstance(pipeline, EditingPipeline):
+        return pipeline.as_module()
     return EditingModule(
         conditioner=TextConditioner(pipeline.tokenizer, pipeline.text_encoder),
         denoiser=UNetDenoiser(pipeline.unet),
@@ -137,16 +159,9 @@ def _is_instruct_pix2pix(module: EditingModule) -> bool:
 
 
 def _values(module: EditingModule) -> dict[str, Any]:
-    guidance = module.sampler.guidance
-    return {
-        "residual": module.denoiser.residual,
-        "scale_original": module.autoencoder.scale_original,
-        "steps": module.sampler.steps,
-        "text_scale": guidance.text_scale,
-        "image_scale": guidance.image_scale,
-        "guidance_start": guidance.start,
-        "guidance_stop": guidance.stop,
-    }
+    """How the parts are used, see `EditingPipeline`."""
+    used = {"residual": module.denoiser.residual, "scale_original": module.autoencoder.scale_original}
+    return used | asdict(module.sampler.settings)
 
 
 def _of_length(tokenizer: PreTrainedTokenizerBase, length: int) -> PreTrainedTokenizerBase:

@@ -6,9 +6,10 @@ an `EditingModule` for the work, so that a picture is the same here and there.
 
 from __future__ import annotations
 
+import inspect
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
@@ -34,14 +35,17 @@ from ip2p_lightning.conditioners.language_model import LanguageModelConditioner
 from ip2p_lightning.conditioners.multimodal import MultimodalConditioner
 from ip2p_lightning.conditioners.text import TextConditioner
 from ip2p_lightning.data.images import as_rgb
-from ip2p_lightning.diffusion.guidance import TwoScaleGuidance
 from ip2p_lightning.diffusion.objective import DiffusionObjective, FlowMatchingObjective
 from ip2p_lightning.diffusion.sampling import Sampler
+from ip2p_lightning.diffusion.settings import PAPER, SamplingSettings
 from ip2p_lightning.methods.editing import EditingModule
-from ip2p_lightning.methods.request import check_request
+from ip2p_lightning.methods.request import check_instructions
 from ip2p_lightning.models.autoencoder import Autoencoder
 from ip2p_lightning.models.denoiser import TransformerDenoiser, UNetDenoiser
 from ip2p_lightning.models.edit_head import EditHead
+
+_USAGE: dict[str, Any] = {"residual": 0.0, "scale_original": False, **asdict(PAPER)}
+"""How the parts are used, and the values of folders that say nothing of it."""
 
 
 @dataclass
@@ -61,11 +65,18 @@ class EditingPipeline(DiffusionPipeline):
     """Denoiser, autoencoder and scheduler, and how they are used. Subclasses add what conditions.
 
     The keyword values that are no components stand in `model_index.json`: `residual` (see `Denoiser`),
-    `scale_original` (see `Autoencoder`), and the defaults of sampling, `steps`, `text_scale`, `image_scale`,
-    `guidance_start` and `guidance_stop`.
+    `scale_original` (see `Autoencoder`), and the defaults of sampling (see `SamplingSettings`).
     """
 
     _optional_components = ["unet", "transformer"]
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Name the values of `_USAGE` in the signature of `__init__`, where diffusers looks for what it may pass."""
+        super().__init_subclass__(**options)
+        signature = inspect.signature(cls.__init__)
+        named = [p for p in signature.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
+        usage = [inspect.Parameter(k, inspect.Parameter.KEYWORD_ONLY, default=v) for k, v in _USAGE.items()]
+        cls.__init__.__signature__ = signature.replace(parameters=[*named, *usage])  # type: ignore[attr-defined]
 
     @abstractmethod
     def conditioner(self) -> Conditioner:
@@ -75,15 +86,12 @@ class EditingPipeline(DiffusionPipeline):
         """An `EditingModule` around the pipeline's components (shared, not copied)."""
         values: Any = self.config
         kind, network = (UNetDenoiser, self.unet) if self.unet else (TransformerDenoiser, self.transformer)
-        guidance = TwoScaleGuidance(
-            values.text_scale, values.image_scale, start=values.guidance_start, stop=values.guidance_stop
-        )
         return EditingModule(
             conditioner=self.conditioner(),
             denoiser=kind(network, residual=values.residual),  # type: ignore[arg-type]
             autoencoder=Autoencoder(self.vae, scale_original=values.scale_original),
             objective=objective_of(self.scheduler),
-            sampler=Sampler(self.scheduler, values.steps, guidance),
+            sampler=Sampler.of(self.scheduler, SamplingSettings.read(values)),
         ).eval()
 
     @torch.no_grad()
@@ -121,13 +129,12 @@ class EditingPipeline(DiffusionPipeline):
         prompts = [prompt] if isinstance(prompt, str) else list(prompt)
         pixels = processor.preprocess(image).to(self._execution_device).type(module.denoiser.network.dtype)
         pixels = pixels.expand(len(prompts), -1, -1, -1) if len(pixels) == 1 else pixels
-        check_request(pixels, prompts, 0)
+        check_instructions(prompts, len(pixels))
         edited, condition = module.edit(
             pixels,
             prompts,
             generator=generator,
-            steps=num_inference_steps,
-            guidance=module.sampler.guidance.with_scales(guidance_scale, image_guidance_scale),
+            **module.sampler.options(SamplingSettings(num_inference_steps, guidance_scale, image_guidance_scale)),
         )
         images = processor.postprocess(edited, output_type=output_type)
         self.maybe_free_model_hooks()
@@ -145,8 +152,7 @@ class TextEditingPipeline(EditingPipeline):
         scheduler: for sampling.
         unet: denoiser, or
         transformer: denoiser.
-        residual, scale_original, steps, text_scale, image_scale, guidance_start, guidance_stop: see
-            `EditingPipeline`.
+        usage: see `EditingPipeline`.
     """
 
     model_cpu_offload_seq = "text_encoder->unet->transformer->vae"
@@ -159,23 +165,14 @@ class TextEditingPipeline(EditingPipeline):
         scheduler: Any,
         unet: UNet2DConditionModel | None = None,
         transformer: SD3Transformer2DModel | None = None,
-        residual: float = 0.0,
-        scale_original: bool = False,
-        steps: int = 100,
-        text_scale: float = 7.5,
-        image_scale: float = 1.5,
-        guidance_start: float = 0.0,
-        guidance_stop: float = 1.0,
+        **usage: Any,
     ) -> None:
         super().__init__()
         self.register_modules(
             text_encoder=text_encoder, tokenizer=tokenizer, vae=vae, scheduler=scheduler, unet=unet,
             transformer=transformer,
         )  # fmt: skip
-        self.register_to_config(
-            residual=residual, scale_original=scale_original, steps=steps, text_scale=text_scale,
-            image_scale=image_scale, guidance_start=guidance_start, guidance_stop=guidance_stop,
-        )  # fmt: skip
+        self.register_to_config(**_USAGE | usage)
 
     def conditioner(self) -> Conditioner:
         """See `EditingPipeline.conditioner`."""
@@ -195,8 +192,7 @@ class MGIEPipeline(EditingPipeline):
         transformer: denoiser.
         template: the prompt, with "{instruction}" and for MGIE "{picture}".
         max_text_length, max_new_tokens, no_repeat_ngram_size, expressive: see `LanguageModelConditioner`.
-        residual, scale_original, steps, text_scale, image_scale, guidance_start, guidance_stop: see
-            `EditingPipeline`.
+        usage: see `EditingPipeline`.
     """
 
     model_cpu_offload_seq = "mllm->edit_head->unet->transformer->vae"
@@ -215,13 +211,7 @@ class MGIEPipeline(EditingPipeline):
         max_new_tokens: int = 96,
         no_repeat_ngram_size: int = 0,
         expressive: bool = True,
-        residual: float = 0.0,
-        scale_original: bool = False,
-        steps: int = 100,
-        text_scale: float = 7.5,
-        image_scale: float = 1.5,
-        guidance_start: float = 0.0,
-        guidance_stop: float = 1.0,
+        **usage: Any,
     ) -> None:
         super().__init__()
         self.register_modules(
@@ -230,9 +220,7 @@ class MGIEPipeline(EditingPipeline):
         )  # fmt: skip
         self.register_to_config(
             template=template, max_text_length=max_text_length, max_new_tokens=max_new_tokens,
-            no_repeat_ngram_size=no_repeat_ngram_size, expressive=expressive, residual=residual,
-            scale_original=scale_original, steps=steps, text_scale=text_scale, image_scale=image_scale,
-            guidance_start=guidance_start, guidance_stop=guidance_stop,
+            no_repeat_ngram_size=no_repeat_ngram_size, expressive=expressive, **_USAGE | usage,
         )  # fmt: skip
 
     def conditioner(self) -> Conditioner:

@@ -11,10 +11,10 @@ from rich.console import Console
 from rich.table import Table
 
 from ip2p_lightning.config import build, plain
+from ip2p_lightning.editors.opening import load_editor
 from ip2p_lightning.evaluation.by_checkpoint import Course, by_checkpoint, checkpoints_of
 from ip2p_lightning.evaluation.progress import edit_progress
 from ip2p_lightning.formatting import number
-from ip2p_lightning.jobs.opening import open_editor
 from ip2p_lightning.jobs.splits import pairs_of
 from ip2p_lightning.report.figure_page import FigurePage, Grid, write_figure_page
 from ip2p_lightning.terminal import Terminal
@@ -70,7 +70,7 @@ def measure(config: DictConfig, console: Console) -> Course:
     with edit_progress(console, f"measuring {len(files)} checkpoints", len(files)) as advance:
         return by_checkpoint(
             files,
-            lambda path: open_editor(Path(path), config.device, config.weights, config.batch_size),
+            lambda path: load_editor(Path(path), config.device, config.weights, config.batch_size),
             pairs_of(data.sources(), config.split),
             build(config.metrics),
             x=config.x,

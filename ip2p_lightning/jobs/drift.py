@@ -10,11 +10,12 @@ from rich.console import Console
 from rich.table import Table
 
 from ip2p_lightning.config import build, plain
+from ip2p_lightning.diffusion.settings import SamplingSettings
+from ip2p_lightning.editors.opening import load_editor
 from ip2p_lightning.evaluation.drift import Drift, drift
 from ip2p_lightning.evaluation.progress import edit_progress
 from ip2p_lightning.evaluation.provenance import editor_facts
 from ip2p_lightning.formatting import number
-from ip2p_lightning.jobs.opening import open_editor
 from ip2p_lightning.jobs.splits import pairs_of
 from ip2p_lightning.report.figure_page import FigurePage, Grid, write_figure_page
 from ip2p_lightning.terminal import Terminal
@@ -55,8 +56,8 @@ def measure(config: DictConfig, console: Console) -> Drift:
     """The values of every turn, as `conf/drift.yaml` describes."""
     data = build(config.data)
     pairs = pairs_of(data.sources(), config.split)
-    editor = open_editor(config.checkpoint, config.device, config.weights, config.batch_size)
-    sampling = {name: config[name] for name in ("text_scale", "image_scale", "steps") if config[name] is not None}
+    editor = load_editor(config.checkpoint, config.device, config.weights, config.batch_size)
+    sampling = SamplingSettings.read(config)
     chains, ways = build(config.chains), [way for way in config.through if way != "autoencoder"]
     edits = len(chains) * len(ways) * len(config.seeds) + ("autoencoder" in config.through)
     total = (config.count or len(pairs)) * config.turns * edits

@@ -12,10 +12,10 @@ from omegaconf import DictConfig, ListConfig
 from PIL import Image
 
 from ip2p_lightning.data.images import FORMATS, open_image, picture_size
+from ip2p_lightning.diffusion.settings import SamplingSettings
 from ip2p_lightning.editors.base import Editor
-from ip2p_lightning.editors.full_size import FullSize
-from ip2p_lightning.jobs.opening import open_editor
-from ip2p_lightning.shipped import EDITORS
+from ip2p_lightning.editors.opening import load_editor
+from ip2p_lightning.editors.request import EditRequest
 from ip2p_lightning.untrusted import printable
 from ip2p_lightning.world.drawing import draw
 from ip2p_lightning.world.reading import scene_of_words
@@ -74,10 +74,8 @@ def run(config: DictConfig) -> None:
 
 
 def _editor(config: DictConfig) -> Editor:
-    """What `checkpoint` names; its pictures keep their size where `full_size` says so."""
-    editor = open_editor(config.checkpoint, config.device, config.weights, config.batch_size, config.resolution)
-    full_size = config.full_size if config.full_size is not None else str(config.checkpoint) in EDITORS
-    return FullSize(editor, editor.resolution) if full_size else editor
+    """What `checkpoint` names."""
+    return load_editor(config.checkpoint, config.device, config.weights, config.batch_size, config.resolution)
 
 
 def draw_scenes(scenes: Sequence[str], output: Path, side: int) -> list[Path]:
@@ -156,16 +154,15 @@ def plan(
 
 
 def _edit(editor: Editor, requests: Sequence[Request], config: DictConfig) -> None:
-    result = editor.edit(
-        [open_image(request.image) for request in requests],
-        [request.instruction for request in requests],
-        seeds=[request.seed for request in requests],
-        text_scale=config.text_scale,
-        image_scale=config.image_scale,
-        steps=config.steps,
+    sampling = SamplingSettings.read(config)
+    edits = editor.answer(
+        [
+            EditRequest(open_image(request.image), request.instruction, request.seed, sampling, size=config.size)
+            for request in requests
+        ]
     )
-    written = result.expressive_instructions or [""] * len(requests)
-    for request, image, text in zip(requests, result.images, written, strict=True):
+    for request, edit in zip(requests, edits, strict=True):
+        image, text = edit.image, edit.expressive_instruction
         request.output.parent.mkdir(parents=True, exist_ok=True)
         image.save(request.output)
         print(printable(f"{request.output}  {request.instruction}{f' -> {text}' if text else ''}"))

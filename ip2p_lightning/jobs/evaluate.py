@@ -11,6 +11,8 @@ from rich.console import Console
 
 from ip2p_lightning.config import build, plain
 from ip2p_lightning.data.sources import PairSource
+from ip2p_lightning.diffusion.settings import SamplingSettings
+from ip2p_lightning.editors.base import AnswersSome, Described
 from ip2p_lightning.editors.ours import TrainedEditor
 from ip2p_lightning.evaluation import EvaluationResult
 from ip2p_lightning.evaluation import evaluate as evaluate_pairs
@@ -20,7 +22,6 @@ from ip2p_lightning.evaluation.journal import UNFINISHED
 from ip2p_lightning.evaluation.progress import edit_progress
 from ip2p_lightning.evaluation.provenance import editor_facts, sampler_facts, settings
 from ip2p_lightning.formatting import number, percent, plural, span
-from ip2p_lightning.jobs.opening import place
 from ip2p_lightning.jobs.processes import device_of, in_processes
 from ip2p_lightning.jobs.splits import pairs_of
 from ip2p_lightning.report.grid import edit_grid
@@ -73,10 +74,10 @@ def _evaluate(config: DictConfig, console: Console) -> EvaluationResult:
     data = build(config.data)
     pairs = pairs_of(data.sources(), config.split)
     device = device_of(config)
-    editor = place(build(config.editor), device)
-    if hasattr(editor, "answered"):
+    editor = build(config.editor).to(device)
+    if isinstance(editor, AnswersSome):
         pairs = editor.answered(pairs)
-    sampling = {name: config[name] for name in ("text_scale", "image_scale", "steps") if config[name] is not None}
+    sampling = SamplingSettings.read(config)
     total = (config.count or len(pairs)) * len(config.seeds)
     with edit_progress(console, f"editing {plural(total, 'picture')}", total) as advance:
         return evaluate_pairs(
@@ -99,7 +100,7 @@ def _evaluate(config: DictConfig, console: Console) -> EvaluationResult:
 
 
 def _described(pairs: PairSource) -> dict[str, Any]:
-    return {"answered": pairs.describe()} if hasattr(pairs, "describe") else {}  # type: ignore[attr-defined]
+    return {"answered": pairs.describe()} if isinstance(pairs, Described) else {}
 
 
 def provenance(editor: TrainedEditor, checkpoint: str, weights: str) -> dict[str, Any]:

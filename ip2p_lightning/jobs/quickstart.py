@@ -16,6 +16,7 @@ from ip2p_lightning.config import build, plain
 from ip2p_lightning.data.dataset_info import INFO_NAME
 from ip2p_lightning.data.reader import ShardDataset
 from ip2p_lightning.data.selection import Selection
+from ip2p_lightning.editors.opening import load_editor
 from ip2p_lightning.evaluation import EvaluationResult, evaluate
 from ip2p_lightning.evaluation.beside import Other, beside_table, same_edits
 from ip2p_lightning.evaluation.evaluate import Kept
@@ -25,7 +26,6 @@ from ip2p_lightning.evaluation.progress import edit_progress
 from ip2p_lightning.formatting import duration, percent
 from ip2p_lightning.jobs import data_commands
 from ip2p_lightning.jobs.evaluate import provenance, sentence
-from ip2p_lightning.jobs.opening import open_editor
 from ip2p_lightning.jobs.phases import Phase, Phases
 from ip2p_lightning.jobs.quickstart_page import commands_to_edit, last_checkpoint, machine, page
 from ip2p_lightning.jobs.quickstart_training import Way, check_start, composed, fit_to_machine, train_run
@@ -119,7 +119,7 @@ def _announce(console: Console, fitted: dict[str, Any]) -> None:
 
 def _evaluate(config: DictConfig, model: Path, folder: str, console: Console) -> None:
     """Edit the held-out pairs of each set with a checkpoint or a folder; results go below `folder`."""
-    editor = open_editor(model, "cpu", "ema", config.batch_size)
+    editor = load_editor(model, "cpu", "ema", config.batch_size)
     for name, entry in config.sets.items():
         pairs = ShardDataset(Path(config.folder) / "pairs" / str(name), Selection(split="test"))
         total = len(pairs) * len(config.seeds)

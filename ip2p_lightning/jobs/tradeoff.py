@@ -9,6 +9,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from ip2p_lightning.config import build, plain
+from ip2p_lightning.editors.opening import load_editor
 from ip2p_lightning.evaluation.journal import UNFINISHED
 from ip2p_lightning.evaluation.progress import edit_progress
 from ip2p_lightning.evaluation.provenance import editor_facts
@@ -16,7 +17,6 @@ from ip2p_lightning.evaluation.sweeps import GuidanceSweep, Sweep
 from ip2p_lightning.evaluation.tradeoff import tradeoff as measure_tradeoff
 from ip2p_lightning.evaluation.tradeoff_result import Tradeoff
 from ip2p_lightning.formatting import plural
-from ip2p_lightning.jobs.opening import open_editor, place
 from ip2p_lightning.jobs.processes import device_of, in_processes
 from ip2p_lightning.jobs.splits import pairs_of
 from ip2p_lightning.report.figure_page import FigurePage, Grid, write_figure_page
@@ -71,13 +71,13 @@ def tradeoff(config: DictConfig, console: Console | None = None) -> Tradeoff | N
 def _measure(config: DictConfig, console: Console) -> Tradeoff:
     data, device = build(config.data), device_of(config)
     pairs = pairs_of(data.sources(), config.split)
-    editor = open_editor(config.checkpoint, device, config.weights, config.batch_size)
+    editor = load_editor(config.checkpoint, device, config.weights, config.batch_size)
     ours = GuidanceSweep(editor, plain(config.text_scales), plain(config.image_scales), config.steps, config.rows)
     sweeps: list[Sweep] = [ours]
     baselines = config.get("baselines") or {}  # baselines=[] leaves no such key
     for baseline in build(baselines).values():
         for other in baseline.editors:
-            place(other, device)
+            other.to(device)
         sweeps.append(baseline)
     points = sum(len(sweep.points) for sweep in sweeps)
     total = (config.count or len(pairs)) * len(config.seeds) * points

@@ -44,6 +44,17 @@ class EditingModule(StagedModule):
     Raises:
         ValueError: parts of different widths, or a sampler or a residual that does not fit what the objective teaches
             the denoiser to predict.
+
+    Example:
+        >>> import torch
+        >>> from ip2p_lightning import compose
+        >>> from ip2p_lightning.config import build
+        >>> parts = ("conditioner", "denoiser", "autoencoder", "objective", "sampler")
+        >>> config = compose("train", ["experiment=ip2p/tiny"])
+        >>> module = EditingModule(**{part: build(config[part]) for part in parts}).eval()
+        >>> edited, _ = module.edit(torch.zeros(1, 3, 16, 16), ["make it night"])
+        >>> edited.shape
+        torch.Size([1, 3, 16, 16])
     """
 
     parts = ("conditioner", "denoiser", "autoencoder")
@@ -101,6 +112,7 @@ class EditingModule(StagedModule):
         original_images: Tensor,
         instructions: Sequence[str],
         condition: Conditioning | None = None,
+        expressive_instructions: Sequence[str | None] | None = None,
         **sampling: Any,
     ) -> tuple[Tensor, Conditioning]:
         """Edit pictures.
@@ -109,11 +121,18 @@ class EditingModule(StagedModule):
             original_images: float32 [B, 3, H, W] in [-1, 1], sides a multiple of the autoencoder's factor.
             instructions: B commands.
             condition: what an earlier call returned, to vary scales or seeds without running the conditioner again.
-            sampling: arguments of `Sampler.__call__` (guidance, steps, generator, latents).
+            expressive_instructions: B texts that a model which writes them is to take in the place of its own; None
+                lets it write.
+            sampling: arguments of `Sampler.__call__` (guidance, steps, generator, latents, on_step).
+
+        Raises:
+            ValueError: an expressive instruction for a model that reads none.
 
         Returns:
             The edited pictures, as the originals, and the conditioning (with any expressive instructions).
         """
+        if condition is None and any(text is not None for text in expressive_instructions or ()):
+            condition = self.conditioner.told(instructions, original_images, expressive_instructions or ())
         condition = condition or self.conditioner.condition(instructions, original_images)
         latents = self.sampler(
             self.denoiser,

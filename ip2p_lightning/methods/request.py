@@ -1,33 +1,22 @@
-"""The check of a request to edit, the same for every editor and pipeline."""
+"""The check of instructions, the same for editors and pipelines."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from PIL import Image
-from torch import Tensor
 
-
-def check_request(images: Tensor | Sequence[Image.Image], instructions: Sequence[str], seeds: int | Sequence[int]) -> (
-    list[int]
-):  # fmt: skip
-    """The seeds, one for each picture.
+def check_instructions(instructions: Sequence[str], images: int) -> None:
+    """One instruction that is not empty for each image.
 
     Raises:
-        ValueError: numbers that do not agree, or an empty instruction.
+        ValueError: another number, or an empty instruction; says which.
     """
-    if isinstance(instructions, str):
-        raise ValueError(f"instructions must be a list with one text for each picture, got {instructions!r} itself")
-    seeds = [seeds] * len(images) if isinstance(seeds, int) else list(seeds)
-    if not len(images) == len(instructions) == len(seeds):
-        raise ValueError(
-            f"{len(images)} pictures, {len(instructions)} instructions and {len(seeds)} seeds: give one of each for "
-            "every edit (repeat a picture to edit it in several ways)"
-        )
+    if isinstance(instructions, str) or len(instructions) != images:
+        count = "one text" if isinstance(instructions, str) else f"{len(instructions)} instructions"
+        raise ValueError(f"{images} images and {count}: give a list with one instruction for each image")
     for index, instruction in enumerate(instructions):
         if not instruction.strip():
             raise ValueError(
                 f"instruction {index + 1} of {len(instructions)} is empty; say what to change, for example "
                 "'make it winter'"
             )
-    return seeds

@@ -1,6 +1,14 @@
 """What an edit is measured by: torchmetrics subclasses that keep one value a picture, and intervals over those values.
 
 A new metric is one file with an `EditMetric`. Running editors, tables and pages belong in `evaluation`.
+
+    >>> from ip2p_lightning import metrics
+    >>> from ip2p_lightning.data.pair import PairBatch
+    >>> from ip2p_lightning.data.sources.world import WorldSource
+    >>> from ip2p_lightning.data.transforms import PairTransform
+    >>> pairs = PairBatch.collate([PairTransform(16)(pair) for pair in (WorldSource(2, size=16)[i] for i in range(2))])
+    >>> metrics.L1(peak=255).measure(pairs.edited_image, pairs)
+    tensor([0., 0.])
 """
 
 from ip2p_lightning.metrics.attributes import AttributeSuccess

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import torch
+from torch import Tensor
 
 from ip2p_lightning.conditioners.language_model import LanguageModelConditioner
 from ip2p_lightning.data.sources import PairSource
 from ip2p_lightning.data.sources.photos import PhotoSource
 from ip2p_lightning.data.sources.world import WorldSource
 from ip2p_lightning.data.transforms import PairTransform
-from ip2p_lightning.editors.base import Editor, EditResult
+from ip2p_lightning.editors.base import Around, Editor
 from ip2p_lightning.editors.ours import TrainedEditor
+from ip2p_lightning.editors.request import EditRequest, EditResult, OnStep
 from ip2p_lightning.evaluation.evaluate import Kept, evaluate
 from ip2p_lightning.interop import export
 from ip2p_lightning.methods.checkpoint import load_module
@@ -118,8 +120,7 @@ def worth_of_writing(
     return figures
 
 
-@dataclass(frozen=True)
-class Told:
+class Told(Around):
     """An editor that is given, in place of each instruction, what a language model makes of it.
 
     Args:
@@ -127,12 +128,16 @@ class Told:
         writer: looks at the picture and the instruction, and writes.
     """
 
-    editor: TrainedEditor
-    writer: LanguageModelConditioner
+    def __init__(self, editor: Editor, writer: LanguageModelConditioner) -> None:
+        super().__init__(editor)
+        self.writer = writer
 
-    def edit(self, images: Any, instructions: Sequence[str], **options: Any) -> EditResult[Any]:
-        """See `Editor.edit`; tensors alone."""
-        return self.editor.edit(images, self.writer.write(instructions, images), **options)
+    def edit_prepared(self, requests: Sequence[EditRequest], on_step: OnStep | None = None) -> list[EditResult]:
+        """See `Editor.edit_prepared`; tensors of one size alone."""
+        images = torch.stack([cast("Tensor", request.image) for request in requests])
+        texts = self.writer.write([request.instruction for request in requests], images)
+        asked = [replace(request, instruction=text) for request, text in zip(requests, texts, strict=True)]
+        return self.editor.edit_prepared(asked, on_step)
 
 
 _METRICS: dict[str, EditMetric] = {

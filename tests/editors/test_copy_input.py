@@ -14,7 +14,7 @@ def test_returns_what_it_was_given() -> None:
     result = CopyInput().edit(images, ["make it winter"] * 2, seeds=[1, 2], text_scale=9.0, image_scale=0.0, steps=1)
     assert torch.equal(result.images, images)
     assert result.expressive_instructions == []
-    pictures = [Image.new("L", (3, 5))]
+    pictures = [Image.new("RGB", (3, 5))]
     assert CopyInput().edit(pictures, ["make it winter"]).images == pictures
 
 

@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import pytest
 import torch
-from PIL import Image
 
-from ip2p_lightning.data.images import to_tensor
-from ip2p_lightning.editors.base import EditResult
-from ip2p_lightning.editors.copy_input import CopyInput
-from ip2p_lightning.editors.full_size import FullSize, carry_over
-from ip2p_lightning.photo_edits.photo import brightness
+from ip2p_lightning.editors.full_size import carry_over
 
 
 def photograph(height: int = 90, width: int = 150) -> torch.Tensor:
@@ -47,34 +41,3 @@ def test_what_no_map_of_colours_explains_arrives_from_the_small_picture():
     after[:, 8:24, 8:24] = torch.tensor([1.0, -1.0, -1.0])[:, None, None]
     result = carry_over(image, before, after)
     assert (small(result) - after).abs().mean() < 0.5 * (before - after).abs().mean()
-
-
-class Brighter:
-    """Brightens, and notes the sizes it was given."""
-
-    def edit(self, images, instructions, **_):
-        self.sizes = [image.size for image in images]
-        return EditResult([brightness(image, 0.5) for image in images], ["brighter"] * len(images))
-
-
-def test_pictures_of_any_size_and_mode_keep_their_size():
-    inner = Brighter()
-    pictures = [Image.new("RGB", (200, 120), (90, 60, 30)), Image.new("RGBA", (63, 301), (10, 90, 30, 255))]
-    result = FullSize(inner, side=48).edit(pictures, ["brighter"] * 2)
-    assert inner.sizes == [(48, 48)] * 2
-    assert [picture.size for picture in result.images] == [(200, 120), (63, 301)]
-    assert result.expressive_instructions == ["brighter"] * 2
-    for picture, original in zip(result.images, pictures, strict=True):
-        expected = brightness(original.convert("RGB"), 0.5)
-        assert (to_tensor(picture) - to_tensor(expected)).abs().max() * 127.5 < 3
-
-
-def test_tensors_come_back_as_tensors():
-    images = torch.stack([photograph(), photograph().flip(2)])
-    result = FullSize(CopyInput(), side=32).edit(images, ["anything"] * 2)
-    torch.testing.assert_close(result.images, images, atol=1e-5, rtol=0)
-
-
-def test_errors_are_the_editor_s_own():
-    with pytest.raises(ValueError, match="give one of each"):
-        FullSize(CopyInput()).edit([Image.new("RGB", (80, 80))], ["a", "b"])

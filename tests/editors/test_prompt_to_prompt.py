@@ -14,9 +14,9 @@ from ip2p_lightning.config import build, config_dir
 from ip2p_lightning.data.images import to_pil
 from ip2p_lightning.diffusion.ddim_inversion import DDIMPath
 from ip2p_lightning.diffusion.null_text import NullTextInversion
-from ip2p_lightning.editors.base import Captions, captions_of
 from ip2p_lightning.editors.inversion_memory import InversionMemory
 from ip2p_lightning.editors.prompt_to_prompt import PromptToPromptEditor
+from ip2p_lightning.editors.request import Captions, captions_of
 
 FEW = NullTextInversion(inner_steps=1)
 PLAIN = NullTextInversion(inner_steps=0)
@@ -127,7 +127,7 @@ def test_the_pipeline_is_left_as_it_was(stable_diffusion, batch):
 
 
 def test_what_it_needs(stable_diffusion, batch):
-    with pytest.raises(ValueError, match="PromptToPromptEditor needs captions of the original and the edited picture"):
+    with pytest.raises(ValueError, match="PromptToPromptEditor needs captions of the original and the edited image"):
         editor(stable_diffusion).edit(batch.original_image, batch.instruction)
     longer = [Captions("a house", "a very red house")] * 3
     with pytest.raises(ValueError, match="equally many words"):

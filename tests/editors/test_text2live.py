@@ -10,10 +10,9 @@ import torch
 from factories import tiny_batch
 
 from ip2p_lightning.data.images import to_pil
-from ip2p_lightning.editors.base import Captions, captions_of
+from ip2p_lightning.editors.request import Captions, captions_of
 from ip2p_lightning.editors.text2live import EditLayer, OpenClip, Text2Live, Weights, self_similarity, spherical
 from ip2p_lightning.editors.turn_by_turn import TurnByTurn
-from ip2p_lightning.jobs.opening import place
 from ip2p_lightning.models.dual_encoder import DualEncoder
 
 CAPTIONS = Captions("a white house", "a purple balloon over a lake")
@@ -64,7 +63,7 @@ def test_a_picture_depends_on_its_own_seed_and_captions_alone(dual_encoder: Dual
 
 def test_pil_pictures_of_any_size(dual_encoder: DualEncoder) -> None:
     text2live = Text2Live(dual_encoder, steps=1, width=8, scales=3, resolution=20)
-    (result,) = text2live.edit([to_pil(torch.rand(3, 40, 27) * 2 - 1)], ["x"], captions=[CAPTIONS]).images
+    (result,) = text2live.edit([to_pil(torch.rand(3, 40, 27) * 2 - 1)], ["x"], captions=[CAPTIONS], size="model").images
     assert result.size == (14, 20)
 
 
@@ -81,7 +80,7 @@ def test_any_open_clip_gives_the_same_as_the_package_s_own(dual_encoder: DualEnc
 
 def test_jobs_put_its_encoder_on_the_device(dual_encoder: DualEncoder) -> None:
     for encoder in (copy.deepcopy(dual_encoder), OpenClip(copy.deepcopy(dual_encoder.clip), str, [0.5] * 3, [0.5] * 3)):
-        place(TurnByTurn(Text2Live(encoder)), "meta")
+        TurnByTurn(Text2Live(encoder)).to("meta")
         assert {parameter.device.type for parameter in encoder.clip.parameters()} == {"meta"}
     assert next(dual_encoder.clip.parameters()).device.type == "cpu"
 
@@ -96,5 +95,5 @@ def test_distances_and_shapes(dual_encoder: DualEncoder) -> None:
 
 
 def test_both_captions_are_needed(dual_encoder: DualEncoder) -> None:
-    with pytest.raises(ValueError, match="Text2Live needs captions of the original and the edited picture"):
+    with pytest.raises(ValueError, match="Text2Live needs captions of the original and the edited image"):
         editor(dual_encoder).edit(torch.zeros(1, 3, 16, 16), ["x"], captions=[Captions("", "a lake")])

@@ -23,5 +23,5 @@ def test_says_what_is_missing() -> None:
     images = torch.zeros(2, 3, 4, 4)
     with pytest.raises(ValueError, match=r"none were given; pass truth="):
         Truth().edit(images, ["a", "b"])
-    with pytest.raises(ValueError, match="1 true pictures for 2 originals"):
+    with pytest.raises(ValueError, match="1 values of truth for 2 edits"):
         Truth().edit(images, ["a", "b"], truth=images[:1])

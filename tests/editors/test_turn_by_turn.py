@@ -6,18 +6,17 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ip2p_lightning.editors.base import EditResult
+from ip2p_lightning.editors.base import Editor
 from ip2p_lightning.editors.copy_input import CopyInput
+from ip2p_lightning.editors.request import EditResult
 from ip2p_lightning.editors.turn_by_turn import TurnByTurn
 
 
-class Brighter:
+class Brighter(Editor):
     """Adds the number that an instruction holds, and writes it down."""
 
-    def edit(self, images, instructions, *, seeds=0, **options):
-        amounts = torch.tensor([float(text) for text in instructions])
-        assert len(seeds) == len(images)
-        return EditResult(images + amounts[:, None, None, None], [f"+{text}" for text in instructions])
+    def edit_prepared(self, requests, on_step=None):
+        return [EditResult(r.image + float(r.instruction), r, f"+{r.instruction}") for r in requests]
 
 
 def edited(texts: list[str]) -> tuple[Tensor, list[str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -14,7 +14,8 @@ from ip2p_lightning.data.pair import EditPair
 from ip2p_lightning.data.sources import PairSource
 from ip2p_lightning.data.sources.photos import PhotoSource
 from ip2p_lightning.data.sources.world import WorldSource
-from ip2p_lightning.editors.base import EditResult
+from ip2p_lightning.editors.base import Editor
+from ip2p_lightning.editors.request import EditRequest, EditResult
 from ip2p_lightning.evaluation import EvaluationResult, evaluate
 from ip2p_lightning.evaluation.evaluate import Kept
 from ip2p_lightning.metrics import (
@@ -30,7 +31,7 @@ from ip2p_lightning.metrics import (
 from ip2p_lightning.metrics.strength import TrueChange
 
 
-class PartWay:
+class PartWay(Editor):
     """Goes a share of the way from the input to the truth, which differs by kind, and adds noise by the seed."""
 
     name = "part_way"
@@ -48,19 +49,21 @@ class PartWay:
     def _key(image: Tensor, instruction: str) -> bytes:
         return image.mul(127.5).round().to(torch.int16).numpy().tobytes() + instruction.encode()
 
-    def edit(self, images: Tensor, instructions: Sequence[str], *, seeds: Sequence[int], **_: Any) -> Any:
-        results, written = [], []
-        for image, instruction, seed in zip(images, instructions, seeds, strict=True):
+    def edit_prepared(self, requests: Sequence[EditRequest], on_step: Any = None) -> list[EditResult]:
+        results = []
+        for request in requests:
+            image, instruction, seed = cast("Tensor", request.image), request.instruction, request.seed
             pair = self.truth[self._key(image, instruction)]
             share = self.share if isinstance(self.share, float) else self.share.get(pair.kind, 0.7)
             generator = torch.Generator().manual_seed(seed)
             noise = self.noise * torch.randn(image.shape, generator=generator)
             truth = to_tensor(pair.edited_image)  # type: ignore[arg-type]
-            results.append((image + share * (truth - image) + noise).clamp(-1, 1))
+            edited = (image + share * (truth - image) + noise).clamp(-1, 1)
             wrong = seed % 4 == 0
             words = pair.expressive_instruction.split()
-            written.append(" ".join(["some", *words[1:]]) if wrong else pair.expressive_instruction)
-        return EditResult(torch.stack(results), written if self.texts else [])
+            written = " ".join(["some", *words[1:]]) if wrong else pair.expressive_instruction
+            results.append(EditResult(edited, request, written if self.texts else ""))
+        return results
 
 
 def all_metrics() -> dict[str, EditMetric]:

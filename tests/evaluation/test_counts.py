@@ -39,11 +39,11 @@ class StopsAfter(FolderOutputs):
 
     left = 100
 
-    def edit(self, images: Any, *arguments: Any, **given: Any) -> Any:
+    def edit_prepared(self, requests: Any, on_step: Any = None) -> Any:
         if self.left <= 0:
             raise KeyboardInterrupt
-        self.left -= len(images)
-        return super().edit(images, *arguments, **given)
+        self.left -= len(requests)
+        return super().edit_prepared(requests, on_step)
 
 
 @pytest.fixture

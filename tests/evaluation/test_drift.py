@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,11 @@ import torch
 from factories import IP2P, WORLD, seeing, tiny_module
 
 from ip2p_lightning.data.sources.world import WorldSource
-from ip2p_lightning.editors.base import EditResult
+from ip2p_lightning.diffusion.settings import SamplingSettings
+from ip2p_lightning.editors.base import Editor
 from ip2p_lightning.editors.copy_input import CopyInput
 from ip2p_lightning.editors.ours import TrainedEditor
+from ip2p_lightning.editors.request import EditRequest, EditResult
 from ip2p_lightning.evaluation.bands import EDGES, band_errors, band_gains, band_powers
 from ip2p_lightning.evaluation.drift import Chain, Drift, drift
 from ip2p_lightning.evaluation.figures import IntervalSettings
@@ -26,16 +29,16 @@ PAIRS = WorldSource(4, 16)
 NOTHING = Chain("nothing", ("leave it",), from_start=True)
 BACK = Chain("back", ("make it winter", "make it summer"))
 SAME = Chain("same", ("{instruction}",))
-PLAIN = {"steps": 2, "text_scale": 1.0, "image_scale": 1.0}
+PLAIN = SamplingSettings(steps=2, text_scale=1.0, image_scale=1.0)
 FEW = IntervalSettings(resamples=50)
 
 
-class Brighter:
+class Brighter(Editor):
     """Makes pictures brighter in winter and darker in summer, a little less so each time."""
 
-    def edit(self, images: torch.Tensor, instructions: list[str], **_: Any) -> EditResult[torch.Tensor]:
-        amount = 0.2 if "winter" in instructions[0] else -0.15
-        return EditResult((images * 0.5 + amount).clamp(-1, 1))
+    def edit_prepared(self, requests: Sequence[EditRequest], on_step: Any = None) -> list[EditResult]:
+        amount = 0.2 if "winter" in requests[0].instruction else -0.15
+        return [EditResult((request.image * 0.5 + amount).clamp(-1, 1), request) for request in requests]
 
 
 def means(result: Drift, chain: str, through: str, name: str = "error") -> list[float]:
@@ -93,7 +96,7 @@ def test_latents_of_models_that_do_not_scale_the_original_are_scaled_back() -> N
 
 def test_chains_depend_on_neither_the_batch_nor_the_other_chains() -> None:
     editor = TrainedEditor(seeing(tiny_module()))
-    options: dict[str, Any] = {"sampling": {"steps": 1}, "intervals": FEW, "seeds": [3]}
+    options: dict[str, Any] = {"sampling": SamplingSettings(steps=1), "intervals": FEW, "seeds": [3]}
     one = drift(editor, PAIRS, [SAME], 2, batch_size=1, **options)
     all_ = drift(editor, PAIRS, [NOTHING, SAME], 2, batch_size=4, **options)
     for through in ("pixels", "latents"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,9 @@ import pytest
 
 from ip2p_lightning.data.pair import EditPair
 from ip2p_lightning.data.sources.world import WorldSource
+from ip2p_lightning.diffusion.settings import SamplingSettings
 from ip2p_lightning.editors.copy_input import CopyInput
+from ip2p_lightning.editors.request import Captions, EditRequest
 from ip2p_lightning.editors.truth import Truth
 from ip2p_lightning.evaluation import EvaluationResult, evaluate
 from ip2p_lightning.evaluation.evaluate import Kept
@@ -113,19 +116,21 @@ def test_nothing_is_kept_when_nothing_is_asked_for(scenes: WorldSource, part_way
 
 
 def test_editors_get_what_they_may_need(scenes: WorldSource, metrics: Any) -> None:
-    asked: dict[str, Any] = {}
+    asked: list[EditRequest] = []
 
     class Asks(CopyInput):
-        def edit(self, images: Any, instructions: Any, **given: Any) -> Any:
-            asked.update(given)
-            return super().edit(images, instructions, **given)
+        def edit_prepared(self, requests: Any, on_step: Any = None) -> Any:
+            asked.extend(requests)
+            return super().edit_prepared(requests, on_step)
 
-    evaluate(Asks(), scenes, metrics(), count=3, batch_size=3, sampling={"steps": 2})
+    evaluate(Asks(), scenes, metrics(), count=3, batch_size=3, sampling=SamplingSettings(steps=2))
     chosen = {scenes[index].id: scenes[index] for index in range(len(scenes))}
-    pairs = [chosen[id] for id in asked["ids"]]
-    assert [caption.edited for caption in asked["captions"]] == [pair.edited_caption for pair in pairs]
-    assert [caption.original for caption in asked["captions"]] == [pair.original_caption for pair in pairs]
-    assert asked["steps"] == 2
+    for request in asked:
+        pair = chosen[request.id]
+        assert request.captions == Captions(pair.original_caption, pair.edited_caption)
+        assert request.sampling.steps == 2
+        assert request.truth is None  # which `Truth` alone is given
+    assert len(asked) == 3
     truth = evaluate(Truth(), scenes, metrics(), count=3)
     assert truth.figures["error"].ours.estimate == 0
     assert truth.figures["nearer"].ours.estimate == 1
@@ -153,8 +158,8 @@ def test_metrics_with_a_ceiling_show_the_truth_beside(scenes: WorldSource, part_
 
 def test_edits_of_another_size_and_ids_that_are_shared(scenes: WorldSource, metrics: Any) -> None:
     class Halves(CopyInput):
-        def edit(self, images: Any, instructions: Any, **given: Any) -> Any:
-            return super().edit(images[..., ::2, ::2], instructions, **given)
+        def edit_prepared(self, requests: Any, on_step: Any = None) -> Any:
+            return [replace(r, image=r.image[..., ::2, ::2]) for r in super().edit_prepared(requests)]
 
     with pytest.raises(ValueError, match="resize the edited pictures"):
         evaluate(Halves(), scenes, metrics(), count=2)

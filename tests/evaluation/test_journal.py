@@ -13,25 +13,27 @@ from PIL import Image
 from processes import in_process, on_ranks
 
 from ip2p_lightning.data.sources.world import WorldSource
+from ip2p_lightning.editors.base import Around
 from ip2p_lightning.evaluation import evaluate
 from ip2p_lightning.evaluation.evaluate import Kept
 from ip2p_lightning.evaluation.journal import Journal
 
 
-class Stops:
+class Stops(Around):
     """An editor that ends after some batches, and counts the pictures it edits."""
 
     def __init__(self, editor: Any, batches: int, kill: bool = False) -> None:
-        self.editor, self.left, self.kill, self.edited = editor, batches, kill, 0
+        super().__init__(editor)
+        self.left, self.kill, self.edited = batches, kill, 0
 
-    def edit(self, images: Any, *arguments: Any, **given: Any) -> Any:
+    def edit_prepared(self, requests: Any, on_step: Any = None) -> Any:
         if self.left == 0 and self.kill:
             os.kill(os.getpid(), signal.SIGKILL)
         if self.left == 0:
             raise KeyboardInterrupt
         self.left -= 1
-        self.edited += len(images)
-        return self.editor.edit(images, *arguments, **given)
+        self.edited += len(requests)
+        return self.editor.edit_prepared(requests, on_step)
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,6 @@ from PIL import Image
 from ip2p_lightning.config import build, compose
 from ip2p_lightning.data.sources.world import WorldSource
 from ip2p_lightning.editors.copy_input import CopyInput
-from ip2p_lightning.editors.full_size import FullSize
 from ip2p_lightning.editors.ours import TrainedEditor
 from ip2p_lightning.editors.sdedit import SDEdit
 from ip2p_lightning.editors.turn_by_turn import TurnByTurn
@@ -38,8 +37,8 @@ def test_an_editor_that_drives_another_has_its_weights_and_sampler(trained: Trai
     driven = editor_facts(TurnByTurn(trained), {"_target_": "x", "editor": inner})
     assert driven == alone | {"editor": "TurnByTurn of TrainedEditor"}
     assert driven["sampler"]["steps"] == trained.module.sampler.steps
-    twice = editor_facts(FullSize(TurnByTurn(trained)), {"side": 32, "editor": {"editor": inner}})
-    assert twice == alone | {"editor": "FullSize of TurnByTurn of TrainedEditor", "around": {"side": 32}}
+    twice = editor_facts(TurnByTurn(TurnByTurn(trained)), {"side": 32, "editor": {"editor": inner}})
+    assert twice == alone | {"editor": "TurnByTurn of TurnByTurn of TrainedEditor", "around": {"side": 32}}
     assert digest(trained) is not None
     assert digest(TurnByTurn(trained)) == digest(trained)
     assert digest(TurnByTurn(CopyInput())) is None
@@ -52,7 +51,7 @@ def test_turns_are_carried_out_by_an_editor_that_is_named() -> None:
     assert editor_facts(editor, {})["editor"] == "TurnByTurn of CopyInput"
     needy = build(compose("evaluate", ["editor=turn_by_turn", "editor@editor.editor=sdedit"]).editor)
     assert isinstance(needy.editor, SDEdit)
-    with pytest.raises(ValueError, match="SDEdit needs the edited picture's caption, and none were given"):
+    with pytest.raises(ValueError, match="SDEdit needs the edited image's caption, and none were given"):
         needy.edit([Image.new("RGB", (16, 16))], ["make it winter\nadd a tree"])
 
 

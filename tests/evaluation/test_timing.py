@@ -26,10 +26,10 @@ class Slow(CopyInput):
     def __init__(self) -> None:
         self.calls = 0
 
-    def edit(self, images: Any, instructions: Any, **given: Any) -> Any:
-        time.sleep(0.005 * len(images) if self.calls else 1.0)
+    def edit_prepared(self, requests: Any, on_step: Any = None) -> Any:
+        time.sleep(0.005 * len(requests) if self.calls else 1.0)
         self.calls += 1
-        return super().edit(images, instructions, **given)
+        return super().edit_prepared(requests, on_step)
 
 
 class SlowL1(L1):

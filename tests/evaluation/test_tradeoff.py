@@ -17,8 +17,11 @@ from processes import on_ranks
 
 from ip2p_lightning.data.sources.world import WorldSource
 from ip2p_lightning.data.transforms import PairTransform
+from ip2p_lightning.diffusion.settings import SamplingSettings
+from ip2p_lightning.editors.base import Editor
 from ip2p_lightning.editors.copy_input import CopyInput
 from ip2p_lightning.editors.ours import TrainedEditor
+from ip2p_lightning.editors.request import EditResult
 from ip2p_lightning.editors.truth import Truth
 from ip2p_lightning.evaluation import evaluate
 from ip2p_lightning.evaluation.figures import IntervalSettings
@@ -87,7 +90,7 @@ def test_equals_editing_one_picture_at_a_time(config: dict[str, Any], metrics: d
             count=2,
             batch_size=1,
             seeds=[3],
-            sampling={**place.point, "steps": 3},
+            sampling=SamplingSettings(**place.point, steps=3),
             intervals=FEW,
         )
         expected = {(row["pair"], row["seed"]): row for row in alone.rows.to_pylist()}
@@ -123,15 +126,16 @@ def test_originals_texts_and_the_first_step_are_computed_once() -> None:
 def test_baselines_of_one_parameter_and_of_none(metrics: dict[str, EditMetric]) -> None:
     editor = TrainedEditor(seeing(tiny_module()))
 
-    class Partly:
+    class Partly(Editor):
         """Stands between the input and the truth."""
+
+        reads_truth = True
 
         def __init__(self, share: float) -> None:
             self.share = share
 
-        def edit(self, images: torch.Tensor, instructions: list[str], **known: Any) -> Any:
-            truth = Truth().edit(images, instructions, truth=known["truth"]).images
-            return CopyInput().edit(images + self.share * (truth - images), instructions)
+        def edit_prepared(self, requests: Any, on_step: Any = None) -> Any:
+            return [EditResult(r.image + self.share * (r.truth - r.image), r) for r in requests]
 
     result = run(
         [
@@ -157,7 +161,7 @@ def test_baselines_of_one_parameter_and_of_none(metrics: dict[str, EditMetric]) 
 
 def test_any_two_metrics_and_what_is_written(metrics: dict[str, EditMetric], tmp_path: Path) -> None:
     module = partial(TrainedEditor, seeing(tiny_module()))
-    sweep = EditorSweep("batches", module, "batch_size", [1, 2], {"steps": 1})
+    sweep = EditorSweep("batches", module, "batch_size", [1, 2], SamplingSettings(steps=1))
     result = run([sweep], metrics, count=3, provenance={"checkpoint": "x.ckpt"})
     assert result.pairs == 3
     np.testing.assert_allclose(*result.values("l1"), atol=1e-4)  # one of them a batch of two
@@ -184,18 +188,18 @@ def test_pairs_of_several_sizes(metrics: dict[str, EditMetric]) -> None:
     assert len(set(ids)) == 5
 
 
-class Stops:
+class Stops(CopyInput):
     """Copying the input, which ends after some batches, as a kill would, or counts them."""
 
     def __init__(self, batches: int = -1) -> None:
         self.left, self.edited = batches, 0
 
-    def edit(self, images: torch.Tensor, instructions: list[str], **known: Any) -> Any:
+    def edit_prepared(self, requests: Any, on_step: Any = None) -> Any:
         if self.left == 0:
             raise KeyboardInterrupt
         self.left -= 1
-        self.edited += len(images)
-        return CopyInput().edit(images, instructions, **known)
+        self.edited += len(requests)
+        return super().edit_prepared(requests, on_step)
 
 
 def sweeps(stops: Stops) -> list[Any]:
@@ -244,8 +248,8 @@ def test_what_cannot_be_compared_is_refused(metrics: dict[str, EditMetric]) -> N
         run([copying], metrics, seeds=[])
 
     class Halves(CopyInput):
-        def edit(self, images: torch.Tensor, instructions: list[str], **known: Any) -> Any:
-            return super().edit(images[..., ::2, ::2], instructions)
+        def edit_prepared(self, requests: Any, on_step: Any = None) -> Any:
+            return [replace(r, image=r.image[..., ::2, ::2]) for r in super().edit_prepared(requests)]
 
     with pytest.raises(ValueError, match=r"8.*16|16.*8"):
         run([EditorSweep("halves", Halves)], metrics)

@@ -76,5 +76,5 @@ def test_saving_again_changes_nothing(mgie: MGIEPipeline, tmp_path: Path) -> Non
 def test_errors(mgie: MGIEPipeline) -> None:
     with pytest.raises(ValueError, match="instruction 1 of 1 is empty"):
         mgie(" ", Image.new("RGB", (16, 16)))
-    with pytest.raises(ValueError, match="2 pictures, 3 instructions"):
+    with pytest.raises(ValueError, match="2 images and 3 instructions"):
         mgie(["make it winter"] * 3, [Image.new("RGB", (16, 16))] * 2)

@@ -53,11 +53,12 @@ def test_the_same_request_gives_the_same_picture(ip2p, checkpoint, photo, tmp_pa
     assert (tmp_path / "a.png").read_bytes() != (tmp_path / "b.png").read_bytes()
 
 
-def test_full_size_keeps_the_picture_s_size(ip2p, checkpoint, photo, tmp_path):
+@pytest.mark.parametrize(("size", "expected"), [("input", (40, 24)), ("model", (16, 16))])
+def test_results_have_the_input_s_size_or_the_model_s(ip2p, checkpoint, photo, tmp_path, size, expected):
     words = ["edit", f"checkpoint={checkpoint('ip2p/tiny')}", f"image={photo}", "instruction=make it winter"]
-    ip2p(*words, "output=full.png", "full_size=true")
-    with Image.open(tmp_path / "full.png") as edited:
-        assert edited.size == (40, 24)
+    ip2p(*words, "output=out.png", f"size={size}")
+    with Image.open(tmp_path / "out.png") as edited:
+        assert edited.size == expected
 
 
 def test_mgie_tells_its_expressive_instruction(ip2p, checkpoint, photo):

@@ -9,6 +9,7 @@ import torch
 from factories import LGIE, MGIE, tiny_module
 
 from ip2p_lightning.data.sources.world import WorldSource
+from ip2p_lightning.editors.copy_input import CopyInput
 from ip2p_lightning.editors.ours import TrainedEditor
 from ip2p_lightning.metrics import L1
 from ip2p_lightning.zoo.editing import Told, worth_of_writing
@@ -16,11 +17,12 @@ from ip2p_lightning.zoo.editing import Told, worth_of_writing
 PAIRS = WorldSource(4, size=16, level="broad", kinds=["visual"], split="validation")
 
 
-class Recorder:
-    """Keeps the instructions that it was given."""
+class Recorder(CopyInput):
+    """Keeps the requests that it was given."""
 
-    def edit(self, images: torch.Tensor, instructions: list[str], **options: Any) -> None:
-        self.instructions, self.options = instructions, options
+    def edit_prepared(self, requests: Any, on_step: Any = None) -> Any:
+        self.requests = requests
+        return super().edit_prepared(requests, on_step)
 
 
 class Writer:
@@ -33,21 +35,21 @@ class Writer:
 def test_an_editor_is_told_what_another_writes():
     recorder = Recorder()
     Told(recorder, Writer()).edit(torch.zeros(2, 3, 8, 8), ["later", "earlier"], seeds=3)  # type: ignore[arg-type]
-    assert recorder.instructions == ["later of 2", "earlier of 2"]
-    assert recorder.options == {"seeds": 3}
+    assert [request.instruction for request in recorder.requests] == ["later of 2", "earlier of 2"]
+    assert [request.seed for request in recorder.requests] == [3, 3]
 
 
 @pytest.mark.parametrize("config", [MGIE, LGIE], ids=["mgie", "lgie"])
 def test_texts_are_taken_away_and_given_back(config: dict[str, Any], monkeypatch: pytest.MonkeyPatch):
     editor = TrainedEditor(tiny_module(config))
     conditioner, seen = editor.module.conditioner, []
-    edit = editor.edit
+    edit = editor.edit_prepared
 
     def spy(*arguments: Any, **options: Any) -> Any:
         seen.append(conditioner.expressive)
         return edit(*arguments, **options)
 
-    monkeypatch.setattr(editor, "edit", spy)
+    monkeypatch.setattr(editor, "edit_prepared", spy)
     figures = worth_of_writing(editor, PAIRS, {"error": L1(peak=255)})
     assert set(seen) == {False}
     assert conditioner.expressive

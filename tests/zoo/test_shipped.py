@@ -13,7 +13,7 @@ from ip2p_lightning import zoo
 from ip2p_lightning.data.images import to_tensor
 from ip2p_lightning.data.sources.photos import PhotoSource
 from ip2p_lightning.data.sources.world import WorldSource
-from ip2p_lightning.jobs.opening import open_editor
+from ip2p_lightning.editors.opening import load_editor
 from ip2p_lightning.jobs.zoo import folder_size
 from ip2p_lightning.shipped import CARD, EDITORS, NAMES, WEIGHTS
 from ip2p_lightning.zoo.card import Card
@@ -65,7 +65,7 @@ def test_the_text_to_image_model_draws_what_the_caption_says():
 
 @pytest.mark.parametrize("name", EDITORS)
 def test_an_editor_opens_by_its_name_and_halves_the_error(name: str):
-    editor = open_editor(name, "cpu")
+    editor = load_editor(name, "cpu")
     for pairs in (
         WorldSource(16, split="validation", seed=5),
         PhotoSource(16, kinds=PHOTO_KINDS, split="test", seed=5),
@@ -94,4 +94,4 @@ def test_every_model_opens_in_a_process_that_has_imported_nothing_else():
 def test_an_editor_that_is_not_there_says_how_it_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("ip2p_lightning.shipped.WEIGHTS", tmp_path)
     with pytest.raises(FileNotFoundError, match="ip2p train experiment=zoo/lgie"):
-        open_editor("lgie", "cpu")
+        load_editor("lgie", "cpu")
