@@ -6,10 +6,13 @@ import copy
 from pathlib import Path
 from typing import Any
 
-import torch
 from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
 from torch import nn
 from transformers import PreTrainedTokenizerBase
+
+from ip2p_lightning.interop.components import load_components, pipeline_index
+from ip2p_lightning.models.loading import load_model
+from ip2p_lightning.models.weight_files import WeightsError
 
 
 def build_pipeline(
@@ -49,22 +52,34 @@ def build_pipeline(
 
 
 def load_pipeline(
-    weights: str | Path, vae: str | Path | None = None, device: str = "cpu", dtype: str = "float32"
+    weights: str | Path,
+    vae: str | Path | None = None,
+    device: str = "cpu",
+    dtype: str = "float32",
+    variant: str | None = None,
 ) -> StableDiffusionPipeline:
-    """A Stable Diffusion of the hub or a folder, from safetensors.
+    """A Stable Diffusion of the hub, a folder or a single file.
 
     Args:
-        weights: hub name or folder of the pipeline.
+        weights: of the pipeline, see `load_model`.
         vae: hub name or folder of another autoencoder, as InstructPix2Pix has it; None for the pipeline's own.
         device: where it is put.
         dtype: name of a torch type.
+        variant: which weight files, see `find_weights`.
+
+    Raises:
+        WeightsError: no Stable Diffusion there, or parts that are not whole.
     """
-    precision = getattr(torch, dtype)
-    parts: dict[str, Any] = {"safety_checker": None, "requires_safety_checker": False}
+    index = pipeline_index(weights)
+    if index["_class_name"] != StableDiffusionPipeline.__name__:
+        raise WeightsError(
+            f"{weights} holds a {index['_class_name']}; give a Stable Diffusion (StableDiffusionPipeline)"
+        )
+    parts = load_components(weights, index, variant, dtype, without=() if vae is None else ("vae",))
     if vae is not None:
-        parts["vae"] = AutoencoderKL.from_pretrained(vae, dtype=precision, use_safetensors=True)
-    pipeline = StableDiffusionPipeline.from_pretrained(weights, dtype=precision, use_safetensors=True, **parts)
-    if vae is not None:  # what the run card calls it
-        pipeline.register_to_config(_name_or_path=f"{weights} with the autoencoder {vae}")
-    pipeline.set_progress_bar_config(disable=True)
+        parts["vae"] = load_model(AutoencoderKL, vae, None, None, dtype)
+    max_length = parts["text_encoder"].config.max_position_embeddings
+    pipeline = build_pipeline(**parts, max_length=min(parts["tokenizer"].model_max_length, max_length))
+    # What the run card calls it.
+    pipeline.register_to_config(_name_or_path=str(weights) if vae is None else f"{weights} with the autoencoder {vae}")
     return pipeline.to(device)

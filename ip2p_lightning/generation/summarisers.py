@@ -8,6 +8,7 @@ from typing import Any, cast
 import torch
 from transformers import AutoModelForSeq2SeqLM, PreTrainedModel, PreTrainedTokenizerBase
 
+from ip2p_lightning.models.loading import load_model
 from ip2p_lightning.models.triple_format import one_line
 
 
@@ -122,11 +123,6 @@ class ChatSummariser:
         return cast(str, self.tokenizer.decode(generated[0, ids.shape[1] :], skip_special_tokens=True))
 
 
-def load_seq2seq(weights: str, dtype: str = "float32") -> PreTrainedModel:
-    """A published sequence-to-sequence model.
-
-    Args:
-        weights: hub name or folder.
-        dtype: of the weights, "float32", "bfloat16" or "float16".
-    """
-    return AutoModelForSeq2SeqLM.from_pretrained(weights, dtype=getattr(torch, dtype))
+def load_seq2seq(weights: str, dtype: str = "float32", variant: str | None = None) -> PreTrainedModel:
+    """A published sequence-to-sequence model; arguments as for `load_model`."""
+    return load_model(AutoModelForSeq2SeqLM, weights, None, variant, dtype)

@@ -7,24 +7,37 @@ runs without this package; everything else becomes one of the pipelines in `pipe
 from __future__ import annotations
 
 import copy
+import inspect
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from diffusers import DiffusionPipeline, FlowMatchEulerDiscreteScheduler, StableDiffusionInstructPix2PixPipeline
+from diffusers import (
+    DiffusionPipeline,
+    FlowMatchEulerDiscreteScheduler,
+    StableDiffusionInstructPix2PixPipeline,
+    StableDiffusionPipeline,
+)
 from transformers import CLIPTextModel, PreTrainedTokenizerBase
 
 from ip2p_lightning.conditioners.language_model import LanguageModelConditioner
 from ip2p_lightning.conditioners.text import TextConditioner
 from ip2p_lightning.diffusion.sampling import Sampler
+from ip2p_lightning.interop.components import load_components, pipeline_index
 from ip2p_lightning.interop.lora import merged
 from ip2p_lightning.interop.model_card import model_card
 from ip2p_lightning.interop.pipeline import EditingPipeline, MGIEPipeline, TextEditingPipeline, objective_of
 from ip2p_lightning.methods.editing import EditingModule
 from ip2p_lightning.models.autoencoder import Autoencoder
 from ip2p_lightning.models.denoiser import UNetDenoiser
+from ip2p_lightning.models.weight_files import WeightsError
 
 _OURS: dict[str, type[EditingPipeline]] = {kind.__name__: kind for kind in (TextEditingPipeline, MGIEPipeline)}
+PIPELINES = (*_OURS, StableDiffusionInstructPix2PixPipeline.__name__)
+"""Names of the pipelines that `load_pipeline` opens."""
+_MISFITS = (KeyError, TypeError, ValueError, AttributeError, RuntimeError)
+"""What parts of different models raise when they are put together."""
 
 
 def export(module: EditingModule, folder: str | Path) -> Path:
@@ -87,12 +100,15 @@ def as_pipeline(module: EditingModule) -> DiffusionPipeline:
 def load_pipeline(folder: str | Path) -> DiffusionPipeline:
     """Open a folder that edits by instruction as a pipeline of diffusers.
 
+    Every part is opened by its role, in float32; what the folder asks for beyond that (a safety checker, an image
+    processor, classes of its own) is left alone.
+
     Args:
-        folder: one that `export` wrote, any InstructPix2Pix in diffusers' format, or a hub name of one.
+        folder: one that `export` wrote, any InstructPix2Pix in diffusers' format, a hub name of one, or a single file
+            of it in the original layout (.safetensors).
 
     Raises:
-        FileNotFoundError: no pipeline there.
-        ValueError: a pipeline that does not edit by instruction.
+        WeightsError: no pipeline there, one that does not edit by instruction, or parts that are not whole.
 
     Example:
         >>> import ip2p_lightning as ip2p
@@ -101,24 +117,21 @@ def load_pipeline(folder: str | Path) -> DiffusionPipeline:
         >>> type(pipeline).__name__
         'TextEditingPipeline'
     """
-    try:
-        index: Any = DiffusionPipeline.load_config(str(folder))
-    except OSError as error:
-        raise FileNotFoundError(
-            f"{folder}: no model_index.json there; give a checkpoint (.ckpt) or a folder in diffusers' format"
-        ) from error
+    index = pipeline_index(folder)
     name = index["_class_name"]
-    if name in _OURS:
-        return _OURS[name].from_pretrained(folder, use_safetensors=True)
-    if name != StableDiffusionInstructPix2PixPipeline.__name__:
-        raise ValueError(
-            f"{folder} holds a {name}, which does not edit by instruction; use a "
-            f"StableDiffusionInstructPix2PixPipeline, {' or '.join(_OURS)}, or train from it "
-            "(init=[{pretrained: folder, to: denoiser}])"
-        )
-    return StableDiffusionInstructPix2PixPipeline.from_pretrained(
-        folder, use_safetensors=True, safety_checker=None, requires_safety_checker=False
-    )
+    if name not in PIPELINES:
+        raise WeightsError(f"{folder} holds a {name}, {_why_not(name, index)}")
+    if kind := _OURS.get(name):
+        known = inspect.signature(kind).parameters
+        values = {key: value for key, value in index.items() if key in known and not isinstance(value, list)}
+    else:
+        kind, values = StableDiffusionInstructPix2PixPipeline, {"safety_checker": None, "feature_extractor": None}
+        values["requires_safety_checker"] = False
+    parts = load_components(folder, index)
+    try:
+        return kind(**parts, **values)
+    except _MISFITS as error:
+        raise WeightsError(f"{folder}: its parts do not make up a {name} ({error})") from error
 
 
 def load_folder(folder: str | Path) -> EditingModule:
@@ -131,15 +144,35 @@ def load_folder(folder: str | Path) -> EditingModule:
         As `load_pipeline`.
     """
     pipeline: Any = load_pipeline(folder)
-    if isinstance(pipeline, EditingPipeline):
-        return pipeline.as_module()
-    return EditingModule(
-        conditioner=TextConditioner(pipeline.tokenizer, pipeline.text_encoder),
-        denoiser=UNetDenoiser(pipeline.unet),
-        autoencoder=Autoencoder(pipeline.vae),
-        objective=objective_of(pipeline.scheduler),
-        sampler=Sampler(pipeline.scheduler),
-    ).eval()
+    try:
+        if isinstance(pipeline, EditingPipeline):
+            return pipeline.as_module()
+        return EditingModule(
+            conditioner=TextConditioner(pipeline.tokenizer, pipeline.text_encoder),
+            denoiser=UNetDenoiser(pipeline.unet),
+            autoencoder=Autoencoder(pipeline.vae),
+            objective=objective_of(pipeline.scheduler),
+            sampler=Sampler(pipeline.scheduler),
+        ).eval()
+    except _MISFITS as error:
+        raise WeightsError(f"{folder}: its parts do not fit together ({error})") from error
+
+
+def _why_not(name: str, index: Mapping[str, Any]) -> str:
+    """What is to be done with a pipeline that is not opened."""
+    ours = f"StableDiffusionInstructPix2PixPipeline, {' or '.join(_OURS)}"
+    if name == StableDiffusionPipeline.__name__:
+        return (
+            f"which does not edit by instruction; edit with a {ours}, or train one from it: "
+            "ip2p train experiment=ip2p/paper base_model=FOLDER data.path=DATA"
+        )
+    if "InstructPix2Pix" in name or "Edit" in name or "Kontext" in name:
+        return (
+            "an editor of another architecture that this package does not run, and that nothing here can begin with; "
+            f"edit with diffusers' own class, score the results with ip2p evaluate editor=outputs, or give a {ours}"
+        )
+    reason = "another architecture" if "unet" not in index or "XL" in name else "no editor"
+    return f"which does not edit by instruction ({reason}), and nothing here can begin with it; give a {ours}"
 
 
 def _is_instruct_pix2pix(module: EditingModule) -> bool:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-from diffusers import DiffusionPipeline
 from torch import nn
 
-from ip2p_lightning.interop.folder import load_folder
+from ip2p_lightning.interop.folder import PIPELINES, load_folder
 from ip2p_lightning.methods.checkpoint import (
     CheckpointError,
     Weights,
@@ -23,20 +21,25 @@ from ip2p_lightning.methods.checkpoint import (
 from ip2p_lightning.methods.staged import StagedModule
 from ip2p_lightning.models.autoencoder import Autoencoder
 from ip2p_lightning.models.denoiser import Denoiser, UNetDenoiser, widen
+from ip2p_lightning.models.loading import load_model
 from ip2p_lightning.models.pretrained import with_pretrained
+from ip2p_lightning.models.single_file import is_single_file
+from ip2p_lightning.models.weight_files import components, local_folder, read_index
 
 Method = TypeVar("Method", bound=StagedModule)
+Source = str | Path | Mapping[str, str]
 
 
-def initialise(module: Method, sources: Sequence[Mapping[str, str]]) -> Method:
+def initialise(module: Method, sources: Source | Sequence[Source] | None) -> Method:
     """Fill parts of a module from elsewhere, in order; nothing else of those runs is taken over.
 
     Args:
         module: filled in place.
-        sources: each either `{checkpoint: file, from: prefix, to: prefix, weights: ema|raw}` (prefixes are names of
-            submodules such as "denoiser" or "conditioner.text_encoder", "" for the whole; `to` defaults to `from`; a
-            folder that `export` wrote will do for the file),
-            or `{pretrained: folder or hub name, to: submodule}` for a model in diffusers' or transformers' format.
+        sources: one or a list; each is a path or a mapping. `{checkpoint: file, from: prefix, to: prefix, weights:
+            ema|raw}` takes a part (prefixes are names of submodules such as "denoiser" or "conditioner.text_encoder",
+            "" for the whole; `to` defaults to `from`; a folder that `export` wrote will do for the file),
+            `{pretrained: folder or hub name, to: submodule}` a model in diffusers' or transformers' format. A path is
+            short for the whole of a checkpoint or of an exported folder, and for the denoiser of any other folder.
 
     Returns:
         The module.
@@ -44,7 +47,9 @@ def initialise(module: Method, sources: Sequence[Mapping[str, str]]) -> Method:
     Raises:
         ValueError: unknown keys, no such submodule, or weights that do not fit; names the source and the keys.
     """
-    for source in sources:
+    single = isinstance(sources, str | Path | Mapping)
+    for given in [sources] if single else sources or ():  # type: ignore[union-attr]
+        source = given if isinstance(given, Mapping) else _from_path(given)
         keys = set(source)
         if keys <= {"checkpoint", "from", "to", "weights"} and "checkpoint" in keys:
             options: dict[str, Any] = {"from_" if key == "from" else key: value for key, value in source.items()}
@@ -53,10 +58,22 @@ def initialise(module: Method, sources: Sequence[Mapping[str, str]]) -> Method:
             _from_pretrained(module, source["pretrained"], source["to"])
         else:
             raise ValueError(
-                f"init source {dict(source)}: give {{checkpoint: file, from: part, to: part, weights: ema or raw}} or "
-                "{pretrained: folder, to: part}"
+                f"init source {dict(source)}: give init=PATH, or a list of {{checkpoint: file, from: part, to: part, "
+                "weights: ema or raw} and {pretrained: folder, to: part}"
             )
     return module
+
+
+def _from_path(path: Any) -> dict[str, str]:
+    """The source that a path by itself is short for."""
+    if not isinstance(path, str | Path) or not str(path):
+        raise ValueError(f"init={path!r}: give init=PATH, or a list of {{checkpoint: file, from: part, to: part}}")
+    if Path(path).suffix == ".ckpt":
+        return {"checkpoint": str(path), "from": ""}
+    index = None if is_single_file(path) else read_index(path)
+    if index is not None and index["_class_name"] in PIPELINES:
+        return {"checkpoint": str(path), "from": ""}
+    return {"pretrained": str(path), "to": "denoiser"}
 
 
 def load_part(checkpoint: str | Path, part: str) -> nn.Module:
@@ -110,16 +127,21 @@ def _from_pretrained(module: nn.Module, folder: str, to: str) -> None:
     kind: Any = type(target)
     if not hasattr(kind, "from_pretrained"):
         raise ValueError(f"init: {to!r} is a {kind.__name__}, which has no pretrained format; name a network below it")
-    components: Any = {}
-    with suppress(OSError):  # no pipeline: the folder itself holds one model
-        components = DiffusionPipeline.load_config(folder)
-    matching = [name for name, entry in components.items() if isinstance(entry, list) and entry[-1] == kind.__name__]
-    if components and not matching:
-        raise CheckpointError(f"{folder}: the pipeline has no {kind.__name__}, which {to!r} needs")
-    try:
-        loaded = kind.from_pretrained(folder, **({"subfolder": matching[0]} if matching else {}))
-    except OSError as error:
-        raise CheckpointError(f"{folder}: no {kind.__name__} to be loaded from it ({error}); check the path") from error
+    loaded: Any = load_model(kind, folder, None if is_single_file(folder) else _subfolder(folder, kind, to))
     if isinstance(part, UNetDenoiser) and loaded.config.in_channels == loaded.config.out_channels:
         loaded = widen(loaded)
     load_strictly(target, loaded.state_dict(), f"{folder} (to {to!r})")
+
+
+def _subfolder(folder: str, kind: type[nn.Module], to: str) -> str | None:
+    """Where in a pipeline a network of a class lies; None where the folder itself holds one."""
+    index = read_index(folder)
+    if index is not None:
+        matching = [part for part, name in components(index).items() if name == kind.__name__]
+        if not matching:
+            raise CheckpointError(f"{folder}: the pipeline has no {kind.__name__}, which {to!r} needs")
+        return matching[0]
+    place = local_folder(folder)
+    configs = sorted(place.glob("*/config.json")) if place and not (place / "config.json").is_file() else []
+    matching = [path.parent.name for path in configs if f'"{kind.__name__}"' in path.read_text(errors="replace")]
+    return matching[0] if matching else None  # such as the unet/ of a training script's checkpoint-500

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from ip2p_lightning.config import instantiate_trusted
 from ip2p_lightning.methods.editing import EditingModule
 from ip2p_lightning.methods.staged import StagedModule
+from ip2p_lightning.methods.stored_names import current_names
 from ip2p_lightning.models.pretrained import Mark, with_pretrained
 
 Weights = Literal["ema", "raw"]
@@ -21,10 +22,6 @@ Method = TypeVar("Method", bound=StagedModule)
 
 _TRAINING_ONLY = ("sources", "alignment_teacher")
 """Arguments of parts that are left out when a checkpoint is reopened: data to fit on, and teachers."""
-
-
-_MOVED = {"ip2p_lightning.methods.checkpoint.load_part": "ip2p_lightning.interop.warm_start.load_part"}
-"""Targets in stored configurations -> where they are now."""
 
 
 class CheckpointError(ValueError):
@@ -102,7 +99,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         ) from error
     if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get("state_dict"), dict):
         raise CheckpointError(f"{path}: a torch file, but no Lightning checkpoint (it has no `state_dict`)")
-    return checkpoint | {"config": _moved(checkpoint["config"])} if "config" in checkpoint else checkpoint
+    return checkpoint | {"config": current_names(checkpoint["config"])} if "config" in checkpoint else checkpoint
 
 
 def load_strictly(module: nn.Module, state: Mapping[str, Tensor], origin: str) -> None:
@@ -141,15 +138,6 @@ def state_of(checkpoint: Mapping[str, Any], weights: Weights) -> dict[str, Tenso
 def left_out_of(checkpoint: Mapping[str, Any]) -> dict[str, Mark]:
     """Pretrained weights that a checkpoint leaves out, and where each is found."""
     return {name: Mark(*mark) for name, mark in checkpoint.get("pretrained", {}).items()}
-
-
-def _moved(node: Any) -> Any:
-    """A stored configuration with the present names of what has moved since."""
-    if isinstance(node, Mapping):
-        return {
-            key: _MOVED.get(str(value), value) if key == "_target_" else _moved(value) for key, value in node.items()
-        }
-    return [_moved(value) for value in node] if isinstance(node, list | tuple) else node
 
 
 def _for_inference(node: Any) -> Any:

@@ -14,7 +14,7 @@ from diffusers import AutoencoderKL
 from diffusers.utils.torch_utils import randn_tensor
 from torch import Tensor, nn
 
-from ip2p_lightning.models.pretrained import remember
+from ip2p_lightning.models.loading import load_model
 
 STABLE_DIFFUSION_15: dict[str, Any] = {
     "down_block_types": ("DownEncoderBlock2D",) * 4,
@@ -134,14 +134,18 @@ class Autoencoder(nn.Module):
         return self.vae.encode(images)
 
 
-def load_autoencoder_kl(weights: str | Path | None, subfolder: str = "vae") -> AutoencoderKL:
+def load_autoencoder_kl(
+    weights: str | Path | None, subfolder: str | None = "vae", variant: str | None = None, dtype: str = "float32"
+) -> AutoencoderKL:
     """Stable Diffusion's autoencoder.
 
     Args:
-        weights: hub name or folder; None builds Stable Diffusion 1.5's architecture (83,653,863 parameters) without
-            its weights, for the meta device.
+        weights: see `load_model`; None builds Stable Diffusion 1.5's architecture (83,653,863 parameters) without its
+            weights, for the meta device.
         subfolder: where in it the autoencoder lies.
+        variant: which weight files, see `find_weights`.
+        dtype: of the weights in memory.
     """
     if weights is not None:
-        return remember(AutoencoderKL.from_pretrained(weights, subfolder=subfolder), weights)
+        return load_model(AutoencoderKL, weights, subfolder, variant, dtype)
     return AutoencoderKL(**STABLE_DIFFUSION_15)

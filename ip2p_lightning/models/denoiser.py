@@ -18,8 +18,8 @@ from diffusers import SD3Transformer2DModel, UNet2DConditionModel
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from ip2p_lightning.models.loading import load_model
 from ip2p_lightning.models.lora import with_lora
-from ip2p_lightning.models.pretrained import remember
 
 
 class Denoiser(nn.Module, ABC):
@@ -181,21 +181,25 @@ def widen(unet: UNet2DConditionModel) -> UNet2DConditionModel:
 
 
 def load_unet(
-    path: str | None, config: Mapping[str, Any], subfolder: str | None = "unet", variant: str | None = None
+    weights: str | None,
+    config: Mapping[str, Any],
+    subfolder: str | None = "unet",
+    variant: str | None = None,
+    dtype: str = "float32",
 ) -> UNet2DConditionModel:
-    """A pretrained UNet; without a path, one of the same architecture with random weights.
+    """A pretrained UNet; without weights, one of the same architecture with random ones.
 
     Args:
-        path: diffusers folder or hub id, or None.
-        config: architecture used when there is no path (Stable Diffusion 1.5: the class's defaults with
+        weights: see `load_model`, or None.
+        config: architecture used when there are no weights (Stable Diffusion 1.5: the class's defaults with
             `cross_attention_dim` 768; 859,520,964 parameters).
-        subfolder: where in `path` the UNet lies.
-        variant: weight variant, such as "fp16".
+        subfolder: where in it the UNet lies.
+        variant: which weight files, see `find_weights`.
+        dtype: of the weights in memory.
     """
-    if path is None:
+    if weights is None:
         return UNet2DConditionModel(**config)
-    network = UNet2DConditionModel.from_pretrained(path, subfolder=subfolder, variant=variant, use_safetensors=True)
-    return remember(network, path)
+    return load_model(UNet2DConditionModel, weights, subfolder, variant, dtype)
 
 
 def build_unet(

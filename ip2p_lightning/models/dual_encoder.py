@@ -19,8 +19,10 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from transformers import AutoTokenizer, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 
+from ip2p_lightning.models.loading import load_tokenizer, quiet
+from ip2p_lightning.models.weight_files import WeightsError
 from ip2p_lightning.rounding import direction_cosine
 
 CONFIG, WEIGHTS = "open_clip_config.json", "open_clip_model.safetensors"
@@ -140,13 +142,14 @@ class DualEncoder(nn.Module):
 
         Raises:
             FileNotFoundError: no such folder, or none of a dual encoder.
+            WeightsError: weights that are damaged or of another architecture.
         """
         if not (Path(folder) / CONFIG).is_file():
             raise FileNotFoundError(f"{folder} holds no {CONFIG}; give a folder that `DualEncoder.save` wrote")
         config = json.loads((Path(folder) / CONFIG).read_text(encoding="utf-8"))["model_cfg"]
         vision, text = config["vision_cfg"], config["text_cfg"]
         encoder = cls(
-            AutoTokenizer.from_pretrained(str(folder)),
+            load_tokenizer(folder),
             embed_dim=config["embed_dim"],
             text_width=text["width"],
             text_layers=text["layers"],
@@ -154,7 +157,11 @@ class DualEncoder(nn.Module):
             context_length=text["context_length"],
             **vision,
         )
-        open_clip.load_checkpoint(encoder.clip, str(Path(folder) / WEIGHTS), strict=True, weights_only=True)
+        try:
+            with quiet():
+                open_clip.load_checkpoint(encoder.clip, str(Path(folder) / WEIGHTS), strict=True, weights_only=True)
+        except Exception as error:  # torch's, safetensors' and open_clip's own
+            raise WeightsError(f"{folder}: damaged weights, or of another configuration ({error})") from error
         return encoder.eval()
 
     @staticmethod

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TypeVar, cast
 
-import torch
 from torch import nn
 from transformers import (
     AutoModelForCausalLM,
@@ -18,7 +17,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from ip2p_lightning.models.pretrained import remember
+from ip2p_lightning.models.loading import load_model
 from ip2p_lightning.models.visual_tokens import PATCH, special_ids
 
 M = TypeVar("M", bound=PreTrainedModel)
@@ -118,23 +117,29 @@ def llava_sizes(config: LlavaConfig) -> dict[str, int]:
 
 
 def load_llama(
-    weights: str | Path | None, tokenizer: PreTrainedTokenizerBase, dtype: str = "float32"
+    weights: str | Path | None,
+    tokenizer: PreTrainedTokenizerBase,
+    dtype: str = "float32",
+    variant: str | None = None,
 ) -> PreTrainedModel:
     """A published causal language model with room for the [IMG] tokens (LGIE: LLaMA-7B).
 
     Args:
-        weights: hub name or folder; None builds LLaMA-7B without its weights, for the meta device.
+        weights: see `load_model`; None builds LLaMA-7B without its weights, for the meta device.
         tokenizer: from `with_visual_tokens`; embeddings are enlarged to its vocabulary.
         dtype: of the weights, "float32", "bfloat16" or "float16".
+        variant: which weight files, see `find_weights`.
     """
     if weights is None:
         return LlamaForCausalLM(LLAMA_7B)
-    model = AutoModelForCausalLM.from_pretrained(weights, dtype=getattr(torch, dtype))
-    return _enlarge(remember(model, weights), tokenizer)
+    return _enlarge(load_model(AutoModelForCausalLM, weights, None, variant, dtype), tokenizer)
 
 
 def load_llava(
-    weights: str | Path | None, tokenizer: PreTrainedTokenizerBase, dtype: str = "float32"
+    weights: str | Path | None,
+    tokenizer: PreTrainedTokenizerBase,
+    dtype: str = "float32",
+    variant: str | None = None,
 ) -> LlavaForConditionalGeneration:
     """A published Llava with room for the [IMG] tokens.
 
@@ -143,16 +148,16 @@ def load_llava(
     and the second one the identity they are the same function, and saved folders stay readable everywhere.
 
     Args:
-        weights: hub name or folder in transformers' format; None builds LLaVA-7B v1 without its weights, for the
-            meta device.
+        weights: see `load_model`; None builds LLaVA-7B v1 without its weights, for the meta device.
         tokenizer: from `with_visual_tokens`; embeddings are enlarged to its vocabulary, and its `<im_patch>` stands
             for a patch.
         dtype: of the weights, "float32", "bfloat16" or "float16".
+        variant: which weight files, see `find_weights`.
     """
     if weights is not None:
-        model = LlavaForConditionalGeneration.from_pretrained(weights, dtype=getattr(torch, dtype))
+        model = load_model(LlavaForConditionalGeneration, weights, None, variant, dtype)
         model.config.update({"image_token_index": tokenizer.get_vocab()[PATCH]})
-        return _enlarge(remember(model, weights), tokenizer)
+        return _enlarge(model, tokenizer)
     model = LlavaForConditionalGeneration(
         LlavaConfig(
             vision_config=CLIP_L14_VISION,

@@ -7,7 +7,7 @@ from pathlib import Path
 from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel, PreTrainedTokenizerBase
 
-from ip2p_lightning.models.pretrained import remember
+from ip2p_lightning.models.loading import load_model
 from ip2p_lightning.models.visual_tokens import special_ids
 
 
@@ -44,16 +44,23 @@ def build_text_encoder(
     return encoder
 
 
-def load_text_encoder(weights: str | Path | None, subfolder: str = "text_encoder") -> CLIPTextModel:
+def load_text_encoder(
+    weights: str | Path | None,
+    subfolder: str | None = "text_encoder",
+    variant: str | None = None,
+    dtype: str = "float32",
+) -> CLIPTextModel:
     """Stable Diffusion 1.5's text encoder, CLIP ViT-L/14's.
 
     Args:
-        weights: hub name or folder; None builds the same architecture (123,060,480 parameters) without its weights,
-            for the meta device.
+        weights: see `load_model`; None builds the same architecture (123,060,480 parameters) without its weights, for
+            the meta device.
         subfolder: where in it the encoder lies.
+        variant: which weight files, see `find_weights`.
+        dtype: of the weights in memory.
     """
     if weights is not None:
-        return remember(CLIPTextModel.from_pretrained(weights, subfolder=subfolder), weights)
+        return load_model(CLIPTextModel, weights, subfolder, variant, dtype)
     return CLIPTextModel(
         CLIPTextConfig(
             vocab_size=49408,

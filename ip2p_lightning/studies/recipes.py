@@ -116,8 +116,8 @@ def text_to_image(options: Options) -> tuple[list[Run], list[str]]:
         return [], []
     if options.size == "paper":
         weights = "stable-diffusion-v1-5/stable-diffusion-v1-5"
-        target = "diffusers.StableDiffusionPipeline.from_pretrained"
-        words = [f"editor.pipeline._target_={target}", f"+editor.pipeline.pretrained_model_name_or_path={weights}"]
+        target = "ip2p_lightning.generation.pipelines.load_pipeline"
+        words = [f"editor.pipeline._target_={target}", f"+editor.pipeline.weights={weights}"]
         return [], [*words, "~editor.pipeline.name", "editor.text_scale=7.5", "editor.steps=50"]
     small = ["unet.widths=[16,32]", "data.train.size=32", "data.train.count=8", "data.batch_size=2", "data.workers=0"]
     words = ["experiment=zoo/text_to_image", *_TRAIN["tiny"][:1], "~callbacks.summary", "~callbacks.speed", "threads=1"]

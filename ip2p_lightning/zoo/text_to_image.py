@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from diffusers import StableDiffusionPipeline
 
-import ip2p_lightning.models.patch_pca  # noqa: F401 (diffusers opens our classes in imported modules alone)
 from ip2p_lightning.data.sources import PairSource
+from ip2p_lightning.generation.pipelines import load_pipeline
 from ip2p_lightning.methods.checkpoint import load_method
 from ip2p_lightning.methods.text_to_image import TextToImageModule
 from ip2p_lightning.metrics.bootstrap import Interval
@@ -41,9 +41,7 @@ def pack(checkpoint: Path, folder: Path) -> None:
 
 def load(folder: Path) -> StableDiffusionPipeline:
     """The pipeline in float32, without progress bars."""
-    pipeline = StableDiffusionPipeline.from_pretrained(str(folder), dtype=torch.float32)
-    pipeline.set_progress_bar_config(disable=True)
-    return pipeline
+    return load_pipeline(folder)
 
 
 def measure(pipeline: StableDiffusionPipeline, pairs: PairSource, root: Path | None = None) -> dict[str, Interval]:

@@ -120,7 +120,7 @@ class TestPretrainedWeights:
     @pytest.fixture
     def config(self, folder: Path) -> dict[str, Any]:
         encoder = {"_target_": "ip2p_lightning.models.text_encoder.load_text_encoder", "weights": str(folder)}
-        unet = {"_target_": "ip2p_lightning.models.denoiser.load_unet", "path": str(folder), "config": {}}
+        unet = {"_target_": "ip2p_lightning.models.denoiser.load_unet", "weights": str(folder), "config": {}}
         return {"conditioner": TEXT | {"text_encoder": encoder}, "denoiser": UNET | {"network": unet}}
 
     def test_frozen_encoder_is_left_out_and_comes_back(self, config: dict[str, Any], tmp_path: Path) -> None:
@@ -312,7 +312,7 @@ class TestInitialise:
             ({"from": "nothing"}, r"no weights under 'nothing'; it holds autoencoder, conditioner, denoiser"),
             ({"from": "denoiser", "to": "nothing"}, "the module has no part 'nothing'; choose one of"),
             ({"from": "denoiser", "to": "autoencoder"}, r"\(from 'denoiser' to 'autoencoder'\).*missing"),
-            ({"from": "denoiser", "into": "denoiser"}, "give .checkpoint: file"),
+            ({"from": "denoiser", "into": "denoiser"}, "of .checkpoint: file"),
         ],
     )
     def test_sources_that_do_not_fit(
@@ -322,7 +322,7 @@ class TestInitialise:
             initialise(tiny_module(), [{"checkpoint": str(trained[1]), **source}])
 
     def test_folders_that_do_not_fit(self, tmp_path: Path) -> None:
-        with pytest.raises(ValueError, match="no UNet2DConditionModel to be loaded"):
+        with pytest.raises(ValueError, match="absent: no such folder"):
             initialise(tiny_module(), [{"pretrained": str(tmp_path / "absent"), "to": "denoiser"}])
         build_unet(4, 32, (16, 32), heads=2).save_pretrained(tmp_path / "unet")
         with pytest.raises(CheckpointError, match="another architecture"):
@@ -333,9 +333,9 @@ class TestInitialise:
     def test_instantiated_folder_equals_its_network(self, tmp_path: Path) -> None:
         unet = build_unet(4, 32, (8, 16), heads=2, norm_groups=4)
         unet.save_pretrained(tmp_path / "unet")
-        config = {"_target_": "ip2p_lightning.models.denoiser.load_unet", "path": str(tmp_path), "config": {}}
+        config = {"_target_": "ip2p_lightning.models.denoiser.load_unet", "weights": str(tmp_path), "config": {}}
         assert_same_weights(instantiate_trusted(config), unet)
-        assert isinstance(instantiate_trusted(config | {"path": None, "config": UNET_TINY}), UNet2DConditionModel)
+        assert isinstance(instantiate_trusted(config | {"weights": None, "config": UNET_TINY}), UNet2DConditionModel)
 
 
 UNET_TINY = {

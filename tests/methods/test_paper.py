@@ -36,13 +36,18 @@ def tokenizers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 def paper_module(experiment: str, tokenizers: dict[str, str]) -> EditingModule:
     """What the command line builds with these overrides, on the meta device."""
-    clip = ["tokenizer.pretrained_model_name_or_path=" + tokenizers["clip"], "text_encoder.weights=null"]
-    llama = [f"tokenizer.tokenizer.pretrained_model_name_or_path={tokenizers['llama']}/tokenizer", "model.weights=null"]
+    clip = ["tokenizer.weights=" + tokenizers["clip"], "text_encoder.weights=null"]
+    llama = [f"tokenizer.tokenizer.weights={tokenizers['llama']}/tokenizer", "model.weights=null"]
     below = {"ip2p": {"": clip}, "lgie": {"": llama}, "mgie": {"": llama}}
     below["mgie_fz"] = below["mgie_ft"] = {"writer.": llama, "text.": clip}
     parts = below[experiment.split("/")[0]]
     overrides = [f"conditioner.{prefix}{word}" for prefix, words in parts.items() for word in words]
-    overrides += ["autoencoder.vae.weights=null", "denoiser.network.path=null", "data.path=unused", "output_dir=unused"]
+    overrides += [
+        "autoencoder.vae.weights=null",
+        "denoiser.network.weights=null",
+        "data.path=unused",
+        "output_dir=unused",
+    ]
     config = plain(compose("train", [f"experiment={experiment}", *overrides]).method)
     with torch.device("meta"):  # networks alone: schedulers compute with numbers when they are built
         networks = {part: build(config.pop(part)) for part in ("conditioner", "denoiser", "autoencoder")}

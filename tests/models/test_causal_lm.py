@@ -9,7 +9,8 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from ip2p_lightning.models.causal_lm import build_causal_lm, load_causal_lm, load_tokenizer, text_ids
+from ip2p_lightning.models.causal_lm import build_causal_lm, load_causal_lm, text_ids
+from ip2p_lightning.models.loading import load_tokenizer
 from ip2p_lightning.models.pretrained import marks
 from ip2p_lightning.world.tokenizer import world_tokenizer
 

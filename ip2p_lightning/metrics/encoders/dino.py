@@ -11,6 +11,7 @@ from transformers import AutoModel
 
 from ip2p_lightning.metrics.encoders.base import Encoder
 from ip2p_lightning.metrics.encoders.preparation import IMAGENET_MEAN, IMAGENET_STD, Photographed
+from ip2p_lightning.models.loading import load_model
 
 
 def dino_preparation(resize: int = 256, crop: int = 224) -> Photographed:
@@ -59,7 +60,7 @@ class TransformersEncoder(Encoder):
             resize: see `dino_preparation`.
             crop: see `dino_preparation`.
         """
-        return cls(AutoModel.from_pretrained(name), dino_preparation(resize, crop), name)
+        return cls(load_model(AutoModel, name), dino_preparation(resize, crop), name)
 
     def features(self, prepared: Tensor) -> Tensor:
         return self.network(prepared).last_hidden_state[:, 0]

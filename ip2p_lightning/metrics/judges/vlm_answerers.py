@@ -14,6 +14,7 @@ from PIL import Image
 
 from ip2p_lightning.metrics.judges.vlm_judge import Question
 from ip2p_lightning.model_server import EndpointError, ModelServer, Refused, chat_text
+from ip2p_lightning.models.loading import load_model
 
 
 class LocalAnswerer:
@@ -55,9 +56,7 @@ class LocalAnswerer:
         """
         from transformers import AutoModelForImageTextToText, AutoProcessor
 
-        model: Any = AutoModelForImageTextToText.from_pretrained(
-            path, dtype=getattr(torch, dtype), use_safetensors=True, trust_remote_code=False
-        )
+        model: Any = load_model(AutoModelForImageTextToText, path, dtype=dtype)
         processor = AutoProcessor.from_pretrained(path, trust_remote_code=False)
         return cls(model.to(device).eval(), processor, str(path), max_new_tokens, batch_size)
 

@@ -1,0 +1,159 @@
+"""The one way in which published networks and tokenizers are opened: weights alone, all of them, in the type asked for.
+
+No code that comes with weights is run, nothing is unpickled that is not a weight, and a tensor that is missing or of
+another shape is refused by name, where the libraries would draw it at random.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import diffusers.utils.logging as diffusers_logging
+import torch
+import transformers.utils.logging as transformers_logging
+from diffusers import ModelMixin
+from safetensors import SafetensorError
+from torch import nn
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
+
+from ip2p_lightning.models.pretrained import remember
+from ip2p_lightning.models.single_file import is_single_file, load_single, single_tokenizer
+from ip2p_lightning.models.weight_files import BIN, WeightFiles, WeightsError, find_settings, find_weights
+
+log = logging.getLogger(__name__)
+
+M = TypeVar("M", bound=nn.Module)
+
+_DAMAGE = (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, ImportError, SafetensorError)
+"""What the libraries raise on damaged, foreign and unfinished files."""
+
+
+def load_model(
+    kind: type[M],
+    weights: str | Path,
+    subfolder: str | None = None,
+    variant: str | None = None,
+    dtype: str | torch.dtype = "float32",
+    gguf_file: str | None = None,
+) -> M:
+    """A published network.
+
+    Args:
+        kind: class of diffusers or transformers (also an `AutoModelFor...`), or of ours with the same surface.
+        weights: folder, hub name, "package:NAME", or a single .safetensors file in Stable Diffusion's original layout.
+        subfolder: where in it the network lies.
+        variant: which weight files, see `find_weights`.
+        dtype: of the weights in memory, whatever they are stored in.
+        gguf_file: name of a GGUF file in the folder, which is converted to plain weights.
+
+    Raises:
+        WeightsError: weights that are not there, damaged, incomplete or of other shapes; says which and what to do.
+    """
+    precision = _dtype(dtype)
+    if is_single_file(weights):
+        return remember(load_single(kind, Path(weights).expanduser(), precision), weights)
+    gguf = WeightFiles(find_settings(weights, subfolder, gguf_file)) if gguf_file else None
+    files = gguf or find_weights(weights, subfolder, variant)
+    shown = f"{weights}/{subfolder}" if subfolder else str(weights)
+    if files.variant != variant:
+        log.info("%s: the files of %s are taken and cast to %s", shown, files.variant, precision)
+    safe: dict[str, Any] = {"use_safetensors": files.variant != BIN, "output_loading_info": True}
+    if not issubclass(kind, ModelMixin):
+        safe |= {"trust_remote_code": False, "weights_only": True, "gguf_file": gguf_file}
+    named = None if files.variant == BIN else files.variant
+    with quiet():
+        try:
+            model, info = cast(Any, kind).from_pretrained(
+                files.folder, dtype=precision, variant=named, ignore_mismatched_sizes=True, **safe
+            )
+        except _DAMAGE as error:
+            raise WeightsError(f"{shown} cannot be opened as {kind.__name__}: {_reason(error)}") from error
+    _check_complete(info, shown, type(model).__name__)
+    _rename(model, str(files.folder) if subfolder else str(weights))
+    return remember(model, weights)
+
+
+def load_tokenizer(
+    weights: str | Path, subfolder: str | None = None, gguf_file: str | None = None
+) -> PreTrainedTokenizerBase:
+    """The tokenizer beside published weights.
+
+    Args:
+        weights: as for `load_model`; a single file has CLIP's.
+        subfolder: where in it the tokenizer lies.
+        gguf_file: name of the GGUF file that holds it.
+
+    Raises:
+        WeightsError: no tokenizer there.
+    """
+    if is_single_file(weights):
+        return single_tokenizer()
+    folder = find_settings(weights, subfolder, *([gguf_file] if gguf_file else []))
+    with quiet():
+        try:
+            return AutoTokenizer.from_pretrained(folder, gguf_file=gguf_file, trust_remote_code=False)
+        except _DAMAGE as error:
+            shown = f"{weights}/{subfolder}" if subfolder else str(weights)
+            raise WeightsError(f"{shown} holds no tokenizer that can be opened: {_reason(error)}") from error
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep the libraries' bars and logs off the terminal: what matters of them is in our own messages."""
+    before = logging.root.manager.disable
+    libraries: Sequence[Any] = (diffusers_logging, transformers_logging)
+    bars = [library for library in libraries if library.is_progress_bar_enabled()]
+    logging.disable(logging.ERROR)
+    for library in bars:
+        library.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.disable(before)
+        for library in bars:
+            library.enable_progress_bar()
+
+
+def _dtype(dtype: str | torch.dtype) -> torch.dtype:
+    found = dtype if isinstance(dtype, torch.dtype) else getattr(torch, str(dtype), None)
+    if not isinstance(found, torch.dtype) or not found.is_floating_point:
+        raise WeightsError(f"dtype={dtype}: choose float32, bfloat16 or float16")
+    return found
+
+
+def _check_complete(info: Mapping[str, Any], shown: str, kind: str) -> None:
+    """Refuse a model of which anything would have been drawn at random."""
+    missing = sorted(info.get("missing_keys") or ())
+    shapes = [f"{name} is {list(there)}, config.json says {list(needed)}" for name, there, needed in _mismatched(info)]
+    found = [
+        f"{len(names)} {what} ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"
+        for what, names in (("missing", missing), ("of another shape", shapes))
+        if names
+    ]
+    found += [str(message) for message in info.get("error_msgs") or ()][:1]
+    if found:
+        raise WeightsError(
+            f"{shown}: not the weights of the {kind} that its config.json describes: {'; '.join(found)}. Copy or fetch "
+            "the folder again"
+        )
+
+
+def _mismatched(info: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
+    return sorted((entry[0], entry[1], entry[2]) for entry in info.get("mismatched_keys") or ())
+
+
+def _rename(model: Any, name: str) -> None:
+    """Where run cards look for licence and revision: the user's own name, or the part's folder in a pipeline."""
+    if isinstance(model, ModelMixin):
+        cast(Any, model).register_to_config(_name_or_path=name)
+    elif hasattr(model, "config"):
+        model.config.name_or_path = name
+
+
+def _reason(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0][:300] if lines else type(error).__name__
