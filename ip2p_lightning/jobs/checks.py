@@ -12,13 +12,11 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from ip2p_lightning import schema
+from ip2p_lightning import schema, shipped
 from ip2p_lightning.config import walk
 from ip2p_lightning.schema.check import values
 from ip2p_lightning.schema.keys import kind_of
 from ip2p_lightning.schema.kinds import roles
-from ip2p_lightning.zoo.registry import EDITORS
-from ip2p_lightning.zoo.registry import names as zoo_names
 
 _ARGUMENTS_OF = {"source": {"render", "show"}, "format": {"import", "export"}, "data": {"render", "make"}}
 """Groups that only these commands of a job read."""
@@ -73,15 +71,15 @@ def check_input(key: str, value: str) -> None:
 def check_model(key: str, value: str) -> None:
     """See that a model is a file, a folder, an editor that comes with the package, or could be a name of the hub."""
     path = Path(value)
-    if path.exists() or value in EDITORS or "://" in value:
+    if path.exists() or value.removeprefix(shipped.PREFIX) in shipped.EDITORS or "://" in value:
         return
     if path.suffix != ".ckpt" and len(path.parts) == 2 and not path.is_absolute() and not path.parent.is_dir():
         return  # owner/name
-    close = difflib.get_close_matches(value, EDITORS, n=1)
+    close = difflib.get_close_matches(value, shipped.EDITORS, n=1)
     hint = f"; did you mean {close[0]}? Give" if close else "; give"
     raise FileNotFoundError(
-        f"{key}={value} does not exist{hint} a .ckpt, a folder, a hub name, or one of {', '.join(EDITORS)} for the "
-        "editors that come with the package"
+        f"{key}={value} does not exist{hint} a .ckpt, a folder, a hub name, or one of {', '.join(shipped.EDITORS)} for "
+        "the editors that come with the package"
     )
 
 
@@ -212,8 +210,8 @@ def _options(group: str) -> list[str]:
 
 
 def _zoo(config: DictConfig) -> None:
-    if config.name is not None and config.name not in zoo_names():
-        raise ValueError(f"name={config.name}: the zoo has no {config.name!r}; it has {', '.join(zoo_names())}")
+    if config.name is not None and config.name not in shipped.NAMES:
+        raise ValueError(f"name={config.name}: the zoo has no {config.name!r}; it has {', '.join(shipped.NAMES)}")
 
 
 _OWN: dict[str, Callable[[DictConfig], None]] = {

@@ -94,6 +94,7 @@ JOBS: dict[str, dict[str, Any]] = {
         "command": Literal["make", "read"],
         "systems": dict[str, INPUT] | None,
         "answers": list[INPUT],
+        "key": PATH,
         "count": SOME,
     },
     "data": {

@@ -32,7 +32,7 @@ def number(
         *(f" {word} {bound:g}" for word, bound in (("above", above), ("below", below)) if bound is not None),
     ]
     says = f"a number{' and'.join(part for part in parts if part)}"
-    bounds = {"ge": least, "le": most, "gt": above, "lt": below}
+    bounds: dict[str, Any] = {"ge": least, "le": most, "gt": above, "lt": below}
     return Annotated[float, Field(strict=True, allow_inf_nan=False, description=says, **bounds)]
 
 
@@ -47,20 +47,20 @@ def _said(value: Any) -> Any:
     return str(value)
 
 
-FLAG = StrictBool
-WORD = Annotated[str, Field(strict=True, description="a word")]
-TEXT = Annotated[str, Field(strict=True, description="a text"), "text"]
-PATH = Annotated[str, Field(strict=True, min_length=1, description="a path"), "path"]
-INPUT = Annotated[str, Field(strict=True, min_length=1, description="a path"), "input"]
-MODEL = Annotated[str, Field(strict=True, min_length=1, description="one path or one model's name"), "model"]
-OUTPUT = Annotated[str, Field(strict=True, min_length=1, description="a path to write to"), "output"]
-LOOSE = Annotated[str, AfterValidator(_said), Field(coerce_numbers_to_str=True, description="a text")]
+FLAG: Any = StrictBool
+WORD: Any = Annotated[str, Field(strict=True, description="a word")]
+TEXT: Any = Annotated[str, Field(strict=True, description="a text"), "text"]
+PATH: Any = Annotated[str, Field(strict=True, min_length=1, description="a path"), "path"]
+INPUT: Any = Annotated[str, Field(strict=True, min_length=1, description="a path"), "input"]
+MODEL: Any = Annotated[str, Field(strict=True, min_length=1, description="one path or one model's name"), "model"]
+OUTPUT: Any = Annotated[str, Field(strict=True, min_length=1, description="a path to write to"), "output"]
+LOOSE: Any = Annotated[str, AfterValidator(_said), Field(coerce_numbers_to_str=True, description="a text")]
 """What constructors annotate as `str`; numbers will do."""
 
 
 def roles(kind: Any) -> set[Role]:
     """The roles of a kind and of what it holds: free text, path, or none."""
-    own = {note for note in getattr(kind, "__metadata__", ()) if isinstance(note, str)}
+    own: set[Any] = {note for note in getattr(kind, "__metadata__", ()) if isinstance(note, str)}
     return own.union(*(roles(part) for part in get_args(kind) if not isinstance(part, str)))
 
 
@@ -82,9 +82,10 @@ def describe(kind: Any) -> str:
         return next(note for note in notes if note)
     if kind is FLAG or kind is bool:
         return "true or false"
-    origin, parts = get_origin(kind), get_args(kind)
+    origin = get_origin(kind)
+    parts: tuple[Any, ...] = get_args(kind)
     if _is_union(kind):
-        such = [list[part] for part in parts]  # "a number, or a list of such"
+        such: list[Any] = [list[part] for part in parts]  # "a number, or a list of such"
         words = ("a list of such" if part in such else describe(part) for part in parts)
         return ", or ".join(dict.fromkeys(words))
     if origin is Literal:
