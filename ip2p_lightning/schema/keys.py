@@ -101,6 +101,7 @@ JOBS: dict[str, dict[str, Any]] = {
         "command": Literal["render", "import", "export", "verify", "stats", "show", "what-if"],
         "path": INPUT | None,
         "output": OUTPUT | None,
+        "default_splits": SPLITS,
         "skip_failures": FLAG,
         "decode": FLAG,
         "split": WORD | None,
