@@ -35,7 +35,7 @@ WRONG = {
         "text_scale": ("abc", "-1", "101", "nan", "inf", "[1]", "true"),
         "image_scale": ("abc", "-0.1", "1e9"),
         "seeds": ("random", "1.5", "1e23", "-1", "[1.5]", "[a]", "null", "99999999999999999999"),
-        "full_size": ("no", "maybe", "1", "0"),
+        "size": ("no", "full", "64", "null"),
         "overwrite": ("null", "skip it", "2"),
         "weights": ("latest", "best", "EMA", "null"),
         "device": ("gpu", "cuda:x", "cuda:-1", "null", "0"),
