@@ -19,11 +19,11 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from ip2p_lightning.data.images import open_image
+from ip2p_lightning.evaluation.run_values import read_summary
 from ip2p_lightning.report.plotting import new_figure, picture_grid
 from ip2p_lightning.studies import Claim, Run, Study, Table
 from ip2p_lightning.studies.drawing import draw_lines
 from ip2p_lightning.studies.recipes import shown_editor, sweep
-from ip2p_lightning.studies.results import read_summary
 from ip2p_lightning.studies.study import Options
 
 TEXT_SCALES = {"tiny": (1.0, 2.0), "world": (0.5, 1.0, 2.0, 3.0), "paper": (3.0, 7.5, 15.0)}

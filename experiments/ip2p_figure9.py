@@ -16,10 +16,10 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from ip2p_lightning.data.images import open_image
+from ip2p_lightning.evaluation.run_values import read_summary
 from ip2p_lightning.report.plotting import picture_grid
 from ip2p_lightning.studies import Run, Study, Table
 from ip2p_lightning.studies.recipes import evaluate, shown_editor, text_to_image
-from ip2p_lightning.studies.results import read_summary
 from ip2p_lightning.studies.study import Options
 
 EDITORS = {

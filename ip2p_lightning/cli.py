@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 _VALUE_FLAGS = {"--cfg", "-c", "--package", "-p", "--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp"}
-_FLAGS = {"--multirun", "-m", "--run", "-r", "--resolve", "--info", "-i", "--experimental-rerun", "--hydra-help"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -59,7 +58,7 @@ def run_job(job: str, words: Sequence[str]) -> int:
     """Hand `words` to Hydra for `job`; errors that the user can mend end in a message and exit code 2."""
     from ip2p_lightning.jobs import messages
 
-    overrides = [word for word in words if word != "--debug"]
+    overrides = _plain_groups(job, [word for word in words if word != "--debug"])
     debug = "--debug" in words or os.environ.get("HYDRA_FULL_ERROR") == "1"
     try:
         _hydra(job, _sub_command(job, overrides))
@@ -72,6 +71,14 @@ def run_job(job: str, words: Sequence[str]) -> int:
         print(f"ip2p {job}: {printable(message)}", file=sys.stderr)
         return 2
     return 0
+
+
+def _plain_groups(job: str, words: Sequence[str]) -> list[str]:
+    """`+ablation=x` as `ablation=x`: a group that the job's defaults name already may be spelt either way."""
+    from ip2p_lightning.jobs.guide import primary_groups
+
+    known = {f"+{group}": group for group in primary_groups(job)} if any(word[:1] == "+" for word in words) else {}
+    return [known.get((key := word.split("=")[0]), key) + word[len(key) :] for word in words]
 
 
 def _sub_command(job: str, overrides: list[str]) -> list[str]:
@@ -89,28 +96,27 @@ def _sub_command(job: str, overrides: list[str]) -> list[str]:
     raise ValueError(f"the word after `ip2p {job}` must be one of {', '.join(commands)}, {got}")
 
 
-def _split(job: str, words: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Hydra's flags with their values, and the overrides: its parser wants all overrides in one row.
-
-    Raises:
-        ValueError: a flag that is none of Hydra's, as in other programs: keys have no dashes here.
-    """
-    from ip2p_lightning.schema import as_written
-
-    multirun = bool({"-m", "--multirun"} & set(words))
+def _split(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Hydra's flags with their values, and the overrides: its parser wants all overrides in one row."""
     flags: list[str] = []
     values: list[str] = []
-    for place, word in enumerate(words):
-        before, after = words[place - 1] if place else "", [*words, ""][place + 1]
-        name, equals, value = word.partition("=")
-        if before in _VALUE_FLAGS or name in _VALUE_FLAGS | _FLAGS:
-            flags.append(word)
-        elif word.startswith("-"):
-            key = name.lstrip("-").replace("-", "_")
-            raise ValueError(f"{name}: keys have no dashes here; write {key}={value if equals else after or '...'}")
-        else:
-            values.append(as_written(job, word, multirun))
+    for before, word in zip(["", *words], words, strict=False):
+        (flags if word.startswith("-") or before in _VALUE_FLAGS else values).append(word)
     return flags, values
+
+
+class SweepError(ValueError):
+    """Jobs of a sweep failed; the message has a line for each."""
+
+
+def _end_of_sweep() -> str | None:
+    """Show the table of a sweep that has ended.
+
+    Returns:
+        The errors of its failed jobs; None where there are none, or was no sweep.
+    """
+    sweep = sys.modules.get("ip2p_lightning.jobs.sweep")  # Hydra has imported it, if there was one
+    return sweep.close_sweep(sweep.folders.pop()) if sweep is not None and sweep.folders else None
 
 
 def _hydra(job: str, overrides: Sequence[str]) -> None:
@@ -120,31 +126,37 @@ def _hydra(job: str, overrides: Sequence[str]) -> None:
     from hydra.types import RunMode
 
     from ip2p_lightning.config import config_dir
-    from ip2p_lightning.jobs.checks import check
 
     real = list(sys.argv)
     failures: list[Exception] = []
 
     def task(config: DictConfig) -> object:
         sys.argv = real
+        run: Callable[[DictConfig], object] = importlib.import_module(f"ip2p_lightning.jobs.{job}").run
         try:
-            check(job, config)
-            run: Callable[[DictConfig], object] = importlib.import_module(f"ip2p_lightning.jobs.{job}").run
             return run(config)
         except Exception as error:
             if HydraConfig.get().mode is not RunMode.RUN:
-                raise  # a sweep stops here
+                from ip2p_lightning.jobs.sweep import note_failure
+
+                note_failure(error, job, overrides)
+                raise  # Hydra raises the first one when all jobs have ended
             failures.append(error)  # Hydra would print a line of its own before it raises
             return None
 
-    flags, values = _split(job, overrides)
     before = os.environ.get("HYDRA_FULL_ERROR", "0")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing and exiting, so that we can explain
+    flags, values = _split(overrides)
     sys.argv = [real[0], *flags, f"hydra.job.name={job}", *values]
     try:
         hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=job)(task)()
+    except Exception:
+        if report := _end_of_sweep():
+            raise SweepError(report) from None
+        raise
     finally:
         sys.argv = real
         os.environ["HYDRA_FULL_ERROR"] = before
+    _end_of_sweep()
     if failures:
         raise failures[0]

@@ -9,10 +9,11 @@ from typing import Any
 
 import hydra
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from ip2p_lightning import shipped
-from ip2p_lightning.schema import check
 
 _PACKAGE = Path(__file__).resolve().parent
 
@@ -38,7 +39,15 @@ def _shipped(name: str) -> str:
     return str(shipped.path(name))
 
 
+def _sweep_name() -> str | None:
+    """`${sweep_name:}` is experiment and date of the sweep that a run is a job of; null for a run of its own."""
+    if not HydraConfig.initialized() or HydraConfig.get().mode is not RunMode.MULTIRUN:
+        return None
+    return "/".join(Path(HydraConfig.get().sweep.dir).parts[-3:])
+
+
 OmegaConf.register_new_resolver("zoo", _shipped, replace=True)
+OmegaConf.register_new_resolver("sweep_name", _sweep_name, replace=True)
 
 
 def config_dir() -> Path:
@@ -52,11 +61,8 @@ def compose(job: str, overrides: Sequence[str] = (), folder: Path | str | None =
 
     Args:
         job: "train", "evaluate", "edit" or "data".
-        overrides: in Hydra's grammar, e.g. ["experiment=ip2p/tiny", "seed=1", "instruction='make it winter!'"].
+        overrides: as after `ip2p <job>`, e.g. ["experiment=ip2p/tiny", "seed=1"].
         folder: configuration tree to use instead of `config_dir()`.
-
-    Raises:
-        ValueError: a value of the wrong type or out of its range; names the key, the value and what is allowed.
 
     Example:
         >>> from ip2p_lightning import compose
@@ -67,11 +73,9 @@ def compose(job: str, overrides: Sequence[str] = (), folder: Path | str | None =
     outer, state.hydra = state.hydra, None  # a job that Hydra runs may compose another one
     try:
         with hydra.initialize_config_dir(str(Path(folder or config_dir()).resolve()), version_base="1.3", job_name=job):
-            config = hydra.compose(job, overrides=list(overrides))
+            return hydra.compose(job, overrides=list(overrides))
     finally:
         state.hydra = outer
-    check(job, config)
-    return config
 
 
 def plain(config: Any) -> Any:

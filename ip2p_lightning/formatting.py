@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 
@@ -66,3 +67,22 @@ def duration(seconds: float) -> str:
 def plural(count: int, word: str) -> str:
     """A count with its noun: "1 pair", "1,200 pairs"."""
     return f"{count:,} {word}" if count == 1 else f"{count:,} {word}s"
+
+
+def short_names(paths: Sequence[str]) -> list[str]:
+    """For each path as little as tells it from the others: neither the end that all share, nor more than is needed.
+
+    >>> short_names(["runs/a/last.ckpt", "runs/b/last.ckpt", "mgie"])
+    ['a/last.ckpt', 'b/last.ckpt', 'mgie']
+    >>> short_names(["runs/a/last.ckpt", "runs/b/last.ckpt"])
+    ['a', 'b']
+    """
+    parts = [path.strip("/").split("/") for path in paths]
+    while len({tuple(part) for part in parts}) > 1 and len({part[-1] for part in parts}) == 1:
+        parts = [part[:-1] for part in parts]
+    distinct = len({tuple(part) for part in parts})
+    for length in range(1, max(map(len, parts), default=0) + 1):
+        names = ["/".join(part[-length:]) for part in parts]
+        if len(set(names)) == distinct:
+            return names
+    return list(paths)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
+from rich.table import Table
 from rich.text import Text
 
 from ip2p_lightning.untrusted import printable
+
+_WIDEST = 10_000  # columns
 
 
 class Terminal(Console):
@@ -21,6 +24,16 @@ class Terminal(Console):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**{"markup": False, "emoji": False, **options})
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Print; no table is cut: lines longer than the terminal fold, and a file gets all that the cells need."""
+        for table in objects if len(objects) == 1 and isinstance(objects[0], Table) else ():
+            least, most = self.measure(table, options=self.options.update(max_width=_WIDEST))
+            if (width := least if self.is_terminal else most) > self.width:
+                kind = cast("Any", self.color_system)
+                wide = Terminal(file=self.file, width=width, force_terminal=self.is_terminal, color_system=kind)
+                return super(Terminal, wide).print(table, crop=False, **options)
+        return super().print(*objects, **options)
 
     def render_str(self, text: str, **options: Any) -> Text:
         """A text to be measured and styled, with what is shown in place of each control character."""

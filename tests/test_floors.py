@@ -35,6 +35,7 @@ ROOMS = {
     "expander": "generation",
     "filter": "generation",
     "format": "data",
+    "hydra": "jobs",
     "judge": "models",
     "language_model": "models",
     "logger": "training",

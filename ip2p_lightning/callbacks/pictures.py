@@ -49,18 +49,24 @@ class Pictures(L.Callback):
         if self._last is not None and trainer.global_step - self._last < max(1, self.every_n_steps):
             return
         self._last = trainer.global_step
-        grid = self.draw(pl_module, batch)
+        examples = self.edit(pl_module, batch)
         if not trainer.is_global_zero:
             return
+        grid = edit_grid(examples)
         path = Path(trainer.default_root_dir) / "pictures" / f"step-{trainer.global_step:06d}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         grid.save(path)
         for logger in trainer.loggers:
             if isinstance(logger, WandbLogger):
                 logger.log_image("pictures", [grid])
+                logger.log_table("edits", columns=list(_COLUMNS), data=[_row(trainer.global_step, e) for e in examples])
 
     def draw(self, module: EditingModule, batch: PairBatch) -> Image.Image:
-        """The grid of the batch's first `count` pairs, edited by `module`.
+        """The grid of the batch's first `count` pairs, edited by `module`."""
+        return edit_grid(self.edit(module, batch))
+
+    def edit(self, module: EditingModule, batch: PairBatch) -> list[Example]:
+        """The batch's first `count` pairs, edited by `module`.
 
         Args:
             module: what edits.
@@ -71,19 +77,28 @@ class Pictures(L.Callback):
         generators = [torch.Generator(device).manual_seed(self.seed + index) for index in range(count)]
         edited, condition = module.edit(originals, texts, generator=generators, steps=self.steps)
         written = condition.expressive_instructions or [""] * count
-        return edit_grid(
-            [
-                Example(
-                    pair=batch.id[index],
-                    kind=batch.kind[index],
-                    seed=self.seed + index,
-                    instruction=texts[index],
-                    expressive_instruction=batch.expressive_instruction[index],
-                    written_instruction=written[index],
-                    original=to_pil(originals[index]),
-                    edited=to_pil(edited[index]),
-                    truth=to_pil(batch.edited_image[index]),
-                )
-                for index in range(count)
-            ]
-        )
+        return [
+            Example(
+                pair=batch.id[index],
+                kind=batch.kind[index],
+                seed=self.seed + index,
+                instruction=texts[index],
+                expressive_instruction=batch.expressive_instruction[index],
+                written_instruction=written[index],
+                original=to_pil(originals[index]),
+                edited=to_pil(edited[index]),
+                truth=to_pil(batch.edited_image[index]),
+            )
+            for index in range(count)
+        ]
+
+
+_COLUMNS = ("step", "pair", "kind", "instruction", "written instruction", "original", "edited", "truth")
+
+
+def _row(step: int, example: Example) -> list[Any]:
+    """A row of wandb's table, which compares by pair and step."""
+    import wandb
+
+    images = (wandb.Image(image) for image in (example.original, example.edited, example.truth))
+    return [step, example.pair, example.kind, example.instruction, example.written_instruction, *images]

@@ -93,8 +93,8 @@ class EditDataModule(LightningDataModule):
         path: str | Path | Sequence[str | Path],
         *,
         transform: PairTransform,
-        size: int | None = None,
-        eval_size: int | None = None,
+        size: int | float | None = None,
+        eval_size: int | float | None = None,
         kinds: Sequence[str] | None = None,
         min_scores: Mapping[str, float] | None = None,
         max_scores: Mapping[str, float] | None = None,
@@ -116,8 +116,9 @@ class EditDataModule(LightningDataModule):
         Args:
             path: a dataset folder or its URL on object storage, or several to be joined.
             transform: of the training pairs.
-            size: training pairs to use of each folder, nested (100 is a subset of 200); None for all.
-            eval_size: pairs to use of each folder's validation and test splits; None for all.
+            size: training pairs to use of each folder, or with a point their share (0.1), nested (100 is a subset of
+                200); None for all.
+            eval_size: likewise of each folder's validation and test splits.
             kinds: kinds of edits to use; None for all.
             min_scores: least score to keep, by score name.
             max_scores: greatest score to keep, by score name.
@@ -142,7 +143,7 @@ class EditDataModule(LightningDataModule):
         if not paths:
             raise ValueError("data.path is empty; give it one dataset folder or more")
 
-        def split(name: str, size: int | None) -> list[PairSource]:
+        def split(name: str, size: int | float | None) -> list[PairSource]:
             chosen = Selection(name, splits, kinds, min_scores, max_scores, size, selection_seed)
             return [
                 ShardDataset(p, chosen, access=access, on_error=on_error, decode_side=decode_side)

@@ -28,7 +28,8 @@ class Selection:
         kinds: keep these kinds of edits only.
         min_scores, max_scores: by score name, keep pairs with at least / at most this score; pairs without the score
             are dropped.
-        size: keep this many pairs, chosen by a hash of the id: size=100 is a subset of size=200.
+        size: keep this many pairs, or with a point this share of them (0.1, 1.0), chosen by a hash of the id:
+            size=100 is a subset of size=200, and 0.1 of 0.2.
         seed: another seed gives another nested family of sizes and another cut into ``splits``.
         option_prefix: how errors call the fields, such as "data." for the command line's ``data.size``.
     """
@@ -38,13 +39,17 @@ class Selection:
     kinds: Sequence[str] | None = None
     min_scores: Mapping[str, float] | None = None
     max_scores: Mapping[str, float] | None = None
-    size: int | None = None
+    size: int | float | None = None
     seed: int = 0
     option_prefix: str = "data."
 
     def __post_init__(self) -> None:
-        if self.size is not None and self.size < 1:
-            raise ValueError(f"{self.option_prefix}size={self.size} must be at least 1, or null for all pairs")
+        share = isinstance(self.size, float)
+        if self.size is not None and not (0 < self.size <= 1 if share else self.size >= 1):
+            raise ValueError(
+                f"{self.option_prefix}size={self.size} must be a number of pairs from 1, a share above 0.0 and up to "
+                "1.0, or null for all pairs"
+            )
         if self.splits is not None:
             check_fractions(self.splits)
 
@@ -80,13 +85,14 @@ class Selection:
             raise ValueError(f"no pair of {name} survives the selection ({funnel}); relax the last condition")
         if self.size is None:
             return rows
-        if self.size > len(rows):
+        size = max(1, round(self.size * len(rows))) if isinstance(self.size, float) else self.size
+        if size > len(rows):
             raise ValueError(
                 f"{self.option_prefix}size={self.size} but only {len(rows)} pairs survive in {name} ({funnel}); "
                 f"lower {self.option_prefix}size to {len(rows)} or relax the conditions"
             )
         hashes = _hashes(index.column("id").take(pa.array(rows)), self.seed)
-        return np.sort(rows[np.argsort(hashes, kind="stable")[: self.size]])
+        return np.sort(rows[np.argsort(hashes, kind="stable")[:size]])
 
     def _conditions(self, index: pa.Table, name: str) -> list[tuple[str, np.ndarray]]:
         conditions = []

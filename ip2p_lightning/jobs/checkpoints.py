@@ -15,6 +15,7 @@ from ip2p_lightning.editors.opening import load_editor
 from ip2p_lightning.evaluation.by_checkpoint import Course, by_checkpoint, checkpoints_of
 from ip2p_lightning.evaluation.progress import edit_progress
 from ip2p_lightning.formatting import number
+from ip2p_lightning.jobs.axes import metrics_and_axes
 from ip2p_lightning.jobs.splits import pairs_of
 from ip2p_lightning.report.figure_page import FigurePage, Grid, write_figure_page
 from ip2p_lightning.terminal import Terminal
@@ -66,15 +67,16 @@ def run(config: DictConfig) -> None:
 def measure(config: DictConfig, console: Console) -> Course:
     """All checkpoints, as `conf/checkpoints.yaml` describes."""
     data = build(config.data)
-    files = checkpoints_of(config.run)
+    files, pairs = checkpoints_of(config.run), pairs_of(data.sources(), config.split)
+    metrics, x, y = metrics_and_axes(config, "checkpoints", pairs, console)
     with edit_progress(console, f"measuring {len(files)} checkpoints", len(files)) as advance:
         return by_checkpoint(
             files,
             lambda path: load_editor(Path(path), config.device, config.weights, config.batch_size),
-            pairs_of(data.sources(), config.split),
-            build(config.metrics),
-            x=config.x,
-            y=config.y,
+            pairs,
+            metrics,
+            x=x,
+            y=y,
             text_scales=plain(config.text_scales),
             image_scales=plain(config.image_scales),
             steps=config.steps,

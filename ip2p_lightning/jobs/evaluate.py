@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -22,8 +24,11 @@ from ip2p_lightning.evaluation.journal import UNFINISHED
 from ip2p_lightning.evaluation.progress import edit_progress
 from ip2p_lightning.evaluation.provenance import editor_facts, sampler_facts, settings
 from ip2p_lightning.formatting import number, percent, plural, span
+from ip2p_lightning.jobs.compare import show
+from ip2p_lightning.jobs.models import models_of
 from ip2p_lightning.jobs.processes import device_of, in_processes
 from ip2p_lightning.jobs.splits import pairs_of
+from ip2p_lightning.report.comparison import compare
 from ip2p_lightning.report.grid import edit_grid
 from ip2p_lightning.report.report import Command, Report, write_report
 from ip2p_lightning.report.tables import kinds_table, metrics_table, probes_table
@@ -39,7 +44,27 @@ def run(config: DictConfig) -> None:
             pairs lack, or an `output` in which another evaluation was stopped.
         ChildProcessError: another process died; names it, its last words and its log.
     """
-    console = Terminal()
+    models = models_of(config.checkpoint)
+    if len(models) == 1:
+        _run(config, Terminal())
+        return
+    if len(set(map(_file_name, models))) < len(models):
+        raise ValueError(f"checkpoint={list(models.values())}: their names, {', '.join(models)}, give one folder twice")
+    for name, path in models.items():
+        own = config.copy()
+        own.checkpoint, own.output = path, str(Path(config.output) / _file_name(name))
+        _run(own, Terminal())
+    if int(os.environ.get("RANK", 0)) == 0:
+        folders = [Path(config.output) / _file_name(name) for name in models]
+        show(compare(folders), Path(config.output))
+
+
+def _file_name(model: str) -> str:
+    """The folder of one of several models."""
+    return re.sub(r"[^\w.=-]+", "-", model).strip("-.") or "model"
+
+
+def _run(config: DictConfig, console: Console) -> None:
     result = evaluate(config, console)
     if result is None:
         return

@@ -45,7 +45,8 @@ JOBS = {
     "evaluate": Job(
         "score a checkpoint, another editor or files of another system on held-out pairs beside copying the input",
         (
-            "evaluate checkpoint=outputs/ip2p/world/last.ckpt data=world",
+            "evaluate checkpoint=instruct_pix2pix data=world",
+            "evaluate checkpoint=[instruct_pix2pix,mgie] data=world count=100        # one table of both",
             "evaluate checkpoint=last.ckpt data=world_benchmark metrics=world   # counting, places, ...",
             "evaluate editor=outputs editor.path=FOLDER data=shards data.path=FOLDER metrics=magicbrush",
         ),
@@ -54,8 +55,15 @@ JOBS = {
         "how much of the edit is done against how much of the input is kept, at every scale, beside other editors",
         (
             "tradeoff checkpoint=last.ckpt text_scales=[1.5] image_scales=[0.8,1,1.2,1.5]",
-            "tradeoff checkpoint=last.ckpt metrics=strength x=true_change y=strength   # needs no weights",
+            "tradeoff checkpoint=[dropout0.ckpt,dropout10.ckpt] data=shards data.path=data/mine   # both in one figure",
             "tradeoff checkpoint=last.ckpt baselines=[copying,sdedit,prompt_to_prompt]",
+        ),
+    ),
+    "compare": Job(
+        "runs, evaluations or whole sweeps in one table: the settings in which they differ, against what they measured",
+        (
+            "compare runs=multirun/ip2p/tiny/2026-01-31_12-00-00     # the jobs of a sweep",
+            "compare runs=[outputs/a,outputs/b] metrics=[val/editing_loss]",
         ),
     ),
     "drift": Job(
@@ -69,7 +77,7 @@ JOBS = {
         "a run by its checkpoints: trade-off, copy rate, dependence on picture and text; was it trained too long?",
         (
             "checkpoints run=outputs/ip2p/world",
-            "checkpoints run=outputs/ip2p/world metrics=strength x=true_change y=strength count=100",
+            "checkpoints run=outputs/ip2p/world data=shards data.path=data/mine count=100",
         ),
     ),
     "calibrate": Job(

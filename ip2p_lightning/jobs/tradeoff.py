@@ -17,6 +17,8 @@ from ip2p_lightning.evaluation.sweeps import GuidanceSweep, Sweep
 from ip2p_lightning.evaluation.tradeoff import tradeoff as measure_tradeoff
 from ip2p_lightning.evaluation.tradeoff_result import Tradeoff
 from ip2p_lightning.formatting import plural
+from ip2p_lightning.jobs.axes import metrics_and_axes
+from ip2p_lightning.jobs.models import models_of
 from ip2p_lightning.jobs.processes import device_of, in_processes
 from ip2p_lightning.jobs.splits import pairs_of
 from ip2p_lightning.report.figure_page import FigurePage, Grid, write_figure_page
@@ -71,9 +73,13 @@ def tradeoff(config: DictConfig, console: Console | None = None) -> Tradeoff | N
 def _measure(config: DictConfig, console: Console) -> Tradeoff:
     data, device = build(config.data), device_of(config)
     pairs = pairs_of(data.sources(), config.split)
-    editor = load_editor(config.checkpoint, device, config.weights, config.batch_size)
-    ours = GuidanceSweep(editor, plain(config.text_scales), plain(config.image_scales), config.steps, config.rows)
-    sweeps: list[Sweep] = [ours]
+    metrics, x, y = metrics_and_axes(config, "tradeoff", pairs, console)
+    models = models_of(config.checkpoint)
+    editors = {name: load_editor(path, device, config.weights, config.batch_size) for name, path in models.items()}
+    scales = plain(config.text_scales), plain(config.image_scales)
+    sweeps: list[Sweep] = [
+        GuidanceSweep(editor, *scales, config.steps, config.rows, name) for name, editor in editors.items()
+    ]
     baselines = config.get("baselines") or {}  # baselines=[] leaves no such key
     for baseline in build(baselines).values():
         for other in baseline.editors:
@@ -81,21 +87,23 @@ def _measure(config: DictConfig, console: Console) -> Tradeoff:
         sweeps.append(baseline)
     points = sum(len(sweep.points) for sweep in sweeps)
     total = (config.count or len(pairs)) * len(config.seeds) * points
-    named = {"checkpoint": config.checkpoint, "weights": config.weights}
+    first = next(iter(models))
+    facts = editor_facts(editors[first], {"checkpoint": models[first], "weights": config.weights})
     with edit_progress(console, f"editing at {points} points", total) as advance:
         return measure_tradeoff(
             sweeps,
             pairs,
-            build(config.metrics),
-            x=config.x,
-            y=config.y,
+            metrics,
+            x=x,
+            y=y,
             count=config.count,
             seeds=plain(config.seeds),
             batch_size=config.batch_size,
             transform=data.transform.evaluation(),
             intervals=build(config.intervals),
             provenance={
-                **editor_facts(editor, named),
+                **facts,
+                **({"models": models} if len(models) > 1 else {}),
                 "baselines": plain(baselines),
                 "split": config.split,
             },

@@ -23,6 +23,16 @@ class ChangeFromInput(EditMetric):
         return mean_error(images, pairs.original_image)
 
 
+class KeptFromInput(ChangeFromInput):
+    """Share of the grey levels' range by which an edit stays near the input: 1 for a copy."""
+
+    label: ClassVar[str] = "kept of the input"
+    unit: ClassVar[str] = "share"
+
+    def measure(self, images: Tensor, pairs: PairBatch) -> Tensor:
+        return 1 - super().measure(images, pairs) / 255
+
+
 class TrueChange(EditMetric):
     """How much of the true change was made: the change's length along the true one, relative to it.
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from ip2p_lightning.evaluation.run_values import read_summary
 from ip2p_lightning.formatting import number
 from ip2p_lightning.report.figure_page import FigurePage, Grid, write_figure_page
-from ip2p_lightning.studies.results import read_summary
 from ip2p_lightning.studies.table import Claim, Row, Table
 
 _TOLD = ("editor", "sha256", "weights", "data", "draw", "seeds", "software")

@@ -12,10 +12,10 @@ from matplotlib.figure import Figure
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from ip2p_lightning.evaluation.run_values import Value, read_points, read_values
 from ip2p_lightning.report.plotting import save_figure
 from ip2p_lightning.studies.execution import execute, needed
 from ip2p_lightning.studies.page import write_page
-from ip2p_lightning.studies.results import Value, read_points, read_values
 from ip2p_lightning.studies.run import Run
 from ip2p_lightning.studies.table import Claim, Row, Table
 from ip2p_lightning.studies.wandb_runs import log_rows, read_rows

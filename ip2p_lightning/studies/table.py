@@ -14,8 +14,8 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any, Literal
 
+from ip2p_lightning.evaluation.run_values import Value
 from ip2p_lightning.rounding import difference
-from ip2p_lightning.studies.results import Value
 from ip2p_lightning.untrusted import csv_cell
 
 Verdict = Literal["confirmed", "contradicted", "undecided", "not known"]

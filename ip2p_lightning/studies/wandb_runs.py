@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ip2p_lightning.studies.results import Value
+from ip2p_lightning.evaluation.run_values import Value
 from ip2p_lightning.studies.run import Run, digest
 from ip2p_lightning.studies.table import Row
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import torch
 from lightning.pytorch.loggers import WandbLogger
 from PIL import Image
@@ -39,3 +41,16 @@ def test_wandb_gets_the_grid_offline(module, data, trainer, tmp_path):
     run.fit(module, data)
     logger.experiment.finish()
     assert list(tmp_path.glob("wandb/offline-run-*/files/media/images/pictures_*.png"))
+    (table,) = tmp_path.glob("wandb/offline-run-*/files/media/table/edits_*.table.json")
+    content = json.loads(table.read_text())
+    assert content["columns"] == [
+        "step",
+        "pair",
+        "kind",
+        "instruction",
+        "written instruction",
+        "original",
+        "edited",
+        "truth",
+    ]
+    assert [row[0] for row in content["data"]] == [2]

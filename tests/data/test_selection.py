@@ -109,8 +109,23 @@ def test_unknown_names_list_the_known_ones(selection: Selection, message: str, i
 
 
 def test_impossible_selections_are_refused_at_once() -> None:
-    with pytest.raises(ValueError, match=r"data\.size=0 must be at least 1"):
+    with pytest.raises(ValueError, match=r"data\.size=0 must be a number of pairs from 1"):
         Selection(size=0)
     for splits in ({"train": 0.9}, {"train": 1.5, "test": -0.5}, {}):
         with pytest.raises(ValueError, match="sum to 1"):
             Selection(splits=splits)
+
+
+@pytest.mark.parametrize("share", [0.0, -0.5, 1.01, float("nan")])
+def test_shares_lie_between_nothing_and_all(share: float) -> None:
+    with pytest.raises(ValueError, match=r"data\.size=.* a share above 0\.0 and up to 1\.0"):
+        Selection(size=share)
+
+
+def test_shares_are_nested_like_numbers(index: pa.Table) -> None:
+    total = index.num_rows
+    chosen = {share: set(Selection(size=share).rows(index)) for share in (0.01, 0.25, 0.5, 1.0)}
+    assert [len(rows) for rows in chosen.values()] == [round(share * total) for share in chosen]
+    assert len(Selection(size=1e-9).rows(index)) == 1
+    assert chosen[0.01] < chosen[0.25] < chosen[0.5] < chosen[1.0]
+    assert chosen[0.5] == set(Selection(size=round(total / 2)).rows(index))

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from ip2p_lightning.evaluation.run_values import Value
 from ip2p_lightning.studies import Study, Table
-from ip2p_lightning.studies.results import Value
 from ip2p_lightning.studies.table import Row
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -8,9 +8,9 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
+from ip2p_lightning.evaluation.run_values import Value
 from ip2p_lightning.report.plotting import new_figure, picture_grid, save_figure
 from ip2p_lightning.studies.drawing import draw_curves, draw_dots, draw_lines
-from ip2p_lightning.studies.results import Value
 from ip2p_lightning.studies.table import Row, Table
 
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from matplotlib.figure import Figure
 
+from ip2p_lightning.evaluation.run_values import read_values
 from ip2p_lightning.report.plotting import new_figure
 from ip2p_lightning.studies import Run, Study, Table
 from ip2p_lightning.studies.drawing import draw_dots
-from ip2p_lightning.studies.results import read_values
 from ip2p_lightning.studies.study import Options, parse
 
 Make = Callable[..., Run]

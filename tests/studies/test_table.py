@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from scipy import stats
 
-from ip2p_lightning.studies.results import Value
+from ip2p_lightning.evaluation.run_values import Value
 from ip2p_lightning.studies.table import _STUDENT, Claim, Row, Table
 
 pytestmark = pytest.mark.numeric

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from wandb.apis.public import Run as PublicRun
 
-from ip2p_lightning.studies.results import Value
+from ip2p_lightning.evaluation.run_values import Value
 from ip2p_lightning.studies.run import Run
 from ip2p_lightning.studies.table import Row
 from ip2p_lightning.studies.wandb_runs import log_rows, offline_runs, read_rows, server_run

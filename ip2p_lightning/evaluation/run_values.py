@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+FAILURE = "failure.txt"
+"""File in the folder of a job of a sweep that ended in an error; holds the message."""
+
 
 @dataclass(frozen=True)
 class Value:
