@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 _VALUE_FLAGS = {"--cfg", "-c", "--package", "-p", "--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp"}
+_FLAGS = {"--multirun", "-m", "--run", "-r", "--resolve", "--info", "-i", "--experimental-rerun", "--hydra-help"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -58,7 +59,7 @@ def run_job(job: str, words: Sequence[str]) -> int:
     """Hand `words` to Hydra for `job`; errors that the user can mend end in a message and exit code 2."""
     from ip2p_lightning.jobs import messages
 
-    overrides = _plain_groups(job, [word for word in words if word != "--debug"])
+    overrides = [word for word in words if word != "--debug"]
     debug = "--debug" in words or os.environ.get("HYDRA_FULL_ERROR") == "1"
     try:
         _hydra(job, _sub_command(job, overrides))
@@ -71,14 +72,6 @@ def run_job(job: str, words: Sequence[str]) -> int:
         print(f"ip2p {job}: {printable(message)}", file=sys.stderr)
         return 2
     return 0
-
-
-def _plain_groups(job: str, words: Sequence[str]) -> list[str]:
-    """`+ablation=x` as `ablation=x`: a group that the job's defaults name already may be spelt either way."""
-    from ip2p_lightning.jobs.guide import primary_groups
-
-    known = {f"+{group}": group for group in primary_groups(job)} if any(word[:1] == "+" for word in words) else {}
-    return [known.get((key := word.split("=")[0]), key) + word[len(key) :] for word in words]
 
 
 def _sub_command(job: str, overrides: list[str]) -> list[str]:
@@ -96,12 +89,27 @@ def _sub_command(job: str, overrides: list[str]) -> list[str]:
     raise ValueError(f"the word after `ip2p {job}` must be one of {', '.join(commands)}, {got}")
 
 
-def _split(words: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Hydra's flags with their values, and the overrides: its parser wants all overrides in one row."""
+def _split(job: str, words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Hydra's flags with their values, and the overrides: its parser wants all overrides in one row.
+
+    Raises:
+        ValueError: a flag that is none of Hydra's, as in other programs: keys have no dashes here.
+    """
+    from ip2p_lightning.schema import as_written
+
+    multirun = bool({"-m", "--multirun"} & set(words))
     flags: list[str] = []
     values: list[str] = []
-    for before, word in zip(["", *words], words, strict=False):
-        (flags if word.startswith("-") or before in _VALUE_FLAGS else values).append(word)
+    for place, word in enumerate(words):
+        before, after = words[place - 1] if place else "", [*words, ""][place + 1]
+        name, equals, value = word.partition("=")
+        if before in _VALUE_FLAGS or name in _VALUE_FLAGS | _FLAGS:
+            flags.append(word)
+        elif word.startswith("-"):
+            key = name.lstrip("-").replace("-", "_")
+            raise ValueError(f"{name}: keys have no dashes here; write {key}={value if equals else after or '...'}")
+        else:
+            values.append(as_written(job, word, multirun))
     return flags, values
 
 
@@ -126,14 +134,16 @@ def _hydra(job: str, overrides: Sequence[str]) -> None:
     from hydra.types import RunMode
 
     from ip2p_lightning.config import config_dir
+    from ip2p_lightning.jobs.checks import check
 
     real = list(sys.argv)
     failures: list[Exception] = []
 
     def task(config: DictConfig) -> object:
         sys.argv = real
-        run: Callable[[DictConfig], object] = importlib.import_module(f"ip2p_lightning.jobs.{job}").run
         try:
+            check(job, config)
+            run: Callable[[DictConfig], object] = importlib.import_module(f"ip2p_lightning.jobs.{job}").run
             return run(config)
         except Exception as error:
             if HydraConfig.get().mode is not RunMode.RUN:
@@ -144,9 +154,9 @@ def _hydra(job: str, overrides: Sequence[str]) -> None:
             failures.append(error)  # Hydra would print a line of its own before it raises
             return None
 
+    flags, values = _split(job, overrides)
     before = os.environ.get("HYDRA_FULL_ERROR", "0")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing and exiting, so that we can explain
-    flags, values = _split(overrides)
     sys.argv = [real[0], *flags, f"hydra.job.name={job}", *values]
     try:
         hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=job)(task)()

@@ -14,6 +14,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from ip2p_lightning import shipped
+from ip2p_lightning.schema import check
 
 _PACKAGE = Path(__file__).resolve().parent
 
@@ -61,8 +62,11 @@ def compose(job: str, overrides: Sequence[str] = (), folder: Path | str | None =
 
     Args:
         job: "train", "evaluate", "edit" or "data".
-        overrides: as after `ip2p <job>`, e.g. ["experiment=ip2p/tiny", "seed=1"].
+        overrides: in Hydra's grammar, e.g. ["experiment=ip2p/tiny", "seed=1", "instruction='make it winter!'"].
         folder: configuration tree to use instead of `config_dir()`.
+
+    Raises:
+        ValueError: a value of the wrong type or out of its range; names the key, the value and what is allowed.
 
     Example:
         >>> from ip2p_lightning import compose
@@ -73,9 +77,11 @@ def compose(job: str, overrides: Sequence[str] = (), folder: Path | str | None =
     outer, state.hydra = state.hydra, None  # a job that Hydra runs may compose another one
     try:
         with hydra.initialize_config_dir(str(Path(folder or config_dir()).resolve()), version_base="1.3", job_name=job):
-            return hydra.compose(job, overrides=list(overrides))
+            config = hydra.compose(job, overrides=list(overrides))
     finally:
         state.hydra = outer
+    check(job, config)
+    return config
 
 
 def plain(config: Any) -> Any:

@@ -20,6 +20,7 @@ from ip2p_lightning.jobs.guide import JOBS, experiments
 from ip2p_lightning.methods.checkpoint import load_module
 
 ROOT = Path(ip2p_lightning.__file__).resolve().parents[1]
+EDIT = ["edit", "checkpoint=mgie", "scene=a red castle", "instruction=make it winter!", "output=out.png"]
 
 
 @pytest.fixture(autouse=True)
@@ -117,12 +118,30 @@ def test_flags_may_stand_anywhere(capsys, tmp_path):
         (["train", "experiment=ip2p/tiny", "+data.btch_size=3"], ["data (", "'btch_size'", "did you mean batch_size"]),
         (["train", "experiment=mgie/world"], ["base needs a value: base=..."]),
         (["train", "ckpt=nowhere.ckpt"], ["ckpt=nowhere.ckpt is no file"]),
-        (["train", "a=b=c(", "seed=1"], ["Write key=value"]),
-        (["train", "seed"], ["Write key=value"]),
+        (["train", "a=b=c(", "seed=1"], ["a=b=c( cannot be read", "a=[a,b]"]),
+        (["train", "seed"], ["'seed' is no key=value"]),
+        (["edit", "guidance_scale=7.5"], ["did you mean text_scale?"]),
+        (["edit", "image_guidance_scale=1"], ["did you mean image_scale?"]),
+        (["edit", "num_inference_steps=5"], ["did you mean steps?"]),
+        (["edit", "prompt=make it winter!"], ["did you mean instruction?"]),
+        (["edit", "--checkpoint", "x"], ["write checkpoint=x"]),
+        (["edit", "--image=exif.jpg"], ["write image=exif.jpg"]),
+        (["edit", "--num-inference-steps", "5"], ["write num_inference_steps=5"]),
+        (["edit", "seeds=1,2"], ["write a list as seeds=[1,2]", "-m"]),
+        (["train", "learning_rate=1"], ["did you mean optimizer.lr?"]),
+        (["train", "experiment=ip2p/tiny", "data.path=x"], ["data=shards has it: data=shards data.path=..."]),
+        (["train", "logger.wandb.name=x"], ["logger=wandb logger.wandb.name=..."]),
+        (["train", "logger=null"], ["~logger leaves out"]),
+        (["train", "logger=tensorboard"], ["Options of logger: csv, wandb"]),
+        (["train", "+ablation=lora"], ["ablation is there already: write it without +"]),
+        (["generate", "sampler.steps=1"], ["no key 'sampler.steps'"]),
         (["train", "--config-dir", "nowhere"], ["nowhere' not found"]),
         (["train", "experiment=ip2p/tiny", "data.batch_size=1000"], ["lower data.batch_size to at most 32"]),
         (["evaluate", "data=world_tiny"], ["checkpoint needs a value"]),
-        (["evaluate", "data=world_tiny", "checkpoint=[a,b]"], ["checkpoint=['a', 'b'] is not one name"]),
+        (
+            ["evaluate", "data=world_tiny", "checkpoint=[a,b]"],
+            ["checkpoint=[a,b] must be one path or one model"],
+        ),
     ],
 )
 def test_mistakes_are_named_with_a_remedy(capsys, words, messages):
@@ -142,16 +161,17 @@ def test_faults_of_the_program_keep_their_traceback(monkeypatch):
 
     monkeypatch.setattr("ip2p_lightning.jobs.edit.run", broken)
     with pytest.raises(KeyError, match="a fault"):
-        main(["edit"])
+        main(EDIT)
 
 
 def test_a_job_sees_the_real_command_line(monkeypatch):
     """Lightning starts the other ranks of a distributed run with it."""
     seen = []
-    monkeypatch.setattr(sys, "argv", ["/bin/ip2p", "edit", "seeds=[3]"])
+    words = ["/bin/ip2p", *EDIT, "seeds=[3]"]
+    monkeypatch.setattr(sys, "argv", words)
     monkeypatch.setattr("ip2p_lightning.jobs.edit.run", lambda config: seen.append((list(sys.argv), config.seeds)))
     assert main() == 0
-    assert seen == [(["/bin/ip2p", "edit", "seeds=[3]"], [3])]
+    assert seen == [(words, [3])]
     assert "HYDRA_FULL_ERROR" not in os.environ or os.environ["HYDRA_FULL_ERROR"] == "0"
 
 

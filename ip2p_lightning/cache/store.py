@@ -7,10 +7,7 @@ the same folder at once do not disturb each other.
 from __future__ import annotations
 
 import json
-import os
 import re
-import time
-import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,12 +17,13 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ip2p_lightning.cache.encoding import digest
+from ip2p_lightning.files import write_whole
+from ip2p_lightning.store import PartStore
 
 FORMAT = 1
 """To be raised whenever the same address would come to mean something else."""
 PART_PAIRS = 512
 ROWS = "rows"
-_ABANDONED = 24 * 3600.0  # seconds after which an unfinished file is taken for a dead job's
 
 
 class Store:
@@ -48,6 +46,7 @@ class Store:
         self.name, self.pairs, self.part_pairs = name, pairs, part_pairs
         self.address = {"format": FORMAT, "pairs": pairs, "part_pairs": part_pairs, **address}
         self.folder = root / f"{name}-{digest(self.address)[:20]}"
+        self.store = PartStore(self.folder, ".safetensors")
         self._open: dict[int, dict[str, Tensor]] = {}
 
     def __getstate__(self) -> dict[str, Any]:
@@ -58,14 +57,18 @@ class Store:
         """Number of parts."""
         return -(-self.pairs // self.part_pairs)
 
+    def key(self, part: int) -> str:
+        """Name of a part in the folder, whose own name says what it depends on."""
+        return f"part-{part:06d}"
+
     def file(self, part: int) -> Path:
         """Where a part lies."""
-        return self.folder / f"part-{part:06d}.safetensors"
+        return self.store.file(self.key(part))
 
     def missing(self) -> list[int]:
         """The parts that are not there."""
-        there = {entry.name for entry in os.scandir(self.folder)} if self.folder.is_dir() else set()
-        return [part for part in range(self.parts) if self.file(part).name not in there]
+        there = self.store.keys()
+        return [part for part in range(self.parts) if self.key(part) not in there]
 
     def members(self, part: int) -> range:
         """Indices of a part's pairs."""
@@ -74,12 +77,9 @@ class Store:
     def begin(self) -> None:
         """Make the folder, say in it what it depends on, and remove what dead jobs left behind."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        note = self.folder / f"address.json.{uuid.uuid4().hex}"
-        note.write_text(json.dumps(self.address, indent=2, default=str) + "\n", encoding="utf-8")
-        note.replace(self.folder / "address.json")
-        for file in self.folder.glob("*.unfinished"):
-            if time.time() - file.stat().st_mtime > _ABANDONED:
-                file.unlink(missing_ok=True)
+        note = json.dumps(self.address, indent=2, default=str) + "\n"
+        write_whole(self.folder / "address.json", note, shared=True)
+        self.store.sweep()
 
     def write(self, part: int, tensors: Mapping[str, Tensor]) -> None:
         """Store a part, all of it or nothing.
@@ -87,19 +87,14 @@ class Store:
         Raises:
             OSError: a full disk, or a folder that cannot be written to; names the file.
         """
-        file = self.file(part)
-        unfinished = file.with_name(f"{file.name}.{uuid.uuid4().hex}.unfinished")
         try:
-            save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, unfinished)
-            with unfinished.open("rb") as written:
-                os.fsync(written.fileno())
-            unfinished.replace(file)
+            with self.store.writing(self.key(part)) as hidden:
+                save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, hidden)
         except (OSError, SafetensorError) as error:
             raise OSError(
-                f"{file} cannot be written ({error}); make room, choose another cache.folder, or train with cache=null"
+                f"{self.file(part)} cannot be written ({error}); make room, choose another cache.folder, or train with "
+                "cache=null"
             ) from error
-        finally:
-            unfinished.unlink(missing_ok=True)
 
     def read(self, index: int, view: int) -> dict[str, Tensor]:
         """The tensors of a pair in a view, by name; they lie in the mapped file, so copy what is to be kept."""

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -18,6 +15,7 @@ from ip2p_lightning.data.dataset_info import DatasetError, DatasetInfo, file_sha
 from ip2p_lightning.data.positions import IN_MEMORY, Positions, positions_of
 from ip2p_lightning.data.shard_cache import FileCache
 from ip2p_lightning.data.storage import LocalFolder, RemoteAccess, Storage
+from ip2p_lightning.files import write_whole
 
 _REPETITIVE = ["shard", "split", "kind"]  # columns of few values: read as numbers into a list of values
 
@@ -89,15 +87,7 @@ class DatasetIndex:
         key = hashlib.sha256(json.dumps(["positions 1", self.info.index.sha256, shards]).encode()).hexdigest()
         target = self.access.folder / "index" / f"{key}.positions"
         if not target.is_file():
-            target.parent.mkdir(parents=True, exist_ok=True)
-            handle, part = tempfile.mkstemp(prefix=f"{key}.", dir=target.parent)
-            try:
-                with os.fdopen(handle, "wb") as output:
-                    output.writelines(positions_of(self.file, self.info))
-                os.rename(part, target)
-            finally:
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(part)
+            write_whole(target, lambda file: file.writelines(positions_of(self.file, self.info)), shared=True)
         return Positions(target)
 
 

@@ -14,6 +14,7 @@ from filelock import FileLock
 
 from ip2p_lightning.data.dataset_info import DatasetError, FileInfo
 from ip2p_lightning.data.storage import Storage
+from ip2p_lightning.files import take_name
 
 _CHUNK = 16 * 2**20  # bytes asked for at once
 _ABANDONED = 3600.0  # seconds after which a download that nothing was added to is litter
@@ -56,7 +57,8 @@ class FileCache:
                 self._reserve(part, file)
                 whole = _download(storage, file, part)
                 if whole:
-                    part.rename(copy)
+                    with _local(copy):
+                        take_name(part, copy)
             finally:
                 part.unlink(missing_ok=True)
         return copy if whole else None

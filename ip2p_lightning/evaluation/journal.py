@@ -2,90 +2,94 @@
 
 from __future__ import annotations
 
+import io
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
 from ip2p_lightning.data.images import open_image
+from ip2p_lightning.files import write_whole
+from ip2p_lightning.store import PartStore, digest, keep_settings
 
 Key = tuple[int, int]
 """Position of a pair in its source, and seed."""
 SETTINGS = "settings.json"
 UNFINISHED = "unfinished"
 """Folder inside the output that holds the rows until all are there."""
+_LINES = "rows-*.jsonl"  # of version 0.1.0
 
 
 class Journal:
-    """A folder with a file of rows for each process, and the pictures that may be shown.
+    """A folder with a part for each batch of rows, and the images that may be shown.
 
-    Rows are written whole and flushed after each batch. A line that was cut off is ignored when read. Processes of
-    another number may go on with it.
+    Any number of processes may write into it, and go on with what others have measured.
 
     Args:
         folder: made if it is not there.
         settings: everything that a row depends on, JSON values.
-        rank: number of this process, which names its file.
 
     Raises:
         ValueError: the folder holds rows of other settings; names what differs.
     """
 
-    def __init__(self, folder: str | Path, settings: Mapping[str, Any], rank: int = 0) -> None:
+    def __init__(self, folder: str | Path, settings: Mapping[str, Any]) -> None:
         self.folder = Path(folder)
-        self.file = self.folder / f"rows-{rank}.jsonl"
-        settings = json.loads(json.dumps(settings))
-        stored = self.folder / SETTINGS
-        found = json.loads(stored.read_text(encoding="utf-8")) if stored.is_file() else None
-        if found is not None and self.rows():
-            _check(found, settings, self.folder)
-        elif found != settings:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            part = stored.with_suffix(f".{rank}.part")
-            part.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
-            part.replace(stored)
+        self.parts = PartStore(self.folder, ".rows.json")
+        if (found := keep_settings(self.folder / SETTINGS, settings)) and not self.rows():
+            found = keep_settings(self.folder / SETTINGS, settings, replace=True)
+        if found:
+            names = dict.fromkeys(key.split(".")[0] for key in found)
+            raise ValueError(
+                f"{self.folder} holds rows of an evaluation that did not finish, with another {', '.join(names)}; "
+                "give another output, or delete that folder to begin again"
+            )
 
-    def write(self, rows: Mapping[Key, dict[str, Any]], pictures: Mapping[Key, Image.Image]) -> None:
-        """Add the rows of one batch, and pictures of some edits."""
-        for (position, seed), picture in pictures.items():
-            picture.save(self.folder / f"{position}-{seed}.png")
-        text = "".join(json.dumps([*key, row], ensure_ascii=False) + "\n" for key, row in rows.items())
-        with self.file.open("a", encoding="utf-8") as file:
-            file.write("\n" + text)  # ends a line that was cut off
-            file.flush()
+    def part(self, keys: Sequence[Key]) -> str:
+        """Name of the part with the rows of a batch."""
+        return f"{keys[0][0]:06d}-{digest(list(keys))}"
+
+    def write(self, part: str, rows: Mapping[Key, dict[str, Any]], images: Mapping[Key, Image.Image]) -> None:
+        """Add the rows of one batch, and images of some edits."""
+        for key, image in images.items():
+            content = io.BytesIO()
+            image.save(content, format="PNG")
+            write_whole(self._image(key), content.getvalue(), shared=True)
+        self.parts.write(part, json.dumps([[*key, row] for key, row in rows.items()], ensure_ascii=False))
 
     def rows(self) -> dict[Key, dict[str, Any]]:
-        """All whole rows of all processes."""
-        found: dict[Key, dict[str, Any]] = {}
-        for path in sorted(self.folder.glob("rows-*.jsonl")):
-            for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
-                entry = _whole(line)
-                if entry is not None:
-                    position, seed, row = entry
-                    found[position, seed] = row
-        return found
+        """All rows of all processes.
 
-    def picture(self, key: Key) -> Image.Image | None:
-        """The edited picture of a row, if it was kept."""
-        path = self.folder / f"{key[0]}-{key[1]}.png"
+        Raises:
+            ValueError: a damaged part; names it.
+        """
+        entries = [*self._lines(), *(entry for part in sorted(self.parts.keys()) for entry in self._part(part))]
+        return {(position, seed): row for position, seed, row in entries}
+
+    def image(self, key: Key) -> Image.Image | None:
+        """The edited image of a row, if it was kept."""
+        path = self._image(key)
         return open_image(path) if path.is_file() else None
 
+    def _image(self, key: Key) -> Path:
+        return self.folder / f"{key[0]}-{key[1]}.png"
 
-def _whole(line: str) -> list[Any] | None:
-    try:
-        entry = json.loads(line)
-    except json.JSONDecodeError:
-        return None
-    return entry if isinstance(entry, list) and len(entry) == 3 else None
+    def _part(self, part: str) -> list[list[Any]]:
+        try:
+            return json.loads(self.parts.read(part))
+        except ValueError as error:
+            file = self.parts.file(part)
+            raise ValueError(f"{file} is damaged ({error}); remove it, and what it held is measured again") from error
 
-
-def _check(stored: Any, settings: Any, folder: Path) -> None:
-    if stored == settings:
-        return
-    names = [key for key in {**stored, **settings} if stored.get(key) != settings.get(key)]
-    raise ValueError(
-        f"{folder} holds rows of an evaluation that did not finish, with another {', '.join(names)}; "
-        "give another output, or delete that folder to begin anew"
-    )
+    def _lines(self) -> Iterator[list[Any]]:
+        """The rows that version 0.1.0 wrote, without a last line that was cut off."""
+        for path in sorted(self.folder.glob(_LINES)):
+            for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
+                try:
+                    entry = json.loads(line)
+                except json.JSONDecodeError:
+                    continue
+                if isinstance(entry, list) and len(entry) == 3:
+                    yield entry

@@ -72,9 +72,9 @@ class Work:
         if folder is None:
             return
         self.ranks.first(lambda: Journal(folder, facts) and None)  # makes it, or says why it cannot be used
-        book = self._journal = Journal(folder, facts, self.ranks.rank)
+        book = self._journal = Journal(folder, facts)
         rows = self.ranks.first(book.rows)
-        lost = {key for key in shown if book.picture(key) is None}
+        lost = {key for key in shown if book.image(key) is None}
         self._done = frozenset(rows.keys() - self.ranks.first(lambda: lost))
         if self.ranks.rank == 0:
             self.rows = {key: rows[key] for key in self._done}
@@ -87,6 +87,8 @@ class Work:
     ) -> None:
         """Do this process's share of what is not done: whole batches, those that a single process would make.
 
+        A batch that a process of another job has claimed in the journal is left to it, and its rows are taken over.
+
         Args:
             edit: `(positions, advance) -> rows, pictures that may be shown`; tells `advance` of each edit.
             batch_size: positions at once.
@@ -97,11 +99,21 @@ class Work:
         left = [block for block in blocks if not self._done.issuperset(self.keys(block))]
         if before := self.each * len(self.seeds) * (len(self.chosen) - sum(map(len, left))):
             told(before)
-        for block in self.ranks.share(left):
-            rows, pictures = edit(block, lambda edits: told(edits * self.ranks.world))
-            if self._journal is not None:
-                self._journal.write(rows, pictures)
+        share = self.ranks.share(left)
+        if self._journal is None:
+            for block in share:
+                self.rows |= edit(block, lambda edits: told(edits * self.ranks.world))[0]
+            return
+        book = self._journal
+        parts = {book.part(self.keys(block)): block for block in share}
+        for part in parts:
+            book.parts.remove(part)  # one that is there lacks an image
+        for part in book.parts.work(parts):
+            rows, pictures = edit(parts[part], lambda edits: told(edits * self.ranks.world))
+            book.write(part, rows, pictures)
             self.rows |= rows
+        wanted = {key for block in share for key in self.keys(block)} - self.rows.keys()
+        self.rows |= {key: row for key, row in book.rows().items() if key in wanted} if wanted else {}
 
     def gather(self, pictures: Mapping[Key, Image.Image]) -> Pictures:
         """Put the rows of all processes together, in the order of pairs and seeds; returns all their pictures.
@@ -133,7 +145,7 @@ class Work:
 
     def kept(self, key: Key) -> Image.Image | None:
         """A picture of the journal's; None if there is none."""
-        return self._journal.picture(key) if self._journal else None
+        return self._journal.image(key) if self._journal else None
 
     def keys(self, places: Sequence[int]) -> list[Key]:
         """Those of the rows of some positions."""

@@ -11,13 +11,15 @@ import contextlib
 import fcntl
 import json
 import logging
-import os
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 from uuid import uuid4
+
+from ip2p_lightning import files
+from ip2p_lightning.store import keep_settings
 
 log = logging.getLogger(__name__)
 
@@ -127,14 +129,8 @@ class Ledger:
         Raises:
             ManifestError: the folder holds records of other settings; names them.
         """
-        wanted = json.loads(json.dumps(settings))
-        file = self.folder / SETTINGS
-        if not file.is_file():
-            write_whole(file, json.dumps(wanted, indent=2).encode() + b"\n")
-            return
-        stored = json.loads(file.read_text(encoding="utf-8"))
-        if stored != wanted:
-            keys = ", ".join(sorted(_differences(stored, wanted)))
+        if found := keep_settings(self.folder / SETTINGS, settings):
+            keys = ", ".join(sorted(found))
             raise ManifestError(
                 f"{self.folder} was made with other settings ({keys}); choose another output_dir=..., give the same "
                 "settings as before, or remove that folder to do the stage anew"
@@ -242,37 +238,10 @@ def write_whole(path: Path, data: bytes) -> None:
     Raises:
         PartWriteError: it could not be written; an older file of that name is untouched.
     """
-    hidden = path.with_name(f".{path.name}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with hidden.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        hidden.replace(path)
-        _sync(path.parent)
+        files.write_whole(path, data)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            hidden.unlink(missing_ok=True)
         raise PartWriteError(
             f"{path} could not be written ({error.strerror or error}). Everything before it is safe; make room, then "
             "give the same command again: it goes on from there"
         ) from error
-
-
-def _sync(folder: Path) -> None:
-    """Force the new name to the disk, where the file system can do that."""
-    with contextlib.suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-
-
-def _differences(one: Any, other: Any, key: str = "") -> Iterator[str]:
-    if isinstance(one, dict) and isinstance(other, dict):
-        for name in {**one, **other}:
-            yield from _differences(one.get(name, ...), other.get(name, ...), f"{key}.{name}" if key else name)
-    elif one != other:
-        yield key

@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import json
 import math
-import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -29,6 +28,7 @@ from ip2p_lightning.data.dataset_info import (
 from ip2p_lightning.data.encoded import SCORES, EncodedPair
 from ip2p_lightning.data.selection import REJECTED, check_fractions, group_split
 from ip2p_lightning.data.shards import MAX_SHARD_BYTES, ShardWriter
+from ip2p_lightning.files import take_name
 from ip2p_lightning.generation.base import PairScores
 from ip2p_lightning.generation.filter import KEPT, UNSAFE
 from ip2p_lightning.generation.filtering import RecordedTriple
@@ -131,10 +131,10 @@ def merge(
             writer.close()
     if not merged.stored:
         shutil.rmtree(folder, ignore_errors=True)
-        os.replace(table, folder.with_name(CANDIDATES))
+        take_name(table, folder.with_name(CANDIDATES))
         return merged
     merged.info = _mark(building, kept, splits, told)
-    os.replace(table, building / CANDIDATES)
+    take_name(table, building / CANDIDATES)
     if building != folder:
         _move(building, folder)
     return merged
@@ -206,8 +206,8 @@ def _mark(folder: Path, kept: set[str], splits: Mapping[str, float], provenance:
         for part in parts:
             part.unlink(missing_ok=True)
         raise
-    os.replace(parts[0], index)
-    os.replace(parts[1], folder / INFO_NAME)
+    take_name(parts[0], index)
+    take_name(parts[1], folder / INFO_NAME)
     return marked
 
 

@@ -10,6 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import yaml
 from hydra.errors import ConfigCompositionException, HydraException, InstantiationException, OverrideParseException
 from hydra.utils import get_object
 from omegaconf import OmegaConf
@@ -18,6 +19,8 @@ from omegaconf.errors import OmegaConfBaseException
 from ip2p_lightning.config import compose, config_dir, walk
 from ip2p_lightning.jobs.disk_errors import disk_error
 from ip2p_lightning.jobs.guide import options
+from ip2p_lightning.schema import as_written
+from ip2p_lightning.schema.keys import ELSEWHERE
 
 _PLUGINS = {
     "hydra/launcher/joblib": "joblib",
@@ -40,7 +43,9 @@ def explain(error: BaseException, job: str, overrides: Sequence[str]) -> str | N
     if not isinstance(error, _MENDABLE):
         return None
     if isinstance(error, OverrideParseException):
-        text = f"{error}\nWrite key=value; quote values with spaces or brackets: 'instruction=\"make it winter\"'."
+        text = _word(error, job)
+    elif "override must be a string or a list" in str(error):
+        text = _group(overrides) or str(error)
     elif isinstance(error, ConfigCompositionException):
         text = _composition(error, job, overrides)
     elif isinstance(error, InstantiationException):
@@ -53,16 +58,43 @@ def explain(error: BaseException, job: str, overrides: Sequence[str]) -> str | N
     return f"{text}\n(--debug shows the traceback)"
 
 
+def _word(error: OverrideParseException, job: str) -> str:
+    """A word that Hydra's grammar does not take."""
+    word = str(getattr(error, "override", ""))
+    key, equals, value = word.partition("=")
+    if not equals:
+        return f"{word!r} is no key=value; `ip2p {job} --help` shows examples"
+    if not value:
+        return f"{key}= has no value; write {key}=null for none"
+    return (
+        f"{word} cannot be read; write a list as {key}=[a,b], and signs of the grammar in quotes: \"{key}='{value}'\""
+    )
+
+
+def _group(overrides: Sequence[str]) -> str:
+    """A value where one of a group's options is wanted: logger=null, logger=3."""
+    pairs = [word.lstrip("+").partition("=") for word in overrides]
+    wrong = [key for key, _, value in pairs if options(key) and not isinstance(yaml.safe_load(value), str)]
+    return "; ".join(f"~{key} leaves out the group {key}, or choose {', '.join(options(key))}" for key in wrong)
+
+
 def _composition(error: ConfigCompositionException, job: str, overrides: Sequence[str]) -> str:
     """An override that names no key, an option that is no file, a mandatory key without a value."""
     text = str(error)
     if found := re.search(r"Could not override '([^']+)'", text):
         key = found.group(1)
         inner = re.search(r"Key '([^']+)' is not in struct", f"{text}\n{error.__cause__}")
-        if inner and inner.group(1) != key.rsplit(".", 1)[-1]:
+        if inner and inner.group(1) not in (key.split(".")[0], key.rsplit(".", 1)[-1]):
+            if _elsewhere(key):
+                return f"there is no key {key!r} in the configuration{near(key, job, overrides)}"
             whole = key.split(".")[0]
             return f"{key} has no {inner.group(1)!r}; keys can be changed there, not added: give {whole}=[...] anew"
-        return f"there is no key {key!r} in the configuration{_elsewhere(key) or near(key, job, overrides)}"
+        return f"there is no key {key!r} in the configuration{near(key, job, overrides)}"
+    if "Ambiguous value for argument" in text and (found := re.search(r"'([^'=]+)=([^']+)'", text)):
+        key, value = found.groups()
+        return f"{key}={value} names several values; write a list as {key}=[{value}], or a run for each with -m"
+    if found := re.search(r"already at '([^']+)'|Multiple values for ([\w/]+)\. To override", text):
+        return f"{found.group(1) or found.group(2)} is there already: write it without +"
     if found := re.search(r"Could not find '([^']+)'", text):
         if extra := _PLUGINS.get(found.group(1)):
             return f"{found.group(1)} needs a plugin: pip install 'ip2p-lightning[{extra}]'"
@@ -70,7 +102,7 @@ def _composition(error: ConfigCompositionException, job: str, overrides: Sequenc
         available = options(group)
         close = difflib.get_close_matches(option, available, n=3)
         hint = f"; did you mean {_either(f'{group}={name}' for name in close)}?" if close else ""
-        known = f" Options of {group}: {', '.join(available)}." if available else ""
+        known = f". Options of {group}: {', '.join(available)}" if available else ""
         return f"there is no {found.group(1)!r} in the configuration tree{hint}{known}"
     if found := re.search(r"Could not override '?([\w/@.]+)'?\.?\s*\n?No match in the defaults list", text):
         return f"there is no config group {found.group(1)!r} in the defaults{near(found.group(1), job, overrides)}"
@@ -104,12 +136,19 @@ def _value(error: BaseException) -> str:
 
 
 def near(key: str, job: str, overrides: Sequence[str]) -> str:
-    """A hint at the keys that resemble `key`, or "" if the rest of the command line does not compose."""
+    """A hint at the key that is meant: another program's name for it, one of another option, or one that resembles it.
+
+    Returns:
+        "; did you mean ...?", or where to look if nothing is near or the rest of the command line does not compose.
+    """
     keys = list(_settings(job, [word for word in overrides if key not in word]))
-    if not keys:
-        return ""
     wanted = key.lstrip("+~")
     leaf = wanted.rsplit(".", 1)[-1]
+    known = [name for name in ELSEWHERE.get(leaf, ()) if name in keys or options(name)]
+    if known:
+        return f"; did you mean {known[0]}?"
+    if elsewhere := _elsewhere(wanted):
+        return elsewhere
     close = difflib.get_close_matches(wanted, keys, n=3, cutoff=0.7)
     leaves = {known: difflib.SequenceMatcher(None, known.rsplit(".", 1)[-1], leaf).ratio() for known in keys}
     alike = [known for known in sorted(keys, key=lambda known: -leaves[known]) if leaves[known] > 0.8]
@@ -140,8 +179,9 @@ def _settings(job: str, overrides: Sequence[str]) -> dict[str, Any]:
     """Dotted key -> value as written, for what the command line composes to; empty if it does not."""
     own = [word for flag, word in pairwise(overrides) if flag in {"--config-dir", "-cd"}]
     paths = [f"hydra.searchpath=[{','.join(f'file://{Path(folder).resolve()}' for folder in own)}]"] if own else []
+    words = [as_written(job, word) for word in overrides if "=" in word and not word.startswith("-")]
     try:
-        config = compose(job, [*paths, *(word for word in overrides if "=" in word and not word.startswith("-"))])
+        config = compose(job, [*paths, *words])
     except Exception:  # there may be more than one mistake
         return {}
     return dict(walk(OmegaConf.to_container(config, resolve=False)))

@@ -11,7 +11,9 @@ from typing import Any
 
 from rich.console import Console
 
+from ip2p_lightning.files import write_whole
 from ip2p_lightning.formatting import duration
+from ip2p_lightning.store import differences
 
 FILE = "phases.json"
 
@@ -93,24 +95,17 @@ class Phases:
 
     def write(self) -> None:
         """Record everything so far."""
-        self.folder.mkdir(parents=True, exist_ok=True)
         content = {"settings": self.settings, "phases": [asdict(phase) for phase in self.all()]}
-        part = self.folder / f"{FILE}.part"
-        part.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-        part.replace(self.folder / FILE)
+        write_whole(self.folder / FILE, json.dumps(content, indent=2) + "\n")
 
     def _read(self) -> None:
         file = self.folder / FILE
         if not file.is_file():
             return
         content = json.loads(file.read_text(encoding="utf-8"))
-        if content["settings"] != self.settings:
-            keys = sorted(k for k in {**content["settings"], **self.settings} if self._differs(content["settings"], k))
+        if found := differences(content["settings"], self.settings):
             raise ValueError(
-                f"{self.folder} was made with other settings ({', '.join(keys)}); choose another folder=..., or remove "
-                "this one"
+                f"{self.folder} was made with other settings ({', '.join(sorted(found))}); choose another folder=..., "
+                "or remove this one"
             )
         self._phases = {phase["name"]: Phase(**phase) for phase in content["phases"]}
-
-    def _differs(self, other: Mapping[str, Any], key: str) -> bool:
-        return other.get(key, ...) != self.settings.get(key, ...)

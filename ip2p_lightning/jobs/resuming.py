@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import logging
 import zipfile
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ip2p_lightning.methods.checkpoint import CheckpointError, read_checkpoint
 from ip2p_lightning.methods.staged import StagedModule
+from ip2p_lightning.store import ABSENT, differences
 
 log = logging.getLogger(__name__)
-
-_ABSENT = object()
 
 
 @dataclass(frozen=True)
@@ -72,7 +70,8 @@ def check_resumable(path: Path, module: StagedModule) -> Origin:
     before, now = stored.get("config") or {}, module.config or {}
     for part in module.parts:
         if before.get(part) != now.get(part):
-            keys = ", ".join(_differences(before.get(part, _ABSENT), now.get(part, _ABSENT), part))
+            found = differences({part: before.get(part, ABSENT)}, {part: now.get(part, ABSENT)})
+            keys = ", ".join(f"{key} ({_shown(was)} there, {_shown(here)} here)" for key, (was, here) in found.items())
             raise ValueError(
                 f"{path} was trained with another {part}; these differ: {keys}. Resume with the configuration of that "
                 f"run (config.yaml in its folder), or start anew with ckpt=null"
@@ -97,14 +96,5 @@ def _damage(path: Path) -> str | None:
     return None
 
 
-def _differences(before: Any, now: Any, key: str) -> list[str]:
-    if isinstance(before, Mapping) and isinstance(now, Mapping):
-        if before.get("_target_") != now.get("_target_"):  # arguments of another class say nothing
-            return _differences(before.get("_target_"), now.get("_target_"), f"{key}._target_")
-        pairs = {name: (before.get(name, _ABSENT), now.get(name, _ABSENT)) for name in {**before, **now}}
-        return [line for name, (a, b) in pairs.items() if a != b for line in _differences(a, b, f"{key}.{name}")]
-    return [f"{key} ({_shown(before)} there, {_shown(now)} here)"]
-
-
 def _shown(value: Any) -> str:
-    return "absent" if value is _ABSENT else "null" if value is None else repr(value)
+    return "absent" if value is ABSENT else "null" if value is None else repr(value)

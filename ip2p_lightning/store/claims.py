@@ -2,9 +2,9 @@
 
 A claim is a file that its owner beats: it writes a number into it again and again. Whoever wants the part watches that
 number by its own clock, so that clocks may differ; a number that stands still for the expiry means that the owner is
-dead or cut off. Its claim is not removed, which two could do at once, but outbid: the next generation's file is made,
-and only one process can make it. Making a file under a name that is free is the one thing asked of the file system,
-and NFS does it by hard links; `flock` is not needed.
+dead or cut off (a dead process of the same machine is known at once). Its claim is not removed, which two could do at
+once, but outbid: the next generation's file is made, and only one process can make it. Making a file under a name that
+is free is the one thing asked of the file system, and NFS does it by hard links; `flock` is not needed.
 """
 
 from __future__ import annotations
@@ -14,7 +14,10 @@ import os
 import socket
 import threading
 import time
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from functools import lru_cache
+from hashlib import sha256
 from pathlib import Path
 from uuid import uuid4
 
@@ -24,6 +27,7 @@ EXPIRY = 180.0
 """Seconds without a beat after which an owner is given up: above the minute for which NFS may show an old file."""
 _BEATS = 6  # in the time of the expiry
 _WIDTH = 20  # digits of the beat, so that each is written over the one before
+_LOOK = 0.05  # share of the expiry between two looks at parts that others have
 
 
 class Claim:
@@ -80,13 +84,11 @@ class Claims:
 
     Args:
         folder: shared by all that work; made when something is claimed.
-        owner: name of this process in the claims, for people.
         expiry: seconds without a beat after which a claim is taken over.
     """
 
-    def __init__(self, folder: Path, owner: str | None = None, expiry: float = EXPIRY) -> None:
+    def __init__(self, folder: Path, expiry: float = EXPIRY) -> None:
         self.folder, self.expiry = Path(folder), expiry
-        self.owner = owner or f"{socket.gethostname()}:{os.getpid()}"
         self._seen: dict[str, tuple[int, bytes, float]] = {}
 
     def file(self, key: str, generation: int) -> Path:
@@ -106,19 +108,52 @@ class Claims:
         log.warning("%s: nothing was heard of %s for %.3g s; its work is taken over", key, before, self.expiry)
         return Claim(self, key, generation + 1)
 
+    def work(
+        self, keys: Iterable[str], missing: Callable[[Iterable[str]], list[str]], wait: bool = True
+    ) -> Iterator[str]:
+        """The parts to be made by this process, one after the other, each claimed while it is the current one.
+
+        A part that another process has is passed over, and taken up if that process dies. A part that is still missing
+        after its turn could not be made, and is left to the next run.
+
+        Args:
+            keys: of all parts.
+            missing: those of some keys whose parts are not there, in their order.
+            wait: until every part is there or was tried; False ends with what nobody else has.
+        """
+        left = list(keys)
+        while left := missing(left):
+            taken = False
+            for key in list(left):
+                claim = self.take(key)
+                if claim is None:
+                    continue
+                taken = True
+                with claim:
+                    if missing([key]):  # else it was finished between the look and the claim
+                        yield key
+                        if missing([key]):
+                            left.remove(key)
+            if not taken:
+                if not wait:
+                    return
+                time.sleep(min(1.0, self.expiry * _LOOK))
+
     def owner_of(self, file: Path) -> str:
-        """What a claim's file says of its owner: a name, and a word that no other claim has; "?" without a file."""
+        """What a claim's file says: host:process, their kernel, and a word that no other claim has; "?" without one."""
         try:
             return file.read_bytes()[_WIDTH:].decode()
         except OSError:
             return "?"
 
     def _stands_still(self, key: str, generation: int) -> bool:
-        """Whether this process has watched the claim for the expiry without seeing a beat."""
+        """Whether the owner of a claim is dead, or this process has watched it for the expiry without seeing a beat."""
         try:
             content = self.file(key, generation).read_bytes()
         except OSError:  # given back meanwhile
             return False
+        if _gone(content[_WIDTH:].decode(errors="replace")):
+            return True
         now, seen = time.monotonic(), self._seen.get(key)
         if seen is None or seen[:2] != (generation, content):
             self._seen[key] = (generation, content, now)
@@ -130,7 +165,7 @@ class Claims:
         file, word = self.file(key, generation), uuid4().hex
         self.folder.mkdir(parents=True, exist_ok=True)
         hidden = file.with_name(f"{file.name}.{word}")
-        content = f"{0:{_WIDTH}d}{self.owner} {word}".encode()
+        content = f"{0:{_WIDTH}d}{socket.gethostname()}:{os.getpid()} {_kernel()} {word}".encode()
         try:
             hidden.write_bytes(content)
             os.link(hidden, file)
@@ -145,3 +180,27 @@ class Claims:
         finally:
             hidden.unlink(missing_ok=True)
         return True
+
+
+@lru_cache
+def _kernel() -> str:
+    """What numbers processes here: this boot of this machine, and its namespace of process numbers; "" if unknown."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii")
+        return sha256((boot + os.readlink("/proc/self/ns/pid")).encode()).hexdigest()[:16]
+    except OSError:
+        return ""
+
+
+def _gone(owner: str) -> bool:
+    """Whether the owner was a process of this kernel that is no more."""
+    name, kernel, *_ = [*owner.split(" "), "", ""]
+    if not kernel or kernel != _kernel():
+        return False
+    try:
+        os.kill(int(name.rsplit(":", 1)[-1]), 0)
+    except ProcessLookupError:
+        return True
+    except (OSError, ValueError):
+        return False
+    return False

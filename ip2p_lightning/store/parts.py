@@ -7,15 +7,14 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-from ip2p_lightning.files import UNFINISHED, write_whole
+from ip2p_lightning.files import UNFINISHED, whole, write_whole
 from ip2p_lightning.store.claims import EXPIRY, Claims
 
 _ABANDONED = 24 * 3600.0  # seconds after which an unfinished file is taken for a dead writer's
-_LOOK = 0.05  # share of the expiry between two looks at parts that others have
 
 
 def digest(made_of: Any) -> str:
@@ -35,12 +34,11 @@ class PartStore:
         folder: of the parts; made when something is written.
         ending: of the parts' names, such as ".json".
         expiry: see `Claims`.
-        owner: see `Claims`.
     """
 
-    def __init__(self, folder: str | Path, ending: str, expiry: float = EXPIRY, owner: str | None = None) -> None:
+    def __init__(self, folder: str | Path, ending: str, expiry: float = EXPIRY) -> None:
         self.folder, self.ending = Path(folder), ending
-        self.claims = Claims(self.folder, owner, expiry)
+        self.claims = Claims(self.folder, expiry)
 
     def file(self, key: str) -> Path:
         """Where a part lies, or would lie."""
@@ -65,6 +63,10 @@ class PartStore:
         write_whole(self.file(key), content, shared=True, first=True)
         return self.file(key)
 
+    def writing(self, key: str) -> AbstractContextManager[Path]:
+        """The same for writers that want a path: the part counts at the end of the `with` block."""
+        return whole(self.file(key), shared=True, first=True)
+
     def read(self, key: str) -> bytes:
         """The content of a part.
 
@@ -73,38 +75,19 @@ class PartStore:
         """
         return self.file(key).read_bytes()
 
+    def remove(self, key: str) -> None:
+        """Have a part made again."""
+        self.file(key).unlink(missing_ok=True)
+
     def missing(self, keys: Iterable[str]) -> list[str]:
         """The keys whose parts are not there, in their order."""
-        there = self.keys()
-        return [key for key in keys if key not in there]
+        wanted = list(keys)
+        there = self.keys() if len(wanted) > 1 else ()
+        return [key for key in wanted if key not in there and key not in self]
 
     def work(self, keys: Iterable[str], wait: bool = True) -> Iterator[str]:
-        """The parts to be made by this process, one after the other, each claimed while it is the current one.
-
-        A part that another process has is passed over, and taken up if that process dies. A part that was not written
-        after its turn is left to the next run.
-
-        Args:
-            keys: of all parts, in the same order in each process.
-            wait: until every part is there or was tried; False ends with what nobody else has.
-        """
-        left = dict.fromkeys(keys)
-        while left := dict.fromkeys(self.missing(left)):
-            taken = False
-            for key in list(left):
-                claim = self.claims.take(key)
-                if claim is None:
-                    continue
-                taken = True
-                with claim:
-                    if key not in self:  # else it was finished between the look and the claim
-                        yield key
-                        if key not in self:
-                            del left[key]
-            if not taken:
-                if not wait:
-                    return
-                time.sleep(min(1.0, self.claims.expiry * _LOOK))
+        """The parts to be made by this process, each claimed while it is the current one; see `Claims.work`."""
+        return self.claims.work(keys, self.missing, wait)
 
     def sweep(self, age: float = _ABANDONED) -> None:
         """Remove what dead writers left.

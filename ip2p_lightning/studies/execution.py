@@ -13,7 +13,7 @@ from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 from ip2p_lightning.config import compose
-from ip2p_lightning.studies.run import Run, differences, read_record
+from ip2p_lightning.studies.run import Run, changed, read_record
 
 Tell = Callable[[str], None]
 LOG = "output.log"
@@ -130,7 +130,7 @@ def _going_on(run: Run, folder: Path) -> list[str]:
     if not place.exists():
         return []
     record = read_record(place)
-    if record is not None and not differences(record["settings"], run.settings(folder)) and "files" not in record:
+    if record is not None and not changed(record["settings"], run.settings(folder)) and "files" not in record:
         return [f"ckpt={place / _CHECKPOINT}"] if run.job == "train" and (place / _CHECKPOINT).is_file() else []
     number = 1
     while (aside := place.with_name(f"{place.name}~{number}")).exists():

@@ -16,7 +16,9 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from ip2p_lightning.config import compose, plain
+from ip2p_lightning.files import write_whole
 from ip2p_lightning.jobs.messages import explain
+from ip2p_lightning.store import differences
 
 RECORD = "run.json"
 _OUTPUT_KEYS = {"train": "output_dir"}  # other jobs: output
@@ -101,8 +103,8 @@ class Run:
         record = read_record(folder / self.name)
         if record is None:
             return "it was never run"
-        if changed := differences(record["settings"], self.settings(folder)):
-            return f"it was run with other settings ({', '.join(changed[:3])}{', ...' if len(changed) > 3 else ''})"
+        if keys := changed(record["settings"], self.settings(folder)):
+            return f"it was run with other settings ({', '.join(keys[:3])}{', ...' if len(keys) > 3 else ''})"
         if "files" not in record:
             return record.get("error") or "it was interrupted"
         for name, before in record["inputs"].items():
@@ -158,16 +160,10 @@ def digest(folder: Path) -> str:
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def differences(before: Any, now: Any, key: str = "") -> list[str]:
-    """Dotted keys at which two configurations differ."""
-    if isinstance(before, dict) and isinstance(now, dict):
-        names = dict.fromkeys([*before, *now])
-        inner = (differences(before.get(n), now.get(n), f"{key}.{n}" if key else str(n)) for n in names)
-        return [name for found in inner for name in found]
-    return [] if before == now else [key]
+def changed(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Dotted keys at which two configurations differ; a key that one of them lacks is null in it."""
+    return list(differences(before, now, absent=None))
 
 
 def _write(path: Path, record: Mapping[str, Any]) -> None:
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    partial.replace(path)
+    write_whole(path, json.dumps(record, indent=1, ensure_ascii=False) + "\n")

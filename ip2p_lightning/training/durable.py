@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.fabric.utilities.types import _PATH
+
+from ip2p_lightning.files import whole
 
 
 class CheckpointWriteError(OSError):
@@ -33,10 +33,10 @@ class DurableCheckpointIO(TorchCheckpointIO):
         if "://" in str(path) or storage_options is not None:  # object stores put whole objects only
             super().save_checkpoint(checkpoint, path, storage_options)
             return
-        write_whole(Path(path), lambda file: torch.save(checkpoint, file), what=f"step {checkpoint.get('global_step')}")
+        save_whole(Path(path), lambda file: torch.save(checkpoint, file), what=f"step {checkpoint.get('global_step')}")
 
 
-def write_whole(path: Path, write: Callable[[IO[bytes]], object], what: str) -> None:
+def save_whole(path: Path, write: Callable[[IO[bytes]], object], what: str) -> None:
     """Call `write` with a file that gets the name `path` once everything is on the disk.
 
     Args:
@@ -47,27 +47,19 @@ def write_whole(path: Path, write: Callable[[IO[bytes]], object], what: str) -> 
     Raises:
         CheckpointWriteError: nothing, or not everything, could be written; an older file is untouched.
     """
-    part = path.with_name(f".{path.name}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("wb", buffering=0) as file:
+        with whole(path) as hidden, hidden.open("wb", buffering=0) as file:
             sink = _Sink(file)
             try:
                 write(sink)  # type: ignore[arg-type]
             except Exception as error:  # torch's writer hides the system's error behind one of its own
                 raise sink.failure or error from error
-            os.fsync(file.fileno())
-        part.replace(path)
-        _sync_folder(path.parent)
     except OSError as error:
         left = f"The checkpoint that was there before is untouched: {path}" if path.exists() else "There is none before"
         raise CheckpointWriteError(
             f"{what} could not be saved to {path} ({error.strerror or error}). {left}. Make room or choose another "
             "folder (hydra.run.dir), then go on with ckpt=auto"
         ) from error
-    finally:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
 
 
 class _Sink:
@@ -90,13 +82,3 @@ class _Sink:
 
     def flush(self) -> None:
         self._file.flush()
-
-
-def _sync_folder(folder: Path) -> None:
-    """Force the new name to the disk; without it a power cut may bring back the old file."""
-    with suppress(OSError):  # some network file systems have no such thing
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

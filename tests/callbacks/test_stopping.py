@@ -134,7 +134,7 @@ def test_a_writer_that_is_killed_leaves_the_older_checkpoint(tmp_path: Path, mom
     def run() -> None:
         if moment == "before the name":
             sync, calls = os.fsync, []
-            durable.os.fsync = lambda handle: os.kill(os.getpid(), 9) if len(calls) == 8 else calls.append(sync(handle))
+            os.fsync = lambda handle: os.kill(os.getpid(), 9) if len(calls) == 8 else calls.append(sync(handle))
         else:
             write, sinks = durable._Sink.write, []
 
@@ -197,12 +197,12 @@ def test_a_full_disk_leaves_the_older_checkpoint(tmp_path: Path, disk: str) -> N
 
 def test_files_of_the_same_name_are_replaced_as_a_whole(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = tmp_path / "folder/file"
-    durable.write_whole(path, lambda file: file.write(b"first"), what="the first")
+    durable.save_whole(path, lambda file: file.write(b"first"), what="the first")
     with pytest.raises(RuntimeError, match="in the middle"), caplog.at_level(logging.WARNING):
-        durable.write_whole(path, _fails, what="the second")
+        durable.save_whole(path, _fails, what="the second")
     assert path.read_bytes() == b"first"
     with pytest.raises(CheckpointWriteError, match=r"the third could not be saved to .* There is none before"):
-        durable.write_whole(path / "below", lambda file: file.write(b""), what="the third")
+        durable.save_whole(path / "below", lambda file: file.write(b""), what="the third")
 
 
 def _fails(file: Any) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from processes import in_process, on_ranks
+from processes import in_process, on_ranks, start
 
 from ip2p_lightning.data.sources.world import WorldSource
 from ip2p_lightning.editors.base import Around
@@ -51,8 +51,7 @@ def test_goes_on_to_the_same_result(source: WorldSource, part_way: Any, metrics:
     whole = run(editor, source, metrics, None)
     with pytest.raises(KeyboardInterrupt):
         run(Stops(editor, 5), source, metrics, tmp_path)  # in the middle of the third of four batches
-    with (tmp_path / "rows-0.jsonl").open("a") as file:
-        file.write('[9, 0, {"pair": "cut o')
+    assert len(list(tmp_path.glob("*.rows.json"))) == 2
     rest = Stops(editor, -1)
     done: list[int] = []
     result = run(rest, source, metrics, tmp_path, on_progress=done.append)
@@ -77,7 +76,7 @@ def test_survives_a_kill_and_goes_on_in_two_processes(
 
     for rows in on_ranks(2, lambda: run(editor, source, metrics, tmp_path).rows):
         assert rows.equals(whole.rows)
-    assert {path.name for path in tmp_path.glob("rows-*")} == {"rows-0.jsonl", "rows-1.jsonl"}
+    assert len(list(tmp_path.glob("*.rows.json"))) == 4, "a part for each batch"
 
 
 def test_rows_of_another_evaluation_are_refused(
@@ -92,12 +91,63 @@ def test_rows_of_another_evaluation_are_refused(
 
 
 def test_rows_and_pictures_come_back(tmp_path: Path) -> None:
-    book = Journal(tmp_path, {"a": 1}, rank=3)
+    book = Journal(tmp_path, {"a": 1})
     row = {"pair": "p\n\u2028", "value": 0.1 + 0.2, "none": None}
-    book.write({(4, 0): row}, {(4, 0): Image.new("RGB", (2, 2), "red")})
+    book.write(book.part([(4, 0)]), {(4, 0): row}, {(4, 0): Image.new("RGB", (2, 2), "red")})
     again = Journal(tmp_path, {"a": 1})
     assert again.rows() == {(4, 0): row}
-    picture = again.picture((4, 0))
+    picture = again.image((4, 0))
     assert picture is not None
     assert picture.getpixel((0, 0)) == (255, 0, 0)
-    assert again.picture((5, 0)) is None
+    assert again.image((5, 0)) is None
+
+
+def test_an_image_that_is_gone_is_made_again(source: WorldSource, part_way: Any, metrics: Any, tmp_path: Path) -> None:
+    whole = run(part_way(source), source, metrics, tmp_path)
+    for image in tmp_path.glob("*.png"):
+        image.unlink()
+    again = run(part_way(source), source, metrics, tmp_path)
+    assert [one.edited.tobytes() for one in again.examples] == [one.edited.tobytes() for one in whole.examples]
+    assert again.rows.equals(whole.rows)
+
+
+def test_a_second_job_joins_and_both_have_all_rows(
+    source: WorldSource, part_way: Any, metrics: Any, tmp_path: Path
+) -> None:
+    """As members of a job array: no batch is edited twice, and each has the result of all."""
+
+    class Notes:
+        def edit(self, images: Any, *arguments: Any, **given: Any) -> Any:
+            with (tmp_path / "edited").open("a") as file:
+                file.write(f"{len(images)}\n")
+            return part_way(source).edit(images, *arguments, **given)
+
+    def member(name: str) -> None:
+        result = run(Notes(), source, metrics, tmp_path / "journal")
+        (tmp_path / name).write_text(json.dumps(result.rows.to_pylist()))
+
+    for process in (members := [start(lambda name=name: member(name), tmp_path / f"{name}.log") for name in "ab"]):
+        process.join(60)
+    assert [process.exitcode for process in members] == [0, 0], (tmp_path / "a.log").read_text()
+    whole = json.dumps(run(part_way(source), source, metrics, None).rows.to_pylist())
+    assert (tmp_path / "a").read_text() == (tmp_path / "b").read_text() == whole
+    assert sum(int(line) for line in (tmp_path / "edited").read_text().split()) == 22
+
+
+def test_rows_of_the_first_version_are_read(source: WorldSource, part_way: Any, metrics: Any, tmp_path: Path) -> None:
+    whole = run(part_way(source), source, metrics, tmp_path)
+    rows = Journal(tmp_path, json.loads((tmp_path / "settings.json").read_text())).rows()
+    for part in tmp_path.glob("*.rows.json"):
+        part.unlink()
+    lines = "".join(json.dumps([*key, row]) + "\n" for key, row in rows.items())
+    (tmp_path / "rows-0.jsonl").write_text(lines + '[9, 0, {"pair": "cut o')
+    nothing = Stops(part_way(source), 0)
+    assert run(nothing, source, metrics, tmp_path).rows.equals(whole.rows)
+
+
+def test_a_damaged_part_is_named(tmp_path: Path) -> None:
+    book = Journal(tmp_path, {"a": 1})
+    book.write("000000-x", {(0, 0): {}}, {})
+    (tmp_path / "000000-x.rows.json").write_text("[[0, 0")
+    with pytest.raises(ValueError, match=r"000000-x\.rows\.json is damaged .* remove it"):
+        book.rows()

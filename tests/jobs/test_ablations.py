@@ -12,7 +12,6 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 from wandb.sdk.launch.sweeps.utils import create_sweep_command_args
 
-from ip2p_lightning.cli import _plain_groups
 from ip2p_lightning.config import compose, config_dir
 from ip2p_lightning.jobs.guide import options
 
@@ -63,24 +62,11 @@ def test_what_the_papers_vary_can_be_swept() -> None:
     }
 
 
-def test_a_group_of_the_defaults_may_be_spelt_with_a_plus() -> None:
-    words = ["-m", "+ablation=dataset_size,filtering", "+trainer.fast_dev_run=true", "+data=world", "seed=1", "~logger"]
-    expected = [
-        "-m",
-        "ablation=dataset_size,filtering",
-        "+trainer.fast_dev_run=true",
-        "data=world",
-        "seed=1",
-        "~logger",
-    ]
-    assert _plain_groups("train", words) == expected
-
-
 def test_an_ablation_is_swept_from_the_command_line(ip2p, tmp_path: Path) -> None:
     quick = ["trainer.max_steps=1", "~callbacks.pictures", "~callbacks.summary", "trainer.limit_val_batches=0"]
     small = ["data.train.source.source.count=16", "data.train.source.source.size=32", "data.batch_size=4"]
     ip2p(
-        "train", "-m", "+ablation=dataset_size", "experiment=ip2p/tiny", *quick, *small,
+        "train", "-m", "ablation=dataset_size", "experiment=ip2p/tiny", *quick, *small,
         "hydra.sweeper.params={data.train.size: '4,8'}", f"hydra.sweep.dir={tmp_path}/sweep",
     )  # fmt: skip
     sizes = [OmegaConf.load(tmp_path / "sweep" / str(job) / "config.yaml").data.train.size for job in range(2)]

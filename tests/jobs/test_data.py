@@ -36,7 +36,7 @@ def test_what_is_missing_is_named(ip2p):
     assert "not 'rendr'" in ip2p("data", "rendr", fails=True)
     assert "output is missing" in ip2p("data", "render", fails=True)
     assert "path is missing" in ip2p("data", "stats", fails=True)
-    assert "no dataset at nowhere" in ip2p("data", "verify", "path=nowhere", fails=True)
+    assert "path=nowhere does not exist" in ip2p("data", "verify", "path=nowhere", fails=True)
     assert "'fly'" in ip2p("data", "show", "source=world", "source.kinds=[fly]", "output=x.png", fails=True)
 
 

@@ -87,10 +87,10 @@ def test_export_does_not_overwrite(ip2p, checkpoint, tmp_path):
     [
         (["instruction="], "instruction 1 of 1 is empty"),
         (["instruction=[make it winter,' ']"], "instruction 2 of 2 is empty"),
-        (["image=missing.png"], "missing.png: no such picture file"),
+        (["image=missing.png"], "image=missing.png does not exist"),
         (["image=broken.png"], "broken.png: not a readable picture"),
         (["image=empty"], "image=empty: the folder holds no pictures"),
-        (["checkpoint=missing.ckpt"], "missing.ckpt: no such checkpoint file"),
+        (["checkpoint=missing.ckpt"], "checkpoint=missing.ckpt does not exist"),
         (["checkpoint=missing"], "checkpoint=missing does not exist"),
         (["checkpoint=broken.png"], "broken.png: not readable as a checkpoint"),
         (["checkpoint=empty"], "empty: no model_index.json there"),
@@ -98,9 +98,9 @@ def test_export_does_not_overwrite(ip2p, checkpoint, tmp_path):
         (["seeds=[0,1]"], "output=out.png is one picture, but 2 edits"),
         (["output=broken.bin"], "output=broken.bin is a file"),
         (["seeds=[]"], "nothing to edit"),
-        (["text_scale=-1"], "text_scale=-1 must be between 0 and 100"),
-        (["steps=0"], "steps=0 must be at least 1"),
-        (["weights=best"], "choose ema or raw"),
+        (["text_scale=-1"], "text_scale=-1 must be a number from 0 to 100, or null"),
+        (["steps=0"], "steps=0 must be a whole number of at least 1"),
+        (["weights=best"], "weights=best must be one of ema, raw"),
     ],
 )
 def test_what_is_wrong_is_named(ip2p, checkpoint, photo, tmp_path, words, message):
@@ -147,7 +147,7 @@ def test_scenes_are_drawn_from_words(ip2p, checkpoint, tmp_path):
     ],
 )
 def test_pictures_come_from_a_file_or_from_words(ip2p, photo, words, message):
-    assert message in ip2p("edit", "checkpoint=x", "instruction=x", "output=out.png", *words, fails=True)
+    assert message in ip2p("edit", "checkpoint=mgie", "instruction=x", "output=out.png", *words, fails=True)
 
 
 def test_pictures_of_one_name_get_files_of_their_own(tmp_path):

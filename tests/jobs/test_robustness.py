@@ -67,7 +67,9 @@ def test_a_bomb_is_refused_before_anything_is_edited(ip2p, checkpoint, tmp_path)
 def test_a_resolution_that_would_take_all_memory(ip2p, checkpoint, tmp_path):
     Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
     words = [f"checkpoint={checkpoint('ip2p/tiny')}", "image=a.png", "instruction=x", "output=b.png"]
-    assert "resolution=100000 must be at most 8192" in ip2p("edit", *words, "resolution=100000", fails=True)
+    assert "resolution=100000 must be a whole number from 1 to 8192" in ip2p(
+        "edit", *words, "resolution=100000", fails=True
+    )
 
 
 def test_a_step_that_is_not_finite(ip2p):

@@ -15,6 +15,7 @@ import pytest
 from processes import in_process
 
 from ip2p_lightning.store import Claims, PartStore, digest
+from ip2p_lightning.store.claims import _kernel
 
 EXPIRY = 0.8  # seconds, where a death is waited for
 NEVER = 60.0  # where none is: a live process may be slow on a machine that is busy
@@ -76,14 +77,19 @@ def test_a_part_that_is_there_is_not_made_again(tmp_path: Path) -> None:
     assert begun(tmp_path) == dict.fromkeys(KEYS[:5], 1)
 
 
-def test_the_work_of_a_process_that_was_killed_is_taken_over(tmp_path: Path) -> None:
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_the_work_of_a_process_that_was_killed_is_taken_over(tmp_path: Path, elsewhere: bool) -> None:
     def die(key: str) -> None:
         if key == KEYS[3]:
             os.kill(os.getpid(), signal.SIGKILL)
 
     assert in_process(lambda: make(tmp_path, KEYS[:6], die)) == -signal.SIGKILL
-    assert (tmp_path / f"parts/.{KEYS[3]}.claim-0").exists()
-    make(tmp_path, KEYS[:6])  # joins after the death, and on another machine knows nothing of it
+    claim = tmp_path / f"parts/.{KEYS[3]}.claim-0"
+    begin = time.monotonic()
+    if elsewhere:  # on another machine nothing is known of the process
+        claim.write_bytes(claim.read_bytes().replace(_kernel().encode(), b"another"))
+    make(tmp_path, KEYS[:6], expiry=EXPIRY if elsewhere else NEVER)
+    assert (time.monotonic() - begin > EXPIRY) == elsewhere, "the dead of this machine are known at once"
     assert begun(tmp_path) == dict.fromkeys(KEYS[:6], 1) | {KEYS[3]: 2}
     check_whole(tmp_path, KEYS[:6])
 
@@ -147,7 +153,7 @@ def test_a_part_that_could_not_be_made_is_left_to_the_next_run(tmp_path: Path) -
 
 def test_work_that_others_have_can_be_left_to_them(tmp_path: Path) -> None:
     store = PartStore(tmp_path, ".txt", EXPIRY)
-    claim = Claims(tmp_path, expiry=EXPIRY).take("a")
+    claim = Claims(tmp_path, EXPIRY).take("a")
     assert claim is not None
     with claim:
         assert list(store.work(["a", "b"], wait=False)) == ["b"]
@@ -155,7 +161,7 @@ def test_work_that_others_have_can_be_left_to_them(tmp_path: Path) -> None:
 
 def test_a_claim_is_watched_not_timed_by_clocks(tmp_path: Path) -> None:
     """A claim from a machine whose clock is a day off counts as long as it beats, and no longer."""
-    one, other = Claims(tmp_path, "one", EXPIRY), Claims(tmp_path, "other", EXPIRY)
+    one, other = Claims(tmp_path, EXPIRY), Claims(tmp_path, EXPIRY)
     claim = one.take("a")
     assert claim is not None
     for shift in (-86_400, 86_400):
@@ -168,9 +174,8 @@ def test_a_claim_is_watched_not_timed_by_clocks(tmp_path: Path) -> None:
 
 
 def test_only_one_of_many_outbids_a_dead_owner(tmp_path: Path) -> None:
-    dead = Claims(tmp_path, "dead", EXPIRY)
-    dead._make("a", 0)
-    bidders = [Claims(tmp_path, f"bidder {number}", EXPIRY) for number in range(8)]
+    Claims(tmp_path, EXPIRY)._make("a", 0)
+    bidders = [Claims(tmp_path, EXPIRY) for _ in range(8)]
     assert not any(bidder.take("a") for bidder in bidders)
     time.sleep(EXPIRY * 1.1)
     won = [claim for bidder in bidders if (claim := bidder.take("a"))]
@@ -184,7 +189,7 @@ def test_a_file_system_without_hard_links_will_do(tmp_path: Path, monkeypatch: p
         raise PermissionError(1, "no links here")
 
     monkeypatch.setattr(os, "link", refuse)
-    claims = Claims(tmp_path, expiry=EXPIRY)
+    claims = Claims(tmp_path, EXPIRY)
     claim = claims.take("a")
     assert claim is not None
     assert claims.take("a") is None

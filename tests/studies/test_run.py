@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ip2p_lightning.studies.execution import execute
-from ip2p_lightning.studies.run import RECORD, Run, differences, digest
+from ip2p_lightning.studies.run import RECORD, Run, changed, digest
 
 Make = Callable[..., Run]
 
@@ -103,4 +103,4 @@ def test_runs_are_composed_from_several_threads(tmp_path: Path, evaluation: Make
 
 
 def test_differences_name_keys() -> None:
-    assert differences({"a": {"b": 1, "c": 2}, "d": 3}, {"a": {"b": 1, "c": 4}, "e": 3}) == ["a.c", "d", "e"]
+    assert changed({"a": {"b": 1, "c": 2}, "d": 3}, {"a": {"b": 1, "c": 4}, "e": 3}) == ["a.c", "d", "e"]

@@ -11,9 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 import re
-import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +21,7 @@ from typing import Any, Protocol
 from PIL import Image
 
 from ip2p_lightning.data.images import as_rgb
+from ip2p_lightning.files import write_whole
 
 PROTOCOL = 1
 """Goes up whenever a question's words change, so that old verdicts are not taken for new ones."""
@@ -242,12 +241,8 @@ class VLMJudge:
         """Appears as a whole or not at all."""
         if self.cache is None:
             return
-        folder = self.cache / key[:2]
-        folder.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=".", dir=folder)
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump({"judge": self.answerer.name, "marks": answer.marks, "answer": text}, file, ensure_ascii=False)
-        os.replace(name, folder / f"{key}.json")
+        content = {"judge": self.answerer.name, "marks": answer.marks, "answer": text}
+        write_whole(self.cache / key[:2] / f"{key}.json", json.dumps(content, ensure_ascii=False), shared=True)
 
 
 @dataclass(frozen=True)
