@@ -10,7 +10,7 @@ import lightning.pytorch as L
 import torch
 from torch.utils.data import DataLoader
 
-from ip2p_lightning.config import instantiate_trusted
+from ip2p_lightning.config import build
 from ip2p_lightning.data.pair import PairBatch
 from ip2p_lightning.methods.editing import EditingModule
 
@@ -189,7 +189,7 @@ def tiny_module(config: Mapping[str, Any] = IP2P, seed: int = 0, **changes: Any)
     config = copy.deepcopy(dict(config) | changes)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        module = instantiate_trusted(config)
+        module = build(config)
     module.config = config
     return module
 

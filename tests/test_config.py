@@ -114,14 +114,6 @@ def test_a_stored_configuration_may_not_call(target: str):
         instantiate_trusted({"_target_": "torch.optim.AdamW", "nested": [{"deep": {"_target_": target}}]})
 
 
-@pytest.mark.parametrize(
-    ("key", "value"), [("trust_remote_code", True), ("custom_pipeline", "x"), ("weights_only", False)]
-)
-def test_a_stored_configuration_may_not_ask_for_foreign_code(key: str, value: object):
-    with pytest.raises(ValueError, match=key):
-        instantiate_trusted({"_target_": "transformers.AutoModel.from_pretrained", key: value})
-
-
 def test_a_stored_configuration_may_not_read_the_environment():
     with pytest.raises(ValueError, match="interpolation"):
         instantiate_trusted({"_target_": "torch.optim.AdamW", "lr": "${oc.env:HOME}"})

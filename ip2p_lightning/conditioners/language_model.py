@@ -19,6 +19,7 @@ from ip2p_lightning.conditioners.base import Conditioner, Conditioning
 from ip2p_lightning.conditioners.prompt import IGNORED, Prompt, Sequences
 from ip2p_lightning.conditioners.text import TextConditioner
 from ip2p_lightning.data.pair import EditPair, PairBatch
+from ip2p_lightning.limits import TEXT_TOKENS
 from ip2p_lightning.models.edit_head import EditHead
 
 VISUAL = "visual_states"
@@ -78,6 +79,7 @@ class LanguageModelConditioner(Conditioner):
                 f"the edit head takes states of width {edit_head.llm2hid.in_features}, the language model gives "
                 f"{embeddings.embedding_dim}; set the edit head's input_dim={embeddings.embedding_dim}"
             )
+        TEXT_TOKENS.check(max(max_text_length, max_new_tokens), "max_text_length and max_new_tokens")
         self.model = model
         self.tokenizer = tokenizer
         self.edit_head = edit_head

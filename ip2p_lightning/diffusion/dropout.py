@@ -5,7 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ip2p_lightning.config.parts import buildable
 
+
+@buildable
 class ConditioningDropout:
     """Drop the text, the picture, or both, each for its share of the samples.
 

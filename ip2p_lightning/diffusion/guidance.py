@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from ip2p_lightning.config.parts import buildable
+
 Denoise = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 
 
@@ -25,6 +27,7 @@ class Branch:
     text: bool
 
 
+@buildable
 @dataclass(frozen=True)
 class TwoScaleGuidance:
     """How strongly the text and the original steer the result.

@@ -14,10 +14,12 @@ import torch
 from diffusers import DDPMScheduler, FlowMatchEulerDiscreteScheduler
 from torch import Tensor
 
+from ip2p_lightning.config.parts import buildable
 from ip2p_lightning.diffusion.timesteps import TimestepDistribution, UniformTimesteps
 from ip2p_lightning.diffusion.weights import LossWeight, Noised
 
 
+@buildable
 class Objective(ABC):
     """Noises latents and scores predictions.
 

@@ -11,10 +11,13 @@ import torch
 from diffusers.utils.torch_utils import randn_tensor
 from torch import Tensor
 
+from ip2p_lightning.config.parts import buildable
 from ip2p_lightning.diffusion.guidance import Denoise, TwoScaleGuidance
 from ip2p_lightning.diffusion.settings import SamplingSettings
+from ip2p_lightning.limits import TIMESTEPS
 
 
+@buildable
 class Sampler:
     """A scheduler, a number of steps and the guidance: all that sampling needs beside the networks.
 
@@ -26,7 +29,7 @@ class Sampler:
 
     def __init__(self, scheduler: Any, steps: int = 100, guidance: TwoScaleGuidance | None = None) -> None:
         self.scheduler = scheduler
-        self.steps = steps
+        self.steps = TIMESTEPS.check(steps, "sampler.steps")
         self.guidance = guidance or TwoScaleGuidance()
 
     @classmethod

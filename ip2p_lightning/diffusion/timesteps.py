@@ -10,17 +10,20 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from ip2p_lightning.config.parts import buildable
+
 _BELOW_ONE = 1 - 2**-20
 """Largest fraction returned; a fraction of 1 would be a time beyond the schedule's last."""
 
 
+@buildable
 class TimestepDistribution(Protocol):
     """Draws one fraction of the noise schedule for each sample of a batch."""
 
     def __call__(self, count: int, device: torch.device, generator: torch.Generator | None) -> Tensor: ...
 
 
-class UniformTimesteps:
+class UniformTimesteps(TimestepDistribution):
     """u ~ U[0, 1), as DDPM, InstructPix2Pix and MGIE draw it."""
 
     def __call__(self, count: int, device: torch.device, generator: torch.Generator | None = None) -> Tensor:
@@ -28,7 +31,7 @@ class UniformTimesteps:
         return torch.rand(count, device=device, dtype=torch.float32, generator=generator)
 
 
-class PowerTimesteps:
+class PowerTimesteps(TimestepDistribution):
     """u ** power: below 1 it favours noisy times, where small models decide what to change.
 
     Args:
@@ -49,7 +52,7 @@ class PowerTimesteps:
         return (uniform**self.power).clamp(max=_BELOW_ONE)
 
 
-class LogitNormalTimesteps:
+class LogitNormalTimesteps(TimestepDistribution):
     """sigmoid(N(mean, std)): favours middle times (Stable Diffusion 3, section 3.1).
 
     Args:

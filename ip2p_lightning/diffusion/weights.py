@@ -8,6 +8,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from ip2p_lightning.config.parts import buildable
+
 
 @dataclass(frozen=True)
 class Noised:
@@ -26,13 +28,14 @@ class Noised:
     snr: Tensor
 
 
+@buildable
 class LossWeight(Protocol):
     """A factor [B] of each sample's squared error."""
 
     def __call__(self, noised: Noised, edited: Tensor, original: Tensor, prediction_type: str) -> Tensor: ...
 
 
-class MinSNR:
+class MinSNR(LossWeight):
     """min(SNR, gamma), expressed in the unit of what is predicted (Hang et al. 2023, section 3.4).
 
     With a zero-terminal-SNR schedule and epsilon or sample prediction the last time gets weight 0 by definition;
@@ -57,7 +60,7 @@ class MinSNR:
         return clipped / unit
 
 
-class EditSize:
+class EditSize(LossWeight):
     """1 / sqrt(size of the edit + floor): keeps whole-picture edits from drowning small ones.
 
     The size is the mean squared difference between the latents before and after; weights are normalised to mean 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
@@ -19,6 +20,7 @@ def load_editor(
     batch_size: int = 16,
     resolution: int | None = None,
     dtype: torch.dtype | None = None,
+    trust: Iterable[str] | None = None,
 ) -> TrainedEditor:
     """Open an editor.
 
@@ -30,6 +32,7 @@ def load_editor(
         batch_size: images at once.
         resolution: longer side in pixels at which PIL images are edited; None for the model's own.
         dtype: precision of the weights; None leaves it.
+        trust: packages of yours, and weights that a `.ckpt` refers to; see `load_method`.
 
     Raises:
         FileNotFoundError: nothing there.
@@ -52,7 +55,7 @@ def load_editor(
     path = Path(checkpoint)
     if path.is_file() or path.suffix == ".ckpt":
         return TrainedEditor.from_checkpoint(
-            path, resolution, device=device, dtype=dtype, weights=weights, batch_size=batch_size
+            path, resolution, device=device, dtype=dtype, weights=weights, batch_size=batch_size, trust=trust
         )
     if not path.is_dir() and str(checkpoint) in EDITORS:
         checkpoint = path_of_shipped(str(checkpoint))

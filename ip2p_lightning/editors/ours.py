@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import torch
@@ -67,6 +67,7 @@ class TrainedEditor(Editor):
         dtype: torch.dtype | None = None,
         weights: Weights = "ema",
         batch_size: int = 8,
+        trust: Iterable[str] | None = None,
     ) -> TrainedEditor:
         """Edit with a checkpoint of `ip2p train`.
 
@@ -77,8 +78,9 @@ class TrainedEditor(Editor):
             dtype: precision of the weights; None leaves it.
             weights: "ema" or "raw", see `load_module`.
             batch_size: see `TrainedEditor`.
+            trust: packages of yours, and weights that the checkpoint refers to; see `load_method`.
         """
-        module = load_module(path, device, weights)
+        module = load_module(path, device, weights, trust)
         return cls(module.to(dtype) if dtype else module, resolution, batch_size)
 
     @classmethod

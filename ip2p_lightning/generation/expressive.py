@@ -7,7 +7,7 @@ still longer than 32 words is summarised. `TrainedExpander` is the shortcut: an 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -158,15 +158,18 @@ class TrainedExpander:
         self.name, self.batch_size = name or type(conditioner).__name__, batch_size
 
     @classmethod
-    def from_checkpoint(cls, checkpoint: str | Path, weights: Weights = "ema", **options: Any) -> TrainedExpander:
+    def from_checkpoint(
+        cls, checkpoint: str | Path, weights: Weights = "ema", trust: Iterable[str] | None = None, **options: Any
+    ) -> TrainedExpander:
         """The writer in a checkpoint of `ip2p train experiment=mgie/...`.
 
         Args:
             checkpoint: the `.ckpt` file.
             weights: "ema" or "raw".
+            trust: see `load_method`.
             options: as for the class.
         """
-        conditioner: Any = load_module(checkpoint, weights=weights).conditioner
+        conditioner: Any = load_module(checkpoint, weights=weights, trust=trust).conditioner
         return cls(getattr(conditioner, "writer", conditioner), **{"name": f"MGIE of {checkpoint}", **options})
 
     def write(self, images: Sequence[Tensor], instructions: Sequence[str]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -76,17 +76,18 @@ def _from_path(path: Any) -> dict[str, str]:
     return {"pretrained": str(path), "to": "denoiser"}
 
 
-def load_part(checkpoint: str | Path, part: str) -> nn.Module:
+def load_part(checkpoint: str | Path, part: str, trust: Iterable[str] | None = None) -> nn.Module:
     """One part of a trained module, such as the "conditioner" that an edit head is aligned to.
 
     Args:
         checkpoint: the `.ckpt` file, or a folder that `export` wrote.
         part: dotted name of a submodule.
+        trust: see `load_method`.
 
     Raises:
         As `load_module` and `load_folder`; ValueError also if there is no such part.
     """
-    return _part(load_folder(checkpoint) if Path(checkpoint).is_dir() else load_module(checkpoint), part)
+    return _part(load_folder(checkpoint) if Path(checkpoint).is_dir() else load_module(checkpoint, trust=trust), part)
 
 
 def _from_checkpoint(

@@ -72,7 +72,7 @@ def measure(config: DictConfig, console: Console) -> Course:
     with edit_progress(console, f"measuring {len(files)} checkpoints", len(files)) as advance:
         return by_checkpoint(
             files,
-            lambda path: load_editor(Path(path), config.device, config.weights, config.batch_size),
+            lambda path: load_editor(Path(path), config.device, config.weights, config.batch_size, trust=config.trust),
             pairs,
             metrics,
             x=x,

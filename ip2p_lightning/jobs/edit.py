@@ -72,7 +72,9 @@ def run(config: DictConfig) -> None:
 
 def _editor(config: DictConfig) -> Editor:
     """What `checkpoint` names."""
-    return load_editor(config.checkpoint, config.device, config.weights, config.batch_size, config.resolution)
+    return load_editor(
+        config.checkpoint, config.device, config.weights, config.batch_size, config.resolution, trust=config.trust
+    )
 
 
 def draw_scenes(scenes: Sequence[str], output: Path, side: int) -> list[Path]:

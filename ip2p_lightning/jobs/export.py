@@ -20,5 +20,5 @@ def run(config: DictConfig) -> None:
     output = Path(config.output)
     if output.is_file() or (output.is_dir() and any(output.iterdir())):
         raise ValueError(f"output={output} exists already; choose a new folder, or remove it")
-    module = load_module(config.checkpoint, weights=config.weights)
+    module = load_module(config.checkpoint, weights=config.weights, trust=config.trust)
     print((export_lora if config.lora else export)(module, output))

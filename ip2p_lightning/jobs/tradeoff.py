@@ -75,7 +75,10 @@ def _measure(config: DictConfig, console: Console) -> Tradeoff:
     pairs = pairs_of(data.sources(), config.split)
     metrics, x, y = metrics_and_axes(config, "tradeoff", pairs, console)
     models = models_of(config.checkpoint)
-    editors = {name: load_editor(path, device, config.weights, config.batch_size) for name, path in models.items()}
+    editors = {
+        name: load_editor(path, device, config.weights, config.batch_size, trust=config.trust)
+        for name, path in models.items()
+    }
     scales = plain(config.text_scales), plain(config.image_scales)
     sweeps: list[Sweep] = [
         GuidanceSweep(editor, *scales, config.steps, config.rows, name) for name, editor in editors.items()

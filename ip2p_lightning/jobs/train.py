@@ -75,7 +75,7 @@ def train(config: DictConfig) -> Trained:
     if getattr(data, "validation", ...) is None:
         log.warning("no validation pairs in %s: %s", config.data.get("path", "data"), NO_VALIDATION)
     module: StagedModule = build(config.method)
-    module.config = plain(config.method)
+    module.config, module.trust = plain(config.method), tuple(config.trust)
     initialise(module, plain(config.init))
     if config.channels_last:
         module.to(memory_format=torch.channels_last)

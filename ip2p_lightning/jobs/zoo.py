@@ -7,11 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig
 from rich.table import Table
 
-from ip2p_lightning.config import build, plain
-from ip2p_lightning.data.sources.joined import JoinedSource
+from ip2p_lightning.config import read_stored_yaml
 from ip2p_lightning.data.sources.world import WorldSource
 from ip2p_lightning.methods.checkpoint import read_checkpoint
 from ip2p_lightning.shipped import NAMES, WEIGHTS, path
@@ -106,19 +105,27 @@ def folder_size(folder: Path) -> int:
 def _recipe(name: str, checkpoint: Path, config: DictConfig) -> Card:
     """The card without figures, from the checkpoint and the configuration in its run folder."""
     file = checkpoint.parent.parent / "config.yaml"
-    steps = int(read_checkpoint(checkpoint)["global_step"])
+    stored = read_checkpoint(checkpoint)
     if not file.is_file():
         raise FileNotFoundError(f"{file} is not there; the card needs the run's configuration: give the run's own file")
-    trained = OmegaConf.load(file)
-    data = trained.data
-    sources = data.train if isinstance(data.train, ListConfig) else [data.train]
+    trained = read_stored_yaml(file)
+    try:
+        data = trained["data"]
+        sources = data["train"] if isinstance(data["train"], list) else [data["train"]]
+        recipe = {
+            "steps": int(stored["global_step"]),
+            "seed": int(trained["seed"]),
+            "batch_size": int(data["batch_size"]),
+            "data": [{key: value for key, value in source.items() if value is not None} for source in sources],
+            "fingerprint": str(stored["EditDataModule"]["train"]["data"]).split()[0],  # what the run was trained on
+        }
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        raise ValueError(
+            f"{checkpoint} and {file} are not of one run of ip2p train ({error!r} in what they hold)"
+        ) from error
     return Card(
         name=name,
-        steps=steps,
-        seed=int(trained.seed),
-        batch_size=int(data.batch_size),
-        data=[{key: value for key, value in plain(source).items() if value is not None} for source in sources],
-        fingerprint=JoinedSource([build(source) for source in sources]).fingerprint(),
+        **recipe,
         hours=config.hours,
         machine=config.machine or "",
         measured_on={},

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import pickle
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import torch
-from hydra.errors import InstantiationException
 from torch import Tensor, nn
 
-from ip2p_lightning.config import instantiate_trusted
+from ip2p_lightning.config import StoredConfigError, TrustError, instantiate_trusted
+from ip2p_lightning.config.budget import Budget
+from ip2p_lightning.methods.checkpoint_file import CheckpointError, read_checkpoint
 from ip2p_lightning.methods.editing import EditingModule
 from ip2p_lightning.methods.staged import StagedModule
-from ip2p_lightning.methods.stored_names import current_names
 from ip2p_lightning.models.pretrained import Mark, with_pretrained
 
 Weights = Literal["ema", "raw"]
@@ -24,82 +23,67 @@ _TRAINING_ONLY = ("sources", "alignment_teacher")
 """Arguments of parts that are left out when a checkpoint is reopened: data to fit on, and teachers."""
 
 
-class CheckpointError(ValueError):
-    """A checkpoint that cannot be used; the message names the file and what to do."""
-
-
-def load_module(path: str | Path, device: str | torch.device = "cpu", weights: Weights = "ema") -> EditingModule:
+def load_module(
+    path: str | Path,
+    device: str | torch.device = "cpu",
+    weights: Weights = "ema",
+    trust: Iterable[str] | None = None,
+) -> EditingModule:
     """Rebuild the editing module that a checkpoint of `ip2p train` holds; see `load_method`."""
-    return load_method(path, EditingModule, device, weights)
+    return load_method(path, EditingModule, device, weights, trust)
 
 
 def load_method(
-    path: str | Path, method: type[Method], device: str | torch.device = "cpu", weights: Weights = "ema"
+    path: str | Path,
+    method: type[Method],
+    device: str | torch.device = "cpu",
+    weights: Weights = "ema",
+    trust: Iterable[str] | None = None,
 ) -> Method:
     """Rebuild the module that a checkpoint of `ip2p train` holds, in evaluation mode.
 
-    The file is untrusted: its configuration may build this package's parts and classes of diffusers, transformers and
-    torch.optim alone, and its tensors are read without unpickling code.
+    The file is untrusted: its configuration may choose among this package's parts and the networks, schedulers and
+    optimizers of the libraries; nothing is fetched, and nothing is read from a place that it names.
 
     Args:
         path: the `.ckpt` file.
         method: the class that it must be of.
         device: where to put the module.
         weights: "ema" for the moving average where the run kept one, "raw" for what training went on from.
+        trust: packages of yours whose parts it may be built of, and folders or hub names of weights that it refers to
+            without holding them; see `Trust.of`.
 
     Raises:
         FileNotFoundError: no such file.
         CheckpointError: damaged, no checkpoint of this package, or weights that do not fit its own configuration.
-        ValueError: a configuration that asks for anything else to be built.
+        TrustError: a configuration that asks for anything else; says what to trust.
+        LimitError: a configuration or a network beyond the limits.
     """
     checkpoint = read_checkpoint(path)
-    config = checkpoint.get("config")
-    if not isinstance(config, Mapping) or "_target_" not in config:
+    config = checkpoint["config"]
+    if config is None or "_target_" not in config:
         raise CheckpointError(
             f"{path}: holds no configuration, so what to build is unknown; train with `ip2p train` (or pass "
             "`config=` to EditingModule), or build the module in Python and call `initialise`"
         )
+    state = state_of(checkpoint, weights)
+    budget = Budget(Path(path).stat().st_size, len(state), str(path))
     try:
         with torch.random.fork_rng(devices=[]):  # building must not disturb the caller's random numbers
-            module = instantiate_trusted(_for_inference(config))
-    except InstantiationException as error:
-        raise CheckpointError(f"{path}: cannot build what it describes: {error.__cause__ or error}") from error
+            module = instantiate_trusted(config, trust=trust, without=_TRAINING_ONLY, budget=budget)
+    except TrustError as error:
+        raise TrustError(f"{path}: {error}") from error
+    except StoredConfigError as error:
+        raise CheckpointError(f"{path}: {error}") from error
     if not isinstance(module, method):
         raise CheckpointError(
             f"{path}: holds a {type(module).__name__}, not the {method.__name__} that is asked for here; "
             "`config.yaml` in its run folder says which experiment made it"
         )
-    state = with_pretrained(state_of(checkpoint, weights), left_out_of(checkpoint), module.state_dict())
-    load_strictly(module, state, origin=str(path))
+    load_strictly(module, with_pretrained(state, left_out_of(checkpoint), module.state_dict()), origin=str(path))
     module.config = dict(config)
-    module.stage = next((stage for stage in module.stages if stage.name == checkpoint.get("stage")), module.stage)
+    module.stage = next((stage for stage in module.stages if stage.name == checkpoint["stage"]), module.stage)
     return module.to(device).eval()
-
-
-def read_checkpoint(path: str | Path) -> dict[str, Any]:
-    """Read a Lightning checkpoint without running anything in it; tensors stay on disk until they are used.
-
-    Raises:
-        FileNotFoundError: no such file.
-        CheckpointError: damaged, not a checkpoint, or one that holds more than tensors and plain values.
-    """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"{path}: no such checkpoint file; give the path of a .ckpt, or a diffusers folder")
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except pickle.UnpicklingError as error:  # torch's own text tells how to run the code in it
-        raise CheckpointError(
-            f"{path}: not readable as a checkpoint: it holds more than tensors and plain values, or is no torch file; "
-            "only weights are read, so have its author save its state_dict with `ip2p train` or as safetensors"
-        ) from error
-    except Exception as error:  # torch raises many types on damaged and foreign files
-        reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-        raise CheckpointError(
-            f"{path}: not readable as a checkpoint ({reason}); it may be truncated: copy it again"
-        ) from error
-    if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get("state_dict"), dict):
-        raise CheckpointError(f"{path}: a torch file, but no Lightning checkpoint (it has no `state_dict`)")
-    return checkpoint | {"config": current_names(checkpoint["config"])} if "config" in checkpoint else checkpoint
 
 
 def load_strictly(module: nn.Module, state: Mapping[str, Tensor], origin: str) -> None:
@@ -132,19 +116,12 @@ def state_of(checkpoint: Mapping[str, Any], weights: Weights) -> dict[str, Tenso
     """The averaged or the raw weights in a checkpoint."""
     if weights not in ("ema", "raw"):
         raise ValueError(f"weights={weights!r}: choose ema or raw")
-    return {**checkpoint["state_dict"], **(checkpoint.get("raw_parameters") or {} if weights == "raw" else {})}
+    return {**checkpoint["state_dict"], **(checkpoint["raw_parameters"] if weights == "raw" else {})}
 
 
 def left_out_of(checkpoint: Mapping[str, Any]) -> dict[str, Mark]:
     """Pretrained weights that a checkpoint leaves out, and where each is found."""
-    return {name: Mark(*mark) for name, mark in checkpoint.get("pretrained", {}).items()}
-
-
-def _for_inference(node: Any) -> Any:
-    """The configuration without what only training needs; what was fitted on `sources` is among the weights."""
-    if isinstance(node, Mapping):
-        return {key: None if key in _TRAINING_ONLY else _for_inference(value) for key, value in node.items()}
-    return [_for_inference(value) for value in node] if isinstance(node, list | tuple) else node
+    return {name: Mark(*mark) for name, mark in checkpoint["pretrained"].items()}
 
 
 def _first(names: Sequence[str]) -> str:

@@ -13,7 +13,10 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
+from ip2p_lightning.config.parts import buildable
 
+
+@buildable
 @dataclass(frozen=True)
 class Stage:
     """One stage of training.

@@ -45,6 +45,7 @@ class StagedModule(L.LightningModule):
         self.stages = tuple(stages)
         self.stage = self.stages[0]
         self.config = dict(config) if config else None
+        self.trust: tuple[str, ...] = ()  # packages that parts are from; written into checkpoints, never read from them
         self._marks: dict[str, Mark] = {}
         self._seed = torch.initial_seed()
 
@@ -107,7 +108,7 @@ class StagedModule(L.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep configuration and stage, so that the file alone reopens; leave out what pretrained folders hold."""
-        checkpoint["config"] = self.config
+        checkpoint["config"], checkpoint["trust"] = self.config, list(self.trust)
         checkpoint["stage"] = self.stage.name
         checkpoint["state_dict"], kept = without_pretrained(checkpoint["state_dict"], self._marks)
         checkpoint["pretrained"] = {name: tuple(mark) for name, mark in kept.items()}

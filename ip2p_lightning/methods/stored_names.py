@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 _TOKENIZER = "ip2p_lightning.models.loading.load_tokenizer"
@@ -17,10 +18,14 @@ _RENAMED = {
 
 
 def current_names(config: Any) -> Any:
-    """A stored configuration as it would be written today; what it builds is the same."""
+    """A stored configuration as it would be written today; what it builds is the same.
+
+    Args:
+        config: of bounded size, see `check_bounds`.
+    """
     if isinstance(config, list | tuple):
         return [current_names(value) for value in config]
-    if not isinstance(config, dict):
+    if not isinstance(config, Mapping):
         return config
     target = config.get("_target_")
     target = _MOVED.get(target, target) if isinstance(target, str) else target

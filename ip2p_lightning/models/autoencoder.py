@@ -14,6 +14,7 @@ from diffusers import AutoencoderKL
 from diffusers.utils.torch_utils import randn_tensor
 from torch import Tensor, nn
 
+from ip2p_lightning.config.parts import loads
 from ip2p_lightning.models.loading import load_model
 
 STABLE_DIFFUSION_15: dict[str, Any] = {
@@ -134,6 +135,7 @@ class Autoencoder(nn.Module):
         return self.vae.encode(images)
 
 
+@loads("weights")
 def load_autoencoder_kl(
     weights: str | Path | None, subfolder: str | None = "vae", variant: str | None = None, dtype: str = "float32"
 ) -> AutoencoderKL:

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
+from ip2p_lightning.config.parts import buildable, loads
 from ip2p_lightning.models.loading import load_model
 from ip2p_lightning.models.lora import with_lora
 from ip2p_lightning.models.mllm import build_llama
@@ -17,6 +18,7 @@ LORA_TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", 
 """The linear layers of Llama's blocks and of most that followed it."""
 
 
+@loads("weights")
 def load_causal_lm(
     weights: str | Path,
     gguf_file: str | None = None,
@@ -51,6 +53,7 @@ def load_causal_lm(
     return model
 
 
+@buildable
 def build_causal_lm(
     tokenizer: PreTrainedTokenizerBase,
     hidden_size: int = 64,

@@ -18,6 +18,7 @@ from diffusers import SD3Transformer2DModel, UNet2DConditionModel
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from ip2p_lightning.config.parts import buildable, loads
 from ip2p_lightning.models.loading import load_model
 from ip2p_lightning.models.lora import with_lora
 
@@ -180,6 +181,7 @@ def widen(unet: UNet2DConditionModel) -> UNet2DConditionModel:
     return unet
 
 
+@loads("weights")
 def load_unet(
     weights: str | None,
     config: Mapping[str, Any],
@@ -202,6 +204,7 @@ def load_unet(
     return load_model(UNet2DConditionModel, weights, subfolder, variant, dtype)
 
 
+@buildable
 def build_unet(
     latent_channels: int,
     embedding_dim: int,
@@ -240,6 +243,7 @@ def build_unet(
     )
 
 
+@buildable
 def build_transformer(
     latent_channels: int,
     embedding_dim: int,

@@ -20,6 +20,7 @@ from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
+from ip2p_lightning.config.parts import loads
 from ip2p_lightning.models.pretrained import remember
 from ip2p_lightning.models.single_file import is_single_file, load_single, single_tokenizer
 from ip2p_lightning.models.weight_files import BIN, WeightFiles, WeightsError, find_settings, find_weights
@@ -77,6 +78,7 @@ def load_model(
     return remember(model, weights)
 
 
+@loads("weights")
 def load_tokenizer(
     weights: str | Path, subfolder: str | None = None, gguf_file: str | None = None
 ) -> PreTrainedTokenizerBase:

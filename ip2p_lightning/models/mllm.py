@@ -17,6 +17,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from ip2p_lightning.config.parts import buildable, loads
 from ip2p_lightning.models.loading import load_model
 from ip2p_lightning.models.visual_tokens import PATCH, special_ids
 
@@ -42,6 +43,7 @@ CLIP_L14_VISION = CLIPVisionConfig(
 )
 
 
+@buildable
 def build_llama(
     tokenizer: PreTrainedTokenizerBase, hidden_size: int = 128, layers: int = 3, heads: int = 4
 ) -> LlamaForCausalLM:
@@ -56,6 +58,7 @@ def build_llama(
     return LlamaForCausalLM(_llama_config(tokenizer, hidden_size, layers, heads))
 
 
+@buildable
 def build_llava(
     tokenizer: PreTrainedTokenizerBase,
     hidden_size: int = 128,
@@ -116,6 +119,7 @@ def llava_sizes(config: LlavaConfig) -> dict[str, int]:
     }
 
 
+@loads("weights")
 def load_llama(
     weights: str | Path | None,
     tokenizer: PreTrainedTokenizerBase,
@@ -135,6 +139,7 @@ def load_llama(
     return _enlarge(load_model(AutoModelForCausalLM, weights, None, variant, dtype), tokenizer)
 
 
+@loads("weights")
 def load_llava(
     weights: str | Path | None,
     tokenizer: PreTrainedTokenizerBase,

@@ -19,6 +19,7 @@ from diffusers.models.modeling_outputs import AutoencoderKLOutput
 from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
 
+from ip2p_lightning.config.parts import buildable
 from ip2p_lightning.models.point_posterior import PointPosterior
 
 if TYPE_CHECKING:
@@ -135,6 +136,7 @@ class PatchPCA(ModelMixin, ConfigMixin):
         return F.pixel_unshuffle(images, patch)
 
 
+@buildable
 def fitted_patch_pca(sources: Sequence[PairSource] | None, patch_size: int = 8, latent_channels: int = 64) -> PatchPCA:
     """A codec fitted on every picture, before and after, of some sources.
 

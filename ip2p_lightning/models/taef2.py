@@ -16,6 +16,7 @@ from diffusers.models.modeling_utils import ModelMixin
 from diffusers.models.unets.unet_2d_blocks import AutoencoderTinyBlock
 from torch import Tensor, nn
 
+from ip2p_lightning.config.parts import loads
 from ip2p_lightning.models.point_posterior import PointPosterior
 
 GROUPS = 4
@@ -78,6 +79,7 @@ class TAEF2(ModelMixin, ConfigMixin):
         return DecoderOutput(sample=sample) if return_dict else (sample,)
 
 
+@loads("folder")
 def load_taef2(folder: str | Path) -> TAEF2:
     """Read the published `taef2_encoder.pth` and `taef2_decoder.pth`.
 

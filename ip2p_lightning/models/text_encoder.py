@@ -7,10 +7,12 @@ from pathlib import Path
 from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel, PreTrainedTokenizerBase
 
+from ip2p_lightning.config.parts import buildable, loads
 from ip2p_lightning.models.loading import load_model
 from ip2p_lightning.models.visual_tokens import special_ids
 
 
+@buildable
 def build_text_encoder(
     tokenizer: PreTrainedTokenizerBase,
     hidden_size: int = 128,
@@ -44,6 +46,7 @@ def build_text_encoder(
     return encoder
 
 
+@loads("weights")
 def load_text_encoder(
     weights: str | Path | None,
     subfolder: str | None = "text_encoder",

@@ -7,9 +7,13 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
+from ip2p_lightning.config.parts import buildable
+from ip2p_lightning.limits import VISUAL_TOKENS
+
 PATCH, START, END = "<im_patch>", "<im_start>", "<im_end>"
 
 
+@buildable
 def with_visual_tokens(tokenizer: PreTrainedTokenizerBase, count: int = 8) -> PreTrainedTokenizerBase:
     """A copy of a tokenizer with `<im_patch>`, `<im_start>`, `<im_end>` and [IMG0..count-1] appended, in this order.
 
@@ -20,10 +24,11 @@ def with_visual_tokens(tokenizer: PreTrainedTokenizerBase, count: int = 8) -> Pr
         count: N, number of [IMG] tokens.
 
     Raises:
-        ValueError: fewer than one token.
+        ValueError: fewer than one token, or more than the limit.
     """
     if count < 1:
         raise ValueError(f"count must be at least 1, got {count}: without [IMG] tokens nothing reaches the edit head")
+    VISUAL_TOKENS.check(count, "count")
     tokenizer = copy.deepcopy(tokenizer)
     tokenizer.add_tokens([PATCH, START, END, *(f"[IMG{index}]" for index in range(count))], special_tokens=True)
     if tokenizer.pad_token_id is None:

@@ -39,6 +39,7 @@ COMMON: dict[str, Any] = {
     "output": OUTPUT,
     "output_dir": OUTPUT,
     "weights": Literal["ema", "raw"],
+    "trust": list[TEXT],
     "device": written(r"^(auto|cpu|(cuda|xpu|hpu|npu)(:\d+)?|mps|meta)$", "auto, cpu, cuda, cuda:N, xpu or mps"),
     "devices": SOME,
     "nodes": SOME,

@@ -10,6 +10,7 @@ from random import Random
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
+from ip2p_lightning.config.parts import buildable
 from ip2p_lightning.photo_edits.picture_edits import PICTURE_EDITS
 from ip2p_lightning.world.edits import EDITS
 from ip2p_lightning.world.levels import LEVELS
@@ -21,6 +22,7 @@ PROMPT = "what will this image be like if USER: ASSISTANT: describe the edited p
 """Words around instructions in the prompts of language models."""
 
 
+@buildable
 def world_tokenizer() -> PreTrainedTokenizerFast:
     """The tokenizer that lies in the package (no download).
 

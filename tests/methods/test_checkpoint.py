@@ -13,7 +13,7 @@ from diffusers import UNet2DConditionModel
 from factories import IP2P, MGIE, TEXT, UNET, WORLD, quiet_trainer, tiny_batch, tiny_loader, tiny_module
 
 from ip2p_lightning.callbacks.ema import EMA
-from ip2p_lightning.config import instantiate_trusted
+from ip2p_lightning.config import TrustError, instantiate_trusted
 from ip2p_lightning.interop.warm_start import initialise, load_part
 from ip2p_lightning.methods.checkpoint import CheckpointError, load_module, read_checkpoint
 from ip2p_lightning.methods.editing import EditingModule
@@ -123,22 +123,24 @@ class TestPretrainedWeights:
         unet = {"_target_": "ip2p_lightning.models.denoiser.load_unet", "weights": str(folder), "config": {}}
         return {"conditioner": TEXT | {"text_encoder": encoder}, "denoiser": UNET | {"network": unet}}
 
-    def test_frozen_encoder_is_left_out_and_comes_back(self, config: dict[str, Any], tmp_path: Path) -> None:
+    def test_frozen_encoder_is_left_out_and_comes_back(
+        self, config: dict[str, Any], folder: Path, tmp_path: Path
+    ) -> None:
         module = tiny_module(**config)
         path = train(module, tmp_path / "last.ckpt")
         stored = read_checkpoint(path)
         assert not [name for name in stored["state_dict"] if name.startswith(self.ENCODER)]
         assert [name for name in stored["state_dict"] if name.startswith("denoiser.")]
-        assert_same_weights(load_module(path), module)
+        assert_same_weights(load_module(path, trust=[str(folder)]), module)
 
-    def test_resuming_puts_them_back(self, config: dict[str, Any], tmp_path: Path) -> None:
+    def test_resuming_puts_them_back(self, config: dict[str, Any], folder: Path, tmp_path: Path) -> None:
         path = train(tiny_module(**config), tmp_path / "last.ckpt")
         module = tiny_module(**config)
         trainer = quiet_trainer(max_steps=4)
         trainer.fit(module, tiny_loader(2), ckpt_path=path, weights_only=True)
         assert trainer.global_step == 4
 
-    def test_changed_weights_are_stored(self, config: dict[str, Any], tmp_path: Path) -> None:
+    def test_changed_weights_are_stored(self, config: dict[str, Any], folder: Path, tmp_path: Path) -> None:
         module = tiny_module(**config)
         with torch.no_grad():
             module.conditioner.text_encoder.get_input_embeddings().weight[3] += 1
@@ -146,28 +148,28 @@ class TestPretrainedWeights:
         stored = [name for name in read_checkpoint(path)["state_dict"] if name.startswith(self.ENCODER)]
         assert len(stored) == 1
         assert "token_embedding" in stored[0]
-        assert_same_weights(load_module(path), module)
+        assert_same_weights(load_module(path, trust=[str(folder)]), module)
 
-    def test_widened_convolution_is_stored(self, config: dict[str, Any], tmp_path: Path) -> None:
+    def test_widened_convolution_is_stored(self, config: dict[str, Any], folder: Path, tmp_path: Path) -> None:
         trainable = {"denoiser.network.time_embedding.*": {}}
         module = tiny_module(**config, stages=[IP2P["stages"][0] | {"trainable": trainable}])
         path = train(module, tmp_path / "last.ckpt")
         stored = {name for name in read_checkpoint(path)["state_dict"] if name.startswith("denoiser.")}
         assert "denoiser.network.conv_in.weight" in stored
         assert "denoiser.network.conv_out.weight" not in stored
-        assert_same_weights(load_module(path), module)
+        assert_same_weights(load_module(path, trust=[str(folder)]), module)
 
     def test_a_folder_that_changed_is_noticed(self, config: dict[str, Any], folder: Path, tmp_path: Path) -> None:
         path = train(tiny_module(**config), tmp_path / "last.ckpt")
         build_text_encoder(world_tokenizer(), 32, 1, 2, 12).save_pretrained(folder / "text_encoder")
         with pytest.raises(ValueError, match=r"text_encoder.* was left out .* its value is another now"):
-            load_module(path)
+            load_module(path, trust=[str(folder)])
 
-    def test_trained_weights_start_another_run(self, config: dict[str, Any], tmp_path: Path) -> None:
+    def test_trained_weights_start_another_run(self, config: dict[str, Any], folder: Path, tmp_path: Path) -> None:
         path = train(tiny_module(**config), tmp_path / "last.ckpt")
         target = tiny_module(**config, seed=1)
         initialise(target, [{"checkpoint": str(path)}])
-        assert_same_weights(target, load_module(path))
+        assert_same_weights(target, load_module(path, trust=[str(folder)]))
         with pytest.raises(ValueError, match="was left out of the checkpoint"):
             initialise(tiny_module(seed=1), [{"checkpoint": str(path)}])
 
@@ -334,7 +336,9 @@ class TestInitialise:
         unet = build_unet(4, 32, (8, 16), heads=2, norm_groups=4)
         unet.save_pretrained(tmp_path / "unet")
         config = {"_target_": "ip2p_lightning.models.denoiser.load_unet", "weights": str(tmp_path), "config": {}}
-        assert_same_weights(instantiate_trusted(config), unet)
+        assert_same_weights(instantiate_trusted(config, trust=[str(tmp_path)]), unet)
+        with pytest.raises(TrustError, match=r"refers to weights in '.*'.*say so: trust="):
+            instantiate_trusted(config)
         assert isinstance(instantiate_trusted(config | {"weights": None, "config": UNET_TINY}), UNet2DConditionModel)
 
 

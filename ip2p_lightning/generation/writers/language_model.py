@@ -8,7 +8,7 @@ probability.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from random import Random
 from typing import Any, cast
@@ -94,15 +94,18 @@ class LanguageModelWriter(CompletionWriter):
         self.name = name or model.config.name_or_path or type(model).__name__
 
     @classmethod
-    def from_checkpoint(cls, checkpoint: str | Path, weights: Weights = "ema", **options: Any) -> LanguageModelWriter:
+    def from_checkpoint(
+        cls, checkpoint: str | Path, weights: Weights = "ema", trust: Iterable[str] | None = None, **options: Any
+    ) -> LanguageModelWriter:
         """The writer that `ip2p train experiment=writer/...` tuned; it needs no examples.
 
         Args:
             checkpoint: the `.ckpt` file.
             weights: "ema" or "raw".
+            trust: see `load_method`.
             options: as for the class.
         """
-        module = load_method(checkpoint, WriterModule, weights=weights)
+        module = load_method(checkpoint, WriterModule, weights=weights, trust=trust)
         name = f"{module.model.config.name_or_path} tuned as {checkpoint}"
         return cls(module.model, module.tokenizer, **{"shots": 0, "name": name, **options})
 

@@ -1,8 +1,7 @@
-"""Where the configuration tree is, and how composed or stored configurations become objects."""
+"""The configuration tree: where it is, how it is composed, and how what the user wrote there becomes objects."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,23 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from ip2p_lightning import shipped
 from ip2p_lightning.schema import check
 
-_PACKAGE = Path(__file__).resolve().parent
-
-# What a configuration out of a checkpoint may build: networks, processors, schedulers and optimizers. Each alternative
-# ends in a class name or a named constructor, so that no helper function of those libraries can be called.
-_TRUSTED = re.compile(
-    r"ip2p_lightning\.(conditioners|diffusion|methods|models|world)\.\w+\.\w+"
-    r"|torch\.optim\.(\w+\.)?[A-Z]\w*"
-    r"|diffusers\.((models|schedulers)\.([\w]+\.)*)?[A-Z]\w*(\.from_(pretrained|config))?"
-    r"|transformers\.(models\.([\w]+\.)*)?[A-Z]\w*(\.from_pretrained)?"
-)
-# Arguments with which those constructors would run code or unpickle files that come with the weights.
-_UNSAFE_ARGUMENTS = {
-    "trust_remote_code": True,
-    "weights_only": False,
-    "use_safetensors": False,
-    "custom_pipeline": ...,
-}
+_PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def _shipped(name: str) -> str:
@@ -90,51 +73,15 @@ def plain(config: Any) -> Any:
 
 
 def build(config: Any, **arguments: Any) -> Any:
-    """Instantiate a composed configuration; objects get plain dicts and lists, never OmegaConf's.
+    """Instantiate a configuration that the user composed; objects get plain dicts and lists, never OmegaConf's.
+
+    It calls what the configuration names. One that came with a file goes through `instantiate_trusted`.
 
     Args:
         config: a node with `_target_`, or a mapping or list of such nodes.
         arguments: ready objects for the outermost target.
     """
     return hydra.utils.instantiate(config, _convert_="all", **arguments)
-
-
-def instantiate_trusted(config: Mapping[str, Any], **arguments: Any) -> Any:
-    """Build an object from a configuration that came with a checkpoint, which somebody else may have written.
-
-    Args:
-        config: resolved, with `_target_` keys.
-        arguments: passed to the outermost target beside those in `config`.
-
-    Raises:
-        ValueError: a `_target_` that is not a model, scheduler or optimizer, an argument that would run code, or an
-            interpolation; names the key and the target.
-    """
-    for key, value in walk(plain(config)):
-        _check_trusted(key, value)
-    return build(OmegaConf.create(dict(config)), **arguments)
-
-
-def _check_trusted(key: str, value: Any) -> None:
-    name = key.rsplit(".", 1)[-1]
-    if isinstance(value, str) and "${" in value:
-        raise ValueError(f"stored configuration: {key} = {value!r} is an interpolation; store resolved values only")
-    if name == "_target_" and not (isinstance(value, str) and _TRUSTED.fullmatch(value) and _is_own(value)):
-        raise ValueError(
-            f"stored configuration: {key} = {value!r} may not be built from a checkpoint; only ip2p_lightning's own "
-            "parts, torch.optim, and model, tokenizer and scheduler classes of diffusers and transformers may. "
-            "If you trust the file, build the module in Python and load its weights"
-        )
-    if name in _UNSAFE_ARGUMENTS and _UNSAFE_ARGUMENTS[name] in (..., value):
-        raise ValueError(
-            f"stored configuration: {key} = {value!r} could run code that comes with the weights; remove it"
-        )
-
-
-def _is_own(target: str) -> bool:
-    """Whether a target is defined in the library it is named after, not a module or function imported into it."""
-    found = hydra.utils.get_object(target)
-    return callable(found) and str(getattr(found, "__module__", "")).split(".")[0] == target.split(".")[0]
 
 
 def walk(node: Any, key: str = "") -> Iterator[tuple[str, Any]]:
