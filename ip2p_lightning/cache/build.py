@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import Progress
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -23,6 +23,7 @@ from ip2p_lightning.cache.views import Views
 from ip2p_lightning.data.pair import EditPair, PairBatch
 from ip2p_lightning.data.skipped import SkippedPair
 from ip2p_lightning.data.sources import PairSource
+from ip2p_lightning.progress import bar
 
 log = logging.getLogger(__name__)
 
@@ -238,5 +239,4 @@ class _Looks(Dataset[Looked]):
 
 
 def _bar(disable: bool) -> Progress:
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("pairs, left")
-    return Progress(*columns, TimeRemainingColumn(), disable=disable)
+    return bar(disable=disable)

@@ -7,8 +7,10 @@ from typing import Any
 
 import lightning.pytorch as L
 from lightning.pytorch.callbacks import ProgressBar
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
+from ip2p_lightning.formatting import duration
+from ip2p_lightning.progress import bar
 from ip2p_lightning.terminal import Terminal
 
 
@@ -49,17 +51,9 @@ class RunProgress(ProgressBar):
         self._begun = self._printed = time.monotonic()
         self._first = trainer.global_step
         if self._enabled and self._console.is_terminal:
-            self._bar = Progress(
-                TextColumn("{task.description}"),
-                BarColumn(bar_width=None),
-                MofNCompleteColumn(),
-                TimeElapsedColumn(),
-                TextColumn("left"),
-                TimeRemainingColumn(),
-                TextColumn("{task.fields[losses]}"),
-                console=self._console,
-            )
-            self._bar.add_task("train", total=_steps(trainer), completed=trainer.global_step, losses="")
+            told = TimeElapsedColumn(), TextColumn("{task.fields[losses]}")
+            self._bar = bar(*told, wide=True, console=self._console)
+            self._bar.add_task("train", total=total_steps(trainer), completed=trainer.global_step, losses="")
             self._bar.start()
 
     def on_train_batch_end(
@@ -97,11 +91,11 @@ class RunProgress(ProgressBar):
             )
 
     def _line(self, trainer: L.Trainer) -> None:
-        step, total, spent = trainer.global_step, _steps(trainer), time.monotonic() - self._begun
+        step, total, spent = trainer.global_step, total_steps(trainer), time.monotonic() - self._begun
         left = ""
-        if total and step > self._first:
-            left = f", about {spent / (step - self._first) * max(0, total - step):.0f} s left"
-        print(f"step {step}{f'/{total}' if total else ''}, {spent:.0f} s{left}, {_losses(trainer)}", flush=True)
+        if total and self._first < step < total:
+            left = f", about {duration(spent / (step - self._first) * (total - step))} left"
+        print(f"step {step}{f'/{total}' if total else ''}, {duration(spent)}{left}, {_losses(trainer)}", flush=True)
 
     def _stop(self) -> None:
         if self._bar is not None:
@@ -109,7 +103,7 @@ class RunProgress(ProgressBar):
             self._bar = None
 
 
-def _steps(trainer: L.Trainer) -> int | None:
+def total_steps(trainer: L.Trainer) -> int | None:
     """Optimizer steps at which the fit ends; None if unknown."""
     if trainer.max_steps > 0:
         return trainer.max_steps

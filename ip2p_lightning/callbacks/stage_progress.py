@@ -7,9 +7,10 @@ from typing import Any
 
 import lightning.pytorch as L
 from lightning.pytorch.callbacks import ProgressBar
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
 from ip2p_lightning.formatting import duration
+from ip2p_lightning.progress import bar
 from ip2p_lightning.terminal import Terminal
 
 
@@ -44,9 +45,8 @@ class StageProgress(ProgressBar):
         self._begun = self._printed = time.monotonic()
         self._inputs = self._failed = self._calls = 0
         if self._enabled and self._console.is_terminal:
-            columns = BarColumn(bar_width=None), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("left")
-            told = TimeRemainingColumn(), TextColumn("{task.fields[told]}")
-            self._bar = Progress(TextColumn("{task.description}"), *columns, *told, console=self._console)
+            told = TimeElapsedColumn(), TextColumn("{task.fields[told]}")
+            self._bar = bar(*told, wide=True, console=self._console)
             self._bar.add_task(_name(pl_module), total=_batches(trainer), told="")
             self._bar.start()
 

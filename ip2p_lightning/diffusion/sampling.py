@@ -77,6 +77,8 @@ class Sampler:
             on_step: called with (steps done, steps in all) after each; what it raises ends the sampling.
         """
         guidance = guidance or self.guidance
+        if torch.is_autocast_enabled(original.device.type):  # which encodes to a short type; the path stays in float32
+            original = original.float()
         scheduler = copy.deepcopy(self.scheduler)
         scheduler.set_timesteps(steps or self.steps, device=original.device)
         generator = list(generator) if isinstance(generator, Sequence) else generator
@@ -95,7 +97,7 @@ class Sampler:
                 null_embeddings,
                 progress=index / len(scheduler.timesteps),
             )
-            current = scheduler.step(prediction, t, current, **extra, return_dict=False)[0]
+            current = scheduler.step(prediction.type(current.dtype), t, current, **extra, return_dict=False)[0]
             if on_step is not None:
                 on_step(index + 1, len(scheduler.timesteps))
         return current

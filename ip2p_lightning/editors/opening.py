@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from ip2p_lightning.editors.ours import TrainedEditor
 from ip2p_lightning.methods.checkpoint import Weights
+from ip2p_lightning.precision import FULL, choose
 from ip2p_lightning.shipped import EDITORS
 from ip2p_lightning.shipped import path as path_of_shipped
 
@@ -21,6 +23,7 @@ def load_editor(
     resolution: int | None = None,
     dtype: torch.dtype | None = None,
     trust: Iterable[str] | None = None,
+    precision: str = FULL,
 ) -> TrainedEditor:
     """Open an editor.
 
@@ -31,8 +34,9 @@ def load_editor(
         weights: "ema" or "raw", of a `.ckpt`.
         batch_size: images at once.
         resolution: longer side in pixels at which PIL images are edited; None for the model's own.
-        dtype: precision of the weights; None leaves it.
+        dtype: type of the weights; None leaves it.
         trust: packages of yours, and weights that a `.ckpt` refers to; see `load_method`.
+        precision: arithmetic in which it edits, see `TrainedEditor`; or "auto" for this machine's fastest.
 
     Raises:
         FileNotFoundError: nothing there.
@@ -53,10 +57,10 @@ def load_editor(
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     path = Path(checkpoint)
+    options: dict[str, Any] = {"device": device, "dtype": dtype, "batch_size": batch_size}
     if path.is_file() or path.suffix == ".ckpt":
-        return TrainedEditor.from_checkpoint(
-            path, resolution, device=device, dtype=dtype, weights=weights, batch_size=batch_size, trust=trust
-        )
+        options["precision"] = choose(precision, str(device))
+        return TrainedEditor.from_checkpoint(path, resolution, weights=weights, trust=trust, **options)
     if not path.is_dir() and str(checkpoint) in EDITORS:
         checkpoint = path_of_shipped(str(checkpoint))
     elif not path.is_dir() and len(path.parts) != 2:  # a hub name is owner/name
@@ -64,4 +68,4 @@ def load_editor(
             f"checkpoint={checkpoint} does not exist; give a .ckpt, a folder, a hub name, or one of "
             f"{', '.join(EDITORS)} for the editors that come with the package"
         )
-    return TrainedEditor.from_pretrained(checkpoint, resolution, device=device, dtype=dtype, batch_size=batch_size)
+    return TrainedEditor.from_pretrained(checkpoint, resolution, precision=choose(precision, str(device)), **options)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import torch
@@ -16,6 +17,7 @@ from ip2p_lightning.interop import load_folder
 from ip2p_lightning.methods.checkpoint import Weights, load_module
 from ip2p_lightning.methods.editing import EditingModule
 from ip2p_lightning.models.denoiser import TransformerDenoiser
+from ip2p_lightning.precision import FULL, arithmetic
 
 _SQUARES_UP_TO = 128
 
@@ -33,6 +35,7 @@ class TrainedEditor(Editor):
         batch_size: images at once.
         square: squeeze PIL images into squares for the model; None does so at 128 pixels and below, where models
             have seen whole squares alone.
+        precision: arithmetic in which it edits: "32-true", "bf16-mixed" or "16-mixed".
     """
 
     def __init__(
@@ -41,8 +44,9 @@ class TrainedEditor(Editor):
         resolution: int | None = None,
         batch_size: int = 8,
         square: bool | None = None,
+        precision: str = FULL,
     ) -> None:
-        self.module = module.eval()
+        self.module, self.precision = module.eval(), precision
         network = module.denoiser.network.config
         sides = network.sample_size
         self.resolution = resolution or module.autoencoder.factor * (sides if isinstance(sides, int) else max(sides))
@@ -68,6 +72,7 @@ class TrainedEditor(Editor):
         weights: Weights = "ema",
         batch_size: int = 8,
         trust: Iterable[str] | None = None,
+        precision: str = FULL,
     ) -> TrainedEditor:
         """Edit with a checkpoint of `ip2p train`.
 
@@ -79,9 +84,10 @@ class TrainedEditor(Editor):
             weights: "ema" or "raw", see `load_module`.
             batch_size: see `TrainedEditor`.
             trust: packages of yours, and weights that the checkpoint refers to; see `load_method`.
+            precision: see `TrainedEditor`.
         """
         module = load_module(path, device, weights, trust)
-        return cls(module.to(dtype) if dtype else module, resolution, batch_size)
+        return cls(module.to(dtype) if dtype else module, resolution, batch_size, precision=precision)
 
     @classmethod
     def from_pretrained(
@@ -92,6 +98,7 @@ class TrainedEditor(Editor):
         device: str | torch.device = "cpu",
         dtype: torch.dtype | None = None,
         batch_size: int = 8,
+        precision: str = FULL,
     ) -> TrainedEditor:
         """Edit with a folder in diffusers' format: one that `export` wrote, or any InstructPix2Pix.
 
@@ -101,9 +108,10 @@ class TrainedEditor(Editor):
             device: where to edit.
             dtype: precision of the weights; None leaves it.
             batch_size: see `TrainedEditor`.
+            precision: see `TrainedEditor`.
         """
         module = load_folder(folder).to(device)
-        return cls(module.to(dtype) if dtype else module, resolution, batch_size)
+        return cls(module.to(dtype) if dtype else module, resolution, batch_size, precision=precision)
 
     def edit_prepared(self, requests: Sequence[EditRequest], on_step: OnStep | None = None) -> list[EditResult]:
         """See `Editor.edit_prepared`; reads the instruction (and an expressive one, if the model writes them)."""
@@ -111,14 +119,15 @@ class TrainedEditor(Editor):
         def change(
             originals: Tensor, batch: list[EditRequest], on_step: Callable[[int, int], None]
         ) -> tuple[Tensor, list[str]]:
-            results, condition = self.module.edit(
-                originals.to(self.module.device).type(self.module.dtype),
-                [request.instruction for request in batch],
-                expressive_instructions=[request.expressive_instruction for request in batch],
-                generator=[torch.Generator().manual_seed(request.seed) for request in batch],
-                on_step=on_step,
-                **self.module.sampler.options(batch[0].sampling),
-            )
+            with self.computing():
+                results, condition = self.module.edit(
+                    originals.to(self.module.device).type(self.module.dtype),
+                    [request.instruction for request in batch],
+                    expressive_instructions=[request.expressive_instruction for request in batch],
+                    generator=[torch.Generator().manual_seed(request.seed) for request in batch],
+                    on_step=on_step,
+                    **self.module.sampler.options(batch[0].sampling),
+                )
             return results, condition.expressive_instructions
 
         return in_batches(requests, self.batch_size, change, on_step)
@@ -126,6 +135,10 @@ class TrainedEditor(Editor):
     def fit(self, image: Image.Image) -> Image.Image:
         """A PIL RGB image at the size at which it is edited, see `fitted`."""
         return fitted(image, self.resolution, self._multiple, self.square)
+
+    def computing(self) -> AbstractContextManager[object]:
+        """The arithmetic of the editor, for those who run its networks themselves."""
+        return arithmetic(self.precision, self.module.device.type)
 
     def networks(self) -> list[nn.Module]:
         """The module."""

@@ -193,6 +193,7 @@ def by_checkpoint(
         "sha256": digests,
         "data": {"name": pairs.name, "licence": pairs.licence, "fingerprint": pairs.fingerprint()},
         "seed": seed,
+        "precision": editor.precision,
         "text_scales": list(text_scales),
         "image_scales": list(image_scales),
     }

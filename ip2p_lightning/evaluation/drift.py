@@ -220,10 +220,11 @@ def _pictures(
             images = as_saved(editor.answer(requests).images)
         else:
             assert isinstance(editor, TrainedEditor)  # checked by `drift`
-            if way == "autoencoder":
-                images = _round_trip(editor, images)
-            else:
-                latents, images = _latent_turn(editor, latents, images, chain.at(turn, pairs), each, sampling)
+            with editor.computing():
+                if way == "autoencoder":
+                    images = _round_trip(editor, images)
+                else:
+                    latents, images = _latent_turn(editor, latents, images, chain.at(turn, pairs), each, sampling)
         yield images
 
 

@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from ip2p_lightning.progress import bar
 
 
 @contextmanager
 def edit_progress(console: Console, text: str, total: int) -> Iterator[Callable[[int], None]]:
     """Show a bar on the terminal while inside; yields the function that moves it by a number of pictures."""
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=console, transient=True) as progress:
+    with bar(console=console, transient=True) as progress:
         task = progress.add_task(text, total=total)
         yield lambda pictures: progress.advance(task, pictures)

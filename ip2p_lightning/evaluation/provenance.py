@@ -32,7 +32,7 @@ def editor_facts(editor: Editor, settings: Mapping[str, Any]) -> dict[str, Any]:
     facts: dict[str, Any] = {"editor": type(editor).__name__, "sha256": digest(editor, settings.get("checkpoint"))}
     if isinstance(editor, TrainedEditor):
         named = {name: str(settings[name]) for name in ("checkpoint", "weights") if name in settings}
-        return facts | named | {"sampler": sampler_facts(editor)}
+        return facts | named | {"precision": editor.precision, "sampler": sampler_facts(editor)}
     kept = {key: value for key, value in settings.items() if key not in ("_target_", *_NO_MATTER)}
     return facts | {"settings": kept} | (editor.describe() if isinstance(editor, Described) else {})
 
@@ -64,7 +64,7 @@ def settings(result: EvaluationResult) -> dict[str, str]:
     """What a reader must know to take the figures again: a line for each thing."""
     facts = result.provenance
     lines = {"editor": _line(facts.get("editor"), facts.get("checkpoint"), sha256=facts.get("sha256"))}
-    for name in ("weights", "split"):
+    for name in ("weights", "precision", "split"):
         lines[name] = str(facts.get(name) or "")
     lines["pairs"] = _line(facts["data"]["name"], f"{facts['draw']['count']} of {facts['draw']['of']}", sha256=None)
     lines["fingerprint of the pairs"] = facts["data"]["fingerprint"]

@@ -86,26 +86,28 @@ class GuidanceSweep:
         """
         module = self.editor.module
         originals = pairs.original_image.to(module.device).type(module.dtype)
-        condition = module.conditioner.condition(pairs.instruction, originals)
-        latents = module.autoencoder.encode_original(originals)
+        with self.editor.computing():
+            condition = module.conditioner.condition(pairs.instruction, originals)
+            latents = module.autoencoder.encode_original(originals)
         generators = [torch.Generator().manual_seed(number) for number in picture_seeds(pairs, seed)]
         noise = randn_tensor(latents.shape, generators, latents.device, latents.dtype)
         guidances = [module.sampler.guidance.with_scales(**point) for point in self.points]
         edits = torch.empty(len(self.points), *pairs.original_image.shape)
         cells = [(picture, point) for picture in range(len(pairs)) for point in range(len(self.points))]
-        for start in range(0, len(cells), self.rows):
-            pictures, points = map(list, zip(*cells[start : start + self.rows], strict=True))
-            sampled = module.sampler(
-                module.denoiser,
-                latents[pictures],
-                condition.embeddings[pictures],
-                condition.null_embeddings[pictures],
-                guidance=cast("TwoScaleGuidance", ManyScales([guidances[point] for point in points], pictures)),
-                steps=self.steps,
-                generator=[generators[picture].clone_state() for picture in pictures],
-                latents=noise[pictures],
-            )
-            edits[points, pictures] = as_saved(module.autoencoder.decode(sampled))
+        with self.editor.computing():  # and not whoever takes the pictures
+            for start in range(0, len(cells), self.rows):
+                pictures, points = map(list, zip(*cells[start : start + self.rows], strict=True))
+                sampled = module.sampler(
+                    module.denoiser,
+                    latents[pictures],
+                    condition.embeddings[pictures],
+                    condition.null_embeddings[pictures],
+                    guidance=cast("TwoScaleGuidance", ManyScales([guidances[point] for point in points], pictures)),
+                    steps=self.steps,
+                    generator=[generators[picture].clone_state() for picture in pictures],
+                    latents=noise[pictures],
+                )
+                edits[points, pictures] = as_saved(module.autoencoder.decode(sampled))
         yield from edits
 
     def provenance(self) -> dict[str, Any]:
@@ -116,6 +118,7 @@ class GuidanceSweep:
             "sha256": digest(self.editor),
             "scheduler": type(sampler.scheduler).__name__,
             "steps": self.steps or sampler.steps,
+            "precision": self.editor.precision,
             "points": [dict(point) for point in self.points],
         }
 

@@ -11,7 +11,6 @@ from typing import Any
 import lightning.pytorch as L
 import torch
 from omegaconf import DictConfig
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ip2p_lightning import __version__
 from ip2p_lightning.config import build, plain
@@ -25,6 +24,7 @@ from ip2p_lightning.generation.origins import has_weights, origins
 from ip2p_lightning.generation.pairs import MakePairs
 from ip2p_lightning.generation.stages import Work, run_stage
 from ip2p_lightning.generation.triples import WriteTriples
+from ip2p_lightning.progress import bar
 from ip2p_lightning.terminal import Terminal
 
 STAGES = ("triples", "pairs", "filter", "expressive")
@@ -178,8 +178,7 @@ class Generation:
 
     def _finish(self, triples: list[RecordedTriple]) -> None:
         """Merge what there is of these triples, and write the card."""
-        columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-        with Progress(*columns, console=self.console, disable=not self.console.is_terminal) as progress:
+        with bar(console=self.console, disable=not self.console.is_terminal) as progress:
             task = progress.add_task("merging", total=len(triples))
             merged = merge(
                 self.folder / DATASET,

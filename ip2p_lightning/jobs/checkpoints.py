@@ -17,6 +17,7 @@ from ip2p_lightning.evaluation.progress import edit_progress
 from ip2p_lightning.formatting import number
 from ip2p_lightning.jobs.axes import metrics_and_axes
 from ip2p_lightning.jobs.splits import pairs_of
+from ip2p_lightning.precision import choose
 from ip2p_lightning.report.figure_page import FigurePage, Grid, write_figure_page
 from ip2p_lightning.terminal import Terminal
 
@@ -69,10 +70,11 @@ def measure(config: DictConfig, console: Console) -> Course:
     data = build(config.data)
     files, pairs = checkpoints_of(config.run), pairs_of(data.sources(), config.split)
     metrics, x, y = metrics_and_axes(config, "checkpoints", pairs, console)
+    options = {"trust": config.trust, "precision": choose(config.precision, config.device)}
     with edit_progress(console, f"measuring {len(files)} checkpoints", len(files)) as advance:
         return by_checkpoint(
             files,
-            lambda path: load_editor(Path(path), config.device, config.weights, config.batch_size, trust=config.trust),
+            lambda path: load_editor(Path(path), config.device, config.weights, config.batch_size, **options),
             pairs,
             metrics,
             x=x,

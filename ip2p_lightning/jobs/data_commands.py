@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from ip2p_lightning.data.contact_sheet import contact_sheet
@@ -23,6 +22,7 @@ from ip2p_lightning.data.sources import PairSource
 from ip2p_lightning.data.statistics import DatasetStatistics, Spread, dataset_statistics
 from ip2p_lightning.data.verification import VerifyReport
 from ip2p_lightning.data.verification import verify as verify_dataset
+from ip2p_lightning.progress import bar
 from ip2p_lightning.terminal import Terminal
 
 _SHOWN = 20  # problems listed on the terminal
@@ -235,7 +235,6 @@ def _print_list(console: Console, title: str, lines: list[str]) -> None:
 
 @contextmanager
 def _progress(console: Console, text: str, total: int) -> Iterator:
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+    with bar(console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task(text, total=total)
         yield lambda pairs: progress.advance(task, pairs)

@@ -56,7 +56,8 @@ def measure(config: DictConfig, console: Console) -> Drift:
     """The values of every turn, as `conf/drift.yaml` describes."""
     data = build(config.data)
     pairs = pairs_of(data.sources(), config.split)
-    editor = load_editor(config.checkpoint, config.device, config.weights, config.batch_size, trust=config.trust)
+    options = {"trust": config.trust, "precision": config.precision}
+    editor = load_editor(config.checkpoint, config.device, config.weights, config.batch_size, **options)
     sampling = SamplingSettings.read(config)
     chains, ways = build(config.chains), [way for way in config.through if way != "autoencoder"]
     edits = len(chains) * len(ways) * len(config.seeds) + ("autoencoder" in config.through)

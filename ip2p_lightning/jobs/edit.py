@@ -73,7 +73,13 @@ def run(config: DictConfig) -> None:
 def _editor(config: DictConfig) -> Editor:
     """What `checkpoint` names."""
     return load_editor(
-        config.checkpoint, config.device, config.weights, config.batch_size, config.resolution, trust=config.trust
+        config.checkpoint,
+        config.device,
+        config.weights,
+        config.batch_size,
+        config.resolution,
+        trust=config.trust,
+        precision=config.precision,
     )
 
 

@@ -15,6 +15,7 @@ from ip2p_lightning.config import build
 from ip2p_lightning.distributed.ranks import ranks
 from ip2p_lightning.generation.generation import Generation
 from ip2p_lightning.generation.manifest import only_one
+from ip2p_lightning.jobs.arithmetic import decide_precision, recorded_precision
 from ip2p_lightning.redaction import without_secrets
 
 
@@ -42,8 +43,9 @@ def generate(config: DictConfig) -> Path:
         torch.set_num_threads(config.threads)
     callbacks = list(build(config.callbacks).values())
     options = {"logger": False, "enable_checkpointing": False, "use_distributed_sampler": False}
-    trainer: L.Trainer = build(config.trainer, callbacks=callbacks, **options)
     folder = Path(config.output_dir)
+    decide_precision(config.trainer, recorded_precision(folder))
+    trainer: L.Trainer = build(config.trainer, callbacks=callbacks, **options)
     generation = Generation(config, trainer)
     with only_one(folder) if trainer.is_global_zero else nullcontext(), ranks(trainer, config, f"{__name__}:generate"):
         if trainer.is_global_zero:

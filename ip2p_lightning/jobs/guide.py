@@ -29,7 +29,7 @@ class Job:
 
 JOBS = {
     "quickstart": Job(
-        "render pairs, train a small model on the CPU, edit held-out pictures, write report.html (10 minutes at most)",
+        "render pairs, train a small model on the CPU, edit held-out pictures, write report.html (about 10 minutes)",
         ("quickstart", "quickstart minutes=2"),
     ),
     "train": Job(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -79,6 +79,16 @@ class Phases:
             self.write()
         self.console.print(f"    done in {duration(phase.seconds)}", highlight=False, style="green")
         return phase
+
+    def reopen(self, names: Iterable[str]) -> None:
+        """Let phases be done again; what they took so far still counts.
+
+        Args:
+            names: of phases that are done.
+        """
+        for name in names:
+            self._phases[name].done = False
+        self.write()
 
     @property
     def seconds(self) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,8 +28,9 @@ from ip2p_lightning.formatting import duration, percent
 from ip2p_lightning.jobs import data_commands
 from ip2p_lightning.jobs.evaluate import provenance, sentence
 from ip2p_lightning.jobs.phases import Phase, Phases
-from ip2p_lightning.jobs.quickstart_page import commands_to_edit, last_checkpoint, machine, page
+from ip2p_lightning.jobs.quickstart_page import commands_to_edit, last_checkpoint, machine, machine_share, page
 from ip2p_lightning.jobs.quickstart_training import Way, check_start, composed, fit_to_machine, train_run
+from ip2p_lightning.precision import choose
 from ip2p_lightning.report.grid import edit_grid
 from ip2p_lightning.report.report import write_report
 from ip2p_lightning.report.tables import kinds_table
@@ -36,7 +38,6 @@ from ip2p_lightning.terminal import Terminal
 
 _NOT_SETTINGS = ("folder", "minutes", "reserve", "workers", "threads")
 """Keys that may change between two attempts in one folder."""
-_CURVE_POINTS = 200
 _SHOWN = 6
 """Edits of each set in grid.png."""
 
@@ -54,6 +55,7 @@ def run(config: DictConfig) -> Path:
     beside = {str(name): zoo.path(str(name)) for name in config.beside or {}}
     settings = {key: value for key, value in plain(config).items() if key not in _NOT_SETTINGS}
     phases = Phases(folder, settings, total=3 + len(config.runs) + bool(beside), console=console)
+    _go_on(config, phases)
     try:
         phases.run("render pairs", lambda _: _render(config, console))
         for name, entry in config.runs.items():
@@ -78,6 +80,31 @@ def run(config: DictConfig) -> Path:
     return folder / "report.html"
 
 
+def _go_on(config: DictConfig, phases: Phases) -> None:
+    """Train on where a recipe was shortened and `minutes` now leaves at least as long again as training took.
+
+    A run of one stage goes on from its checkpoint; those after it begin again, since they begin with its weights.
+    """
+    names = [f"train {entry.title}" for entry in config.runs.values()]
+    facts = {phase.name: phase.facts.get("fitted") for phase in phases.all() if phase.done}
+    fitted = [found for name in names if (found := facts.get(name))]
+    left = 60 * config.minutes - config.reserve - phases.seconds
+    if len(fitted) < len(names) or left < sum(seconds for name, seconds in phases.spent() if name in names):
+        return
+    short = next((place for place, found in enumerate(fitted) if found["share_of_steps"] < 1), None)
+    if short is None:
+        return
+    for place, run in list(enumerate(config.runs))[short:]:
+        phase = next(phase for phase in phases.all() if phase.name == names[place])
+        stages = phase.facts.pop("fitted")["stages"]
+        if place == short and len(stages) == 1:
+            phase.facts["taken"] = stages
+        else:
+            shutil.rmtree(Path(config.folder) / str(run))
+    shutil.rmtree(Path(config.folder) / "evaluation", ignore_errors=True)
+    phases.reopen([*names[short:], *({"edit and measure"} & facts.keys())])
+
+
 def _render(config: DictConfig, console: Console) -> None:
     """Dataset folders are complete or absent, so that a rendered one is not rendered again."""
     for name, entry in config.sets.items():
@@ -96,8 +123,10 @@ def _train(config: DictConfig, name: str, phase: Phase, phases: Phases) -> None:
         left = 60 * config.minutes - config.reserve - phases.seconds
         share = config.runs[name].share / sum(config.runs[run].share for run in ahead)
         found = [Way.of(other.facts["fitted"]) for other in phases.all() if "fitted" in other.facts]
-        ways = found[:1] or Way.all(plain(config.precisions), config.threads)  # timed once
-        training, fitted = fit_to_machine(training, ways, config.calibration_steps, max(left, 1) * share)
+        ways = found[:1] or Way.all(choose(config.precision, "cpu"), config.threads)  # timed once
+        training, fitted = fit_to_machine(
+            training, ways, config.calibration_steps, max(left, 1) * share, phase.facts.get("taken")
+        )
         phase.facts["fitted"] = fitted | {"stages": {stage.name: stage.max_steps for stage in training.stages}}
         phases.write()
         _announce(phases.console, phase.facts["fitted"])
@@ -105,8 +134,6 @@ def _train(config: DictConfig, name: str, phase: Phase, phases: Phases) -> None:
         Way.of(fitted).apply(training)
         for stage in training.stages:
             stage.max_steps = fitted["stages"][stage.name]
-    steps = sum(stage.max_steps for stage in training.stages)
-    training.trainer.log_every_n_steps = max(1, steps // _CURVE_POINTS)
     phase.facts |= train_run(training)
 
 
@@ -119,7 +146,7 @@ def _announce(console: Console, fitted: dict[str, Any]) -> None:
 
 def _evaluate(config: DictConfig, model: Path, folder: str, console: Console) -> None:
     """Edit the held-out pairs of each set with a checkpoint or a folder; results go below `folder`."""
-    editor = load_editor(model, "cpu", "ema", config.batch_size)
+    editor = load_editor(model, "cpu", "ema", config.batch_size, precision=config.precision)
     for name, entry in config.sets.items():
         pairs = ShardDataset(Path(config.folder) / "pairs" / str(name), Selection(split="test"))
         total = len(pairs) * len(config.seeds)
@@ -186,6 +213,7 @@ def _tell(
             console.print(kinds_table(result))
         if others[result.name]:
             console.print(beside_table(result, others[result.name]))
+    console.print(f"\n{machine_share(config, phases)}", highlight=False)
     spent = ", ".join(f"{name} {duration(seconds)}" for name, seconds in phases.spent())
     console.print(f"{duration(phases.seconds)} in all: {spent}\n", highlight=False)
     for command in commands_to_edit(config, results):

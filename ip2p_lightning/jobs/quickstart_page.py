@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import re
@@ -17,12 +18,11 @@ from omegaconf import DictConfig
 from ip2p_lightning import __version__
 from ip2p_lightning.evaluation import EvaluationResult
 from ip2p_lightning.evaluation.beside import Other
-from ip2p_lightning.evaluation.figures import TEXT_EXACT
 from ip2p_lightning.evaluation.limits import ERROR
-from ip2p_lightning.formatting import duration, number, percent, plural
+from ip2p_lightning.formatting import number, percent, plural
 from ip2p_lightning.jobs.evaluate import edit_command
 from ip2p_lightning.jobs.phases import Phases
-from ip2p_lightning.jobs.quickstart_training import SHIPPED, Way, checkpoint
+from ip2p_lightning.jobs.quickstart_training import SHIPPED, Way, checkpoint, whole_seconds
 from ip2p_lightning.report.curves import log_files, read_curves
 from ip2p_lightning.report.report import Command, Report, TrainingRun
 
@@ -47,13 +47,13 @@ def page(
         runs.append(TrainingRun(entry.title, f"{entry.text}{begun} {_run_text(told)}", curves, seconds))
     return Report(
         title=_title(results, phases.seconds),
-        lede=_lede(config, phases, results, others),
+        lede=_lede(config, phases, results),
         results=results,
         runs=runs,
         phases=phases.spent(),
         machine=machine(),
         settings=_settings(config, facts),
-        commands=[*commands_to_edit(config, results), *commands_to_go_on(config)],
+        commands=[*commands_to_edit(config, results), *commands_to_go_on(config, phases)],
         kicker="ip2p_lightning quickstart",
         others=others,
     )
@@ -83,40 +83,39 @@ def _title(results: list[EvaluationResult], seconds: float) -> str:
     return f"What {minutes} of training taught a picture editor"
 
 
-def _lede(
-    config: DictConfig, phases: Phases, results: list[EvaluationResult], others: Mapping[str, Sequence[Other]]
-) -> str:
-    counts = [
-        f"{entry.sources.train.count:,} pairs of {name}"
-        for name, entry in config.sets.items()
-        if "train" in entry.sources
-    ]
-    weights = [sum(phase.facts["parameters"].values()) for phase in phases.all() if "parameters" in phase.facts]
-    sizes = " and ".join(f"{count / 1e6:.1f}" for count in weights)
-    text = (
-        f"In {duration(phases.seconds)}, on {machine()}, {plural(len(weights), 'small model')} of {sizes} million "
-        f"parameters learned from {' and '.join(counts)}."
-    )
-    begun = [entry.title for entry in config.runs.values() if config.start == SHIPPED and "start" in entry]
-    text += (
-        f" {' and '.join(begun)} began with a language model that comes with the package, all else" if begun else " All"
-    )
-    text += " with random weights."
-    for result in results:
-        error = result.figures.get(ERROR)
-        if error is not None and error.copying is not None:
-            ours, copying = number(error.ours.estimate, "/255"), number(error.copying.estimate, "/255")
-            text += f" On {result.name} ({plural(result.pairs, 'pair')}), the edits are {ours} of 255 grey levels away "
-            text += f"from the truth on average; leaving the pictures alone is {copying} away"
-            longer = [
-                f"{other.name} {number(other.result.figures[ERROR].ours.estimate, '/255')}"
-                for other in others.get(result.name, ())
-            ]
-            text += f" ({', '.join(longer)})." if longer else "."
-    exact = results[0].figures.get(TEXT_EXACT)
-    if exact is not None:
-        text += " Before it edits, the model writes down what will be visible; it gets "
-        text += f"{percent(exact.ours.estimate)} of these sentences right to the word."
+def machine_share(config: DictConfig, phases: Phases) -> str:
+    """What share of the recipe this machine had time for, and how to train the rest."""
+    fitted = _fitted(config, phases)
+    if all(found["share_of_steps"] >= 1 for found in fitted.values()):
+        return "This machine had time for all steps of the recipe."
+    shares = " and ".join(f"{percent(found['share_of_steps'])} of {title}'s" for title, found in fitted.items())
+    return f"This machine had time for {shares} training steps; {_rest_line(config, phases)} goes on to all of them."
+
+
+def _fitted(config: DictConfig, phases: Phases) -> dict[str, dict[str, Any]]:
+    """Title -> how a run was fitted to the machine."""
+    facts = {phase.name: phase.facts for phase in phases.all()}
+    return {entry.title: facts[f"train {entry.title}"]["fitted"] for entry in config.runs.values()}
+
+
+def _rest_line(config: DictConfig, phases: Phases) -> str:
+    """The command that trains what is left of the recipe, with minutes that suffice."""
+    seconds = phases.seconds + config.reserve + sum(map(whole_seconds, _fitted(config, phases).values()))
+    return f"ip2p quickstart minutes={5 * math.ceil(seconds / 300)} folder={config.folder}"
+
+
+def _lede(config: DictConfig, phases: Phases, results: list[EvaluationResult]) -> str:
+    """The share of the recipe, and how far that came on the first set; the other figures have tables of their own."""
+    text, error = machine_share(config, phases), results[0].figures.get(ERROR)
+    if error is not None and error.copying is not None:
+        ours, copying = number(error.ours.estimate, "/255"), number(error.copying.estimate, "/255")
+        text += (
+            f" On {results[0].name}, its edits are {ours} of 255 grey levels away from the truth; the originals are "
+        )
+        text += f"{copying} away."
+        reached = next(iter(config.sets.values())).get("reached")
+        if reached and min(found["share_of_steps"] for found in _fitted(config, phases).values()) < 1:
+            text += f" Two cores of an Intel Xeon reach {reached} in ten minutes."
     return text
 
 
@@ -176,12 +175,15 @@ def override(key: str, value: str) -> str:
     return shlex.quote(f'{key}="{escaped}"')
 
 
-def commands_to_go_on(config: DictConfig) -> list[Command]:
+def commands_to_go_on(config: DictConfig, phases: Phases) -> list[Command]:
     """What else the page proposes to do next."""
     path = last_checkpoint(config)
     pairs = Path(config.folder) / "pairs" / str(next(iter(config.sets)))
     again = f"ip2p evaluate checkpoint={path} data=shards data.path={pairs} data.transform.resolution={config.size}"
+    short = any(found["share_of_steps"] < 1 for found in _fitted(config, phases).values())
+    rest = [Command("Train the rest of the recipe", _rest_line(config, phases))] if short else []
     return [
+        *rest,
         Command("Measure again, with other seeds", f"{again} 'seeds=[1,2,3]'"),
         Command("Train six times as long", "ip2p quickstart longer=6 minutes=60 folder=outputs/longer"),
         Command("Train with no weights but random ones", "ip2p quickstart start=nothing folder=outputs/from_nothing"),

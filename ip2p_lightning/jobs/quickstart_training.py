@@ -145,13 +145,13 @@ class Way(NamedTuple):
     threads: int
 
     @classmethod
-    def all(cls, precisions: Sequence[str], threads: int | None) -> list[Way]:
+    def all(cls, precision: str, threads: int | None) -> list[Way]:
         """Ways to choose from; without a number of threads, one thread and as many as torch would take.
 
         On a machine with other work, one thread can be many times as fast as two that wait for each other.
         """
         counts = [threads] if threads else sorted({torch.get_num_threads(), 1}, reverse=True)
-        return [cls(precision, count) for count in counts for precision in precisions]
+        return [cls(precision, count) for count in counts]
 
     @classmethod
     def of(cls, facts: Mapping[str, Any]) -> Way:
@@ -167,7 +167,7 @@ class Way(NamedTuple):
 
 
 def fit_to_machine(
-    training: DictConfig, ways: Sequence[Way], steps: int, seconds: float
+    training: DictConfig, ways: Sequence[Way], steps: int, seconds: float, taken: Mapping[str, int] | None = None
 ) -> tuple[DictConfig, dict[str, Any]]:
     """Choose the fastest way, and shorten the stages alike if they would take longer than there is time.
 
@@ -176,20 +176,30 @@ def fit_to_machine(
         ways: to choose from.
         steps: training steps for timing each.
         seconds: what the run may take, this timing included.
+        taken: stage -> steps that an earlier attempt with less time has trained.
 
     Returns:
         The configuration, and what was found: the way, seconds a step by stage, the share of the steps kept.
     """
-    started = time.monotonic()
+    started, taken = time.monotonic(), taken or {}
     timed = {way: time_steps(training, way, steps) for way in ways}
-    cost = {way: sum(stage.max_steps * times[stage.name] for stage in training.stages) for way, times in timed.items()}
+    ahead = {stage.name: stage.max_steps - taken.get(stage.name, 0) for stage in training.stages}
+    cost = {way: sum(count * times[name] for name, count in ahead.items()) for way, times in timed.items()}
     way = min(cost, key=lambda way: cost[way])
     left = max(1.0, seconds - (time.monotonic() - started))
     share = min(1.0, left / (_OVERHEAD * cost[way]))
     way.apply(training)
+    whole = sum(stage.max_steps for stage in training.stages)
     for stage in training.stages:
-        stage.max_steps = max(1, int(stage.max_steps * share))
-    return training, {**way._asdict(), "seconds_per_step": timed[way], "share_of_steps": round(share, 3)}
+        stage.max_steps = taken.get(stage.name, 0) + max(1, int(ahead[stage.name] * share))
+    kept = sum(stage.max_steps for stage in training.stages) / whole
+    return training, {**way._asdict(), "seconds_per_step": timed[way], "share_of_steps": round(kept, 3)}
+
+
+def whole_seconds(fitted: Mapping[str, Any]) -> float:
+    """What all steps of a run's recipe take here, from what `fit_to_machine` found."""
+    steps: Mapping[str, int] = fitted["stages"]
+    return _OVERHEAD * sum(n / fitted["share_of_steps"] * fitted["seconds_per_step"][name] for name, n in steps.items())
 
 
 def time_steps(training: DictConfig, way: Way, steps: int) -> dict[str, float]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ip2p_lightning.jobs.arithmetic import recorded_precision
 from ip2p_lightning.methods.checkpoint import CheckpointError, read_checkpoint
 from ip2p_lightning.methods.staged import StagedModule
 from ip2p_lightning.store import ABSENT, differences
@@ -23,11 +24,13 @@ class Origin:
         path: the checkpoint.
         stage: the stage in which it was written; None if it does not say.
         step: optimizer steps taken by then.
+        precision: arithmetic in which it was trained; None if that is not known.
     """
 
     path: Path
     stage: str | None
     step: int
+    precision: str | None = None
 
 
 def find_checkpoint(ckpt: str | None, output_dir: Path, beside: bool = True) -> Path | None:
@@ -76,7 +79,8 @@ def check_resumable(path: Path, module: StagedModule) -> Origin:
                 f"{path} was trained with another {part}; these differ: {keys}. Resume with the configuration of that "
                 f"run (config.yaml in its folder), or start anew with ckpt=null"
             )
-    return Origin(path, stored.get("stage"), stored.get("global_step", 0))
+    precision = stored.get("precision") or recorded_precision(path.parent.parent)
+    return Origin(path, stored.get("stage"), stored.get("global_step", 0), precision)
 
 
 def _age(path: Path) -> tuple[float, bool]:

@@ -21,6 +21,7 @@ from ip2p_lightning.jobs.axes import metrics_and_axes
 from ip2p_lightning.jobs.models import models_of
 from ip2p_lightning.jobs.processes import device_of, in_processes
 from ip2p_lightning.jobs.splits import pairs_of
+from ip2p_lightning.precision import choose
 from ip2p_lightning.report.figure_page import FigurePage, Grid, write_figure_page
 from ip2p_lightning.terminal import Terminal
 
@@ -75,10 +76,8 @@ def _measure(config: DictConfig, console: Console) -> Tradeoff:
     pairs = pairs_of(data.sources(), config.split)
     metrics, x, y = metrics_and_axes(config, "tradeoff", pairs, console)
     models = models_of(config.checkpoint)
-    editors = {
-        name: load_editor(path, device, config.weights, config.batch_size, trust=config.trust)
-        for name, path in models.items()
-    }
+    options = {"batch_size": config.batch_size, "trust": config.trust, "precision": choose(config.precision, device)}
+    editors = {name: load_editor(path, device, config.weights, **options) for name, path in models.items()}
     scales = plain(config.text_scales), plain(config.image_scales)
     sweeps: list[Sweep] = [
         GuidanceSweep(editor, *scales, config.steps, config.rows, name) for name, editor in editors.items()

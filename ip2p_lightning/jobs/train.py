@@ -15,16 +15,29 @@ from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
+from ip2p_lightning.callbacks.log_interval import LogInterval
 from ip2p_lightning.config import build, plain
 from ip2p_lightning.data.datamodule import NO_VALIDATION
 from ip2p_lightning.distributed.ranks import ranks, sweeping
 from ip2p_lightning.interop.warm_start import initialise
+from ip2p_lightning.jobs.arithmetic import decide_precision
 from ip2p_lightning.jobs.resuming import check_resumable, find_checkpoint
 from ip2p_lightning.methods.stage import Stage
 from ip2p_lightning.methods.staged import StagedModule
 from ip2p_lightning.redaction import without_secrets
 
 log = logging.getLogger(__name__)
+
+_EXPECTED = (
+    r".*isinstance\(treespec, LeafSpec\)",  # inside Lightning
+    r"Found \d+ module\(s\) in eval mode",  # frozen parts are
+    r".*does not have many workers",  # data.workers is the user's choice
+    r"The number of training batches .* is smaller than the logging interval",  # which is adapted afterwards
+    r"Total length of `list` across ranks is zero",  # no validation pairs: said in our words
+    r"You defined a `validation_step` but have no",  # likewise
+    r"You're resuming from a checkpoint that ended before the epoch ended",  # our loader goes on at its place
+)
+"""What Lightning warns of and need not."""
 
 
 def run(config: DictConfig) -> float | None:
@@ -84,10 +97,13 @@ def train(config: DictConfig) -> Trained:
     loggers = list(build(config.logger).values()) if config.logger else []
     callbacks = list(build(config.callbacks).values()) if config.callbacks else []
     callbacks += [build(config.cache)] if config.get("cache") else []
-    trainer: L.Trainer = build(config.trainer, callbacks=callbacks, logger=loggers)
-    _record(config, loggers)
+    if config.trainer.get("log_every_n_steps") is None:
+        callbacks.insert(0, LogInterval())
     checkpoint = find_checkpoint(config.ckpt, Path(config.output_dir), beside=not sweeping())
     origin = check_resumable(checkpoint, module) if checkpoint else None
+    decide_precision(config.trainer, origin.precision if origin else None)
+    trainer: L.Trainer = build(config.trainer, callbacks=callbacks, logger=loggers)
+    _record(config, loggers)
     with ranks(trainer, config, f"{__name__}:train", checkpoint):
         fit(trainer, module, data, checkpoint, origin.stage if origin else None)
         metrics = dict(trainer.callback_metrics)
@@ -194,7 +210,5 @@ def _record(config: DictConfig, loggers: Sequence[Any]) -> None:
 def _quieten() -> None:
     """Silence what Lightning says of hardware it has not found, and warnings about what is meant to be so."""
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\)")  # inside Lightning
-    warnings.filterwarnings("ignore", message=r"Found \d+ module\(s\) in eval mode")  # frozen parts are
-    warnings.filterwarnings("ignore", message=r"Total length of .* across ranks is zero")  # `train` says it in words
-    warnings.filterwarnings("ignore", message=r".*does not have many workers")  # data.workers is the user's choice
+    for message in _EXPECTED:
+        warnings.filterwarnings("ignore", message=message)

@@ -107,9 +107,9 @@ class StagedModule(L.LightningModule):
         return super().configure_gradient_clipping(optimizer, gradient_clip_val, gradient_clip_algorithm)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep configuration and stage, so that the file alone reopens; leave out what pretrained folders hold."""
+        """Keep configuration, stage and arithmetic, so that the file alone reopens; leave out pretrained weights."""
         checkpoint["config"], checkpoint["trust"] = self.config, list(self.trust)
-        checkpoint["stage"] = self.stage.name
+        checkpoint["stage"], checkpoint["precision"] = self.stage.name, str(self.trainer.precision)
         checkpoint["state_dict"], kept = without_pretrained(checkpoint["state_dict"], self._marks)
         checkpoint["pretrained"] = {name: tuple(mark) for name, mark in kept.items()}
 

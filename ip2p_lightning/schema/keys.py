@@ -24,6 +24,9 @@ PRECISION = Literal[
     "transformer-engine", "transformer-engine-float16",
 ]  # fmt: skip
 
+ARITHMETIC = Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
+"""Of editors, whose weights stay as they are."""
+
 COMMON: dict[str, Any] = {
     "seed": SEED,
     "seeds": list[NOISE],
@@ -40,6 +43,7 @@ COMMON: dict[str, Any] = {
     "output_dir": OUTPUT,
     "weights": Literal["ema", "raw"],
     "trust": list[TEXT],
+    "precision": ARITHMETIC,
     "device": written(r"^(auto|cpu|(cuda|xpu|hpu|npu)(:\d+)?|mps|meta)$", "auto, cpu, cuda, cuda:N, xpu or mps"),
     "devices": SOME,
     "nodes": SOME,
@@ -145,7 +149,6 @@ JOBS: dict[str, dict[str, Any]] = {
         "minutes": number(above=0),
         "longer": number(above=0),
         "reserve": number(0),
-        "precisions": list[PRECISION],
         "calibration_steps": SOME,
         "size": SIDE,
         "photo_kinds": list[WORD] | None,
@@ -204,7 +207,7 @@ ARGUMENTS: dict[str, Any] = {
     "max_steps": whole(-1),
     "max_epochs": whole(-1) | None,
     "accumulate_grad_batches": SOME,
-    "log_every_n_steps": ANY,
+    "log_every_n_steps": SOME | None,
     "check_val_every_n_epoch": SOME | None,
     "num_nodes": SOME,
     "num_sanity_val_steps": whole(-1),

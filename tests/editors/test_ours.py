@@ -11,6 +11,8 @@ from PIL import Image
 
 from ip2p_lightning.data.images import open_image, to_pil, to_tensor
 from ip2p_lightning.editors.ours import TrainedEditor
+from ip2p_lightning.evaluation.provenance import editor_facts
+from ip2p_lightning.evaluation.sweeps import GuidanceSweep
 from ip2p_lightning.interop import export
 from ip2p_lightning.methods.editing import EditingModule
 
@@ -177,3 +179,21 @@ def test_module_is_left_in_evaluation_mode() -> None:
     module: EditingModule = tiny_module(denoiser=UNET).train()
     TrainedEditor(module)
     assert not module.training
+
+
+def test_an_editor_computes_in_its_arithmetic_and_nothing_else_does(editor: TrainedEditor) -> None:
+    short = TrainedEditor(editor.module, resolution=16, precision="bf16-mixed")
+    pairs = tiny_batch(size=16)
+    images = [to_pil(image) for image in pairs.original_image]
+    edits = [
+        torch.stack([to_tensor(result.image) for result in each.edit(images, pairs.instruction, steps=2)])
+        for each in (editor, short)
+    ]
+    assert not torch.equal(*edits)
+    torch.testing.assert_close(*edits, atol=0.1, rtol=0)
+    (alone,) = short.edit(images[:1], pairs.instruction[:1], steps=2)
+    assert torch.equal(edits[1][0], to_tensor(alone.image)), "a result does not depend on its batch"
+    sweep = GuidanceSweep(short, [1.0], [1.0], steps=2)
+    for _ in sweep.pictures(pairs, 0):
+        assert not torch.is_autocast_enabled("cpu"), "metrics would be taken in bfloat16"
+    assert sweep.provenance()["precision"] == editor_facts(short, {})["precision"] == "bf16-mixed"

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
+from omegaconf import DictConfig
+from rich.console import Console
 
 from ip2p_lightning.config import compose
 from ip2p_lightning.evaluation import EvaluationResult
 from ip2p_lightning.jobs import quickstart, quickstart_page
+from ip2p_lightning.jobs.phases import Phases
 
 TINY = [
     "size=32",
@@ -26,7 +30,7 @@ TINY = [
     "runs.ip2p.experiment=ip2p/tiny",
     "runs.mgie.experiment=mgie/tiny",
     "runs.mgie.overrides=[]",
-    "precisions=[32-true]",
+    "precision=32-true",
     "calibration_steps=2",
     "workers=0",
     "start=nothing",
@@ -39,6 +43,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("quickstart")
     quickstart.run(compose("quickstart", [*TINY, f"folder={folder}"]))
     return folder
+
+
+def phases_of(folder: Path, config: DictConfig) -> Phases:
+    """What a finished quickstart has recorded."""
+    settings = json.loads((folder / "phases.json").read_text())["settings"]
+    return Phases(folder, settings, 6, Console(quiet=True))
 
 
 @pytest.mark.slow
@@ -105,7 +115,7 @@ def test_the_commands_of_the_page_compose_and_those_that_edit_run(folder: Path, 
     config = compose("quickstart", [*TINY, f"folder={folder}"])
     results = [EvaluationResult.load(folder / "evaluation" / name) for name in config.sets]
     edits = quickstart_page.commands_to_edit(config, results)
-    for command in [*edits, *quickstart_page.commands_to_go_on(config)]:
+    for command in [*edits, *quickstart_page.commands_to_go_on(config, phases_of(folder, config))]:
         program, job, *words = shlex.split(command.line)
         assert program == "ip2p"
         compose(job, words)
@@ -123,3 +133,38 @@ def test_texts_of_any_kind_come_through_the_shell_and_the_configuration(tmp_path
 def test_the_machine_in_words() -> None:
     assert "core" in quickstart_page.machine()
     assert quickstart_page.machine().endswith("GiB of memory")
+
+
+@pytest.mark.slow
+def test_more_minutes_train_the_rest_of_a_shortened_recipe(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As on a machine that had time for half of it: the first run goes on, the second begins again with its weights."""
+    place = tmp_path / "quickstart"
+    shutil.copytree(folder, place)
+    text = (place / "phases.json").read_text().replace(str(folder), str(place))
+    record = json.loads(text)
+    for phase in record["phases"]:
+        if "fitted" in phase["facts"]:
+            phase["facts"]["fitted"]["share_of_steps"] = 0.5
+            phase["facts"]["fitted"]["stages"] = dict.fromkeys(phase["facts"]["fitted"]["stages"], 4)
+    (place / "phases.json").write_text(json.dumps(record))
+    config = compose("quickstart", [*TINY, f"folder={place}", "minutes=60", "longer=2"])
+    record["settings"]["longer"] = 2
+    (place / "phases.json").write_text(json.dumps(record))
+    before = quickstart_page.machine_share(config, phases_of(place, config))
+    assert before.startswith("This machine had time for 50% of InstructPix2Pix's and 50% of MGIE's training steps; ")
+    assert f"folder={place} goes on to all of them" in before
+    quickstart.run(config)
+    assert "This machine had time for all steps of the recipe." in capsys.readouterr().out
+    trained = {phase.name: phase.facts for phase in phases_of(place, config).all()}
+    assert [trained[name]["steps"] for name in ("train InstructPix2Pix", "train MGIE")] == [16, 16]
+    assert "This machine had time for all steps of the recipe. On scenes" in (place / "report.html").read_text()
+    assert len(list((place / "ip2p").glob("metrics*"))) == 2, "the first went on"
+    assert len(list((place / "mgie").glob("metrics*"))) == 1, "the second began again"
+
+
+def test_the_page_of_slower_machines_names_the_figure_of_the_readme(tmp_path: Path) -> None:
+    config = compose("quickstart", [f"folder={tmp_path}"])
+    readme = (Path(__file__).resolve().parents[2] / "README.md").read_text()
+    assert f"| new scenes | 256 | {config.sets.scenes.reached} (" in readme

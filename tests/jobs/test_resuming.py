@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from PIL import Image
 
+from ip2p_lightning import precision
 from ip2p_lightning.config import compose
 from ip2p_lightning.data.pair import EditPair
 from ip2p_lightning.data.shards import ShardWriter
@@ -88,6 +89,23 @@ def test_a_run_goes_on_in_its_stage_bit_for_bit(composed, tmp_path):
         assert same(rest, whole)
     stored = torch.load(tmp_path / "from-3/checkpoints/last.ckpt", weights_only=True)
     assert (stored["stage"], stored["global_step"]) == ("joint", 5)
+
+
+@pytest.mark.parametrize("recorded", ["bf16-mixed", "32-true"])
+def test_a_run_goes_on_in_its_arithmetic_on_any_machine(composed, tmp_path, monkeypatch, recorded):
+    """What was the fastest where it began is not where it goes on; a checkpoint of older code does not name it."""
+    steps = [*EACH, "trainer.precision=auto"]
+    monkeypatch.setattr(precision, "fastest", lambda device: recorded)
+    whole = train(composed(*steps, name="whole"))
+    assert OmegaConf.load(tmp_path / "whole/config.yaml").trainer.precision == recorded
+    other = {"bf16-mixed": "32-true", "32-true": "bf16-mixed"}[recorded]
+    monkeypatch.setattr(precision, "fastest", lambda device: other)
+    ckpt = tmp_path / "whole/checkpoints/step-4.ckpt"
+    assert same(train(composed(*steps, f"ckpt={ckpt}", name="on")), whole)
+    stored = torch.load(ckpt, weights_only=True)
+    assert stored.pop("precision") == recorded
+    torch.save(stored, ckpt)
+    assert same(train(composed(*steps, f"ckpt={ckpt}", name="on-again")), whole)
 
 
 def test_a_finished_run_says_so(composed, tmp_path, caplog):

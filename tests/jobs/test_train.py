@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import warnings
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -58,6 +59,29 @@ def test_a_run_leaves_all_that_it_promises(composed, tmp_path):
     assert checkpoint["global_step"] == 8
     assert checkpoint["config"]["denoiser"] == OmegaConf.to_container(config.denoiser)
     assert not any(isinstance(value, str) and "${" in value for value in checkpoint["config"].values())
+
+
+def test_a_short_run_has_a_curve_with_a_point_a_step(composed, tmp_path):
+    """Of 3 steps an epoch, which is less than the interval that Lightning has by default."""
+    train(composed("trainer.max_steps=-1", "stages.0.max_steps=-1", "trainer.max_epochs=3", "data.train.count=12"))
+    with (tmp_path / "run/metrics/metrics.csv").open() as file:
+        rows = [row for row in csv.DictReader(file) if row["train/loss"]]
+    assert [int(row["step"]) for row in rows] == list(range(9))
+
+
+def test_an_interval_that_is_asked_for_is_kept(composed, tmp_path):
+    train(composed("trainer.log_every_n_steps=4"))
+    with (tmp_path / "run/metrics/metrics.csv").open() as file:
+        assert [int(row["step"]) for row in csv.DictReader(file) if row["train/loss"]] == [3, 7]
+
+
+def test_no_validation_pairs_are_said_in_a_sentence(composed, caplog):
+    train(composed("data.validation=null"))
+    assert "no validation pairs in data: training has no validation loss and no images" in caplog.text
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        train(composed("data.validation=null"))
+    assert not [str(one.message) for one in caught if "Total length" in str(one.message)]
 
 
 def test_the_same_seed_gives_the_same_bits(composed):

@@ -73,7 +73,7 @@ WRONG = {
         "start": ("random",),
         "longer": ("0",),
         "threads": ("0",),
-        "precisions": ("32-true", "[fp8]"),
+        "precision": ("fp8", "64-true"),
     },
     "data": {
         "workers": ("-1", "1.5"),

@@ -62,7 +62,8 @@ class Encoder(nn.Module, ABC):
     def _encode(self, images: Tensor) -> Tensor:
         parameter = next(self.network.parameters())
         prepared = self.preparation(images.float()).to(parameter.device, parameter.dtype)
-        return F.normalize(self.features(prepared).float(), dim=1)
+        with _as_it_is(parameter.device):
+            return F.normalize(self.features(prepared).float(), dim=1)
 
 
 class TextEncoder(Encoder):
@@ -83,8 +84,14 @@ class TextEncoder(Encoder):
         if key not in self._said or self._said[key].device != device:
             while len(self._said) >= _TEXTS:
                 self._said.pop(next(iter(self._said)))
-            self._said[key] = F.normalize(self.text_features(list(texts)).float(), dim=1)
+            with _as_it_is(device):
+                self._said[key] = F.normalize(self.text_features(list(texts)).float(), dim=1)
         return self._said[key]
+
+
+def _as_it_is(device: torch.device) -> torch.autocast:
+    """Without autocast: measures are taken in the type of the encoder's weights, whatever the job computes in."""
+    return torch.autocast(device.type, enabled=False)
 
 
 def weights_digest(network: nn.Module) -> str:

@@ -112,3 +112,12 @@ def test_a_digest_knows_every_weight() -> None:
     assert weights_digest(copy.deepcopy(network)) == before
     network.bias.data[0] += 1e-6
     assert weights_digest(network) != before
+
+
+def test_measures_are_taken_in_the_type_of_the_weights_whatever_the_job_computes_in(clip: OpenClipEncoder) -> None:
+    images, texts = torch.rand(2, 3, 16, 16), ["a red castle", "a tent"]
+    before = clip.pictures(images), clip.texts(texts)
+    inside = copy.deepcopy(clip)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(inside.pictures(images), before[0])
+        assert torch.equal(inside.texts(texts), before[1])

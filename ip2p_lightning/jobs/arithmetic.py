@@ -1,0 +1,26 @@
+"""The arithmetic of a run with a Lightning trainer: decided before the trainer is built, kept when the run goes on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from ip2p_lightning.precision import AUTO, choose
+
+
+def decide_precision(trainer: DictConfig, recorded: str | None) -> None:
+    """Put the name of an arithmetic in the place of `auto`, for Lightning, for the record and for other ranks.
+
+    Args:
+        trainer: a configuration of conf/trainer; changed in place.
+        recorded: the arithmetic of a run that goes on; None for a new one.
+    """
+    with open_dict(trainer):
+        trainer.precision = choose(trainer.get("precision"), trainer.get("accelerator", AUTO), recorded)
+
+
+def recorded_precision(folder: Path) -> str | None:
+    """The arithmetic that the config.yaml of a run folder records; None if there is no such file."""
+    file = folder / "config.yaml"
+    return OmegaConf.select(OmegaConf.load(file), "trainer.precision") if file.is_file() else None
