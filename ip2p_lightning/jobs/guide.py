@@ -36,7 +36,7 @@ JOBS = {
         "train an editing model on pairs; leaves checkpoints, config.yaml, metrics.csv and pictures in its run folder",
         (
             "train experiment=mgie/tiny                         # seconds, random weights: does it run here?",
-            "train experiment=ip2p/world trainer.max_steps=500  # the embedded world, on the CPU",
+            "train experiment=ip2p/world stages.0.max_steps=800 # the embedded world on a CPU, 5 to 7 minutes",
             "train experiment=ip2p/world ckpt=auto              # go on with the newest checkpoint of this experiment",
             "train experiment=ip2p/world logger=wandb           # WANDB_MODE=offline needs no account",
             "train -m experiment=ip2p/tiny,mgie/tiny seed=1,2   # a grid of runs",
