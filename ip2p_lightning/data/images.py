@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,10 @@ import torch
 from PIL import Image, ImageCms, ImageOps
 from torch import Tensor
 
+from ip2p_lightning.data.colour import own_profile, to_srgb
+
+ORIENTATION = 0x0112
+"""The EXIF tag of how a picture is turned."""
 MAX_PIXELS = 100_000_000
 """Largest picture that is decoded unless told otherwise (10,000 x 10,000; 0.3 GB once decoded)."""
 
@@ -53,6 +58,19 @@ def open_image(
     return as_rgb(_load(image, name), name=name)
 
 
+def open_as_is(source: str | Path | bytes, *, name: str | None = None, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """Open a picture file upright in its own mode, with its opacity, profile and EXIF data; otherwise as `open_image`.
+
+    `format` of the result is that of the file.
+    """
+    image, name = _open(source, name, max_pixels)
+    exif = exif_without(image, {ORIENTATION})
+    loaded = _load(image, name)
+    loaded.format = image.format
+    loaded.info |= {"exif": exif} if exif else {}
+    return loaded
+
+
 def open_mask(source: str | Path | bytes, *, name: str | None = None, max_pixels: int = MAX_PIXELS) -> Image.Image:
     """Open a mask file as PIL "L" holding only 0 and 255 (255 = may change); arguments and errors as `open_image`."""
     image, name = _open(source, name, max_pixels)
@@ -71,7 +89,7 @@ def picture_size(source: str | Path | bytes, *, name: str | None = None) -> tupl
         with image:
             # PIL decodes a PNG to look for EXIF behind its pixels, where hardly any software puts it
             exif = {} if image.format == "PNG" and "exif" not in image.info else image.getexif()
-            turned = exif.get(0x0112, 1) >= 5  # EXIF orientations 5 to 8 swap the sides
+            turned = exif.get(ORIENTATION, 1) >= 5  # EXIF orientations 5 to 8 swap the sides
             width, height = image.size[::-1] if turned else image.size
             return width, height, str(image.format)
     except Exception as error:  # as in _open
@@ -79,7 +97,7 @@ def picture_size(source: str | Path | bytes, *, name: str | None = None) -> tupl
 
 
 def as_rgb(image: Image.Image, *, name: str = "picture") -> Image.Image:
-    """Convert a PIL picture of any mode to RGB: transparency over white, deep and float grey scaled to 8 bits.
+    """Convert a PIL picture of any mode to sRGB, upright: transparency over white, deep and float grey as 8 bits.
 
     Grey of modes "I" and "F" has no fixed range: values up to 1 (F only), 255 or 65,535 are taken as that full
     scale, whichever is the smallest that holds the maximum; larger ones are scaled by their maximum.
@@ -87,6 +105,9 @@ def as_rgb(image: Image.Image, *, name: str = "picture") -> Image.Image:
     Raises:
         ImageError: a mode that has no RGB meaning.
     """
+    image = upright(image)
+    if (profile := own_profile(image)) is not None:
+        image = _in_srgb(image, profile)
     if image.mode == "RGB" and "transparency" not in image.info:
         return image
     if image.mode.startswith("I") or image.mode == "F":
@@ -102,6 +123,35 @@ def as_rgb(image: Image.Image, *, name: str = "picture") -> Image.Image:
         return image.convert("RGB")
     except ValueError as error:
         raise ImageError(f"{name}: colour mode {image.mode!r} cannot be turned into RGB; save it as RGB PNG") from error
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """A PIL picture as it is meant to be seen: turned as its EXIF orientation says, which is then gone."""
+    if image.getexif().get(ORIENTATION, 1) == 1:
+        return image
+    turned = ImageOps.exif_transpose(image)
+    turned.info["exif"] = exif_without(image, {ORIENTATION})  # a TIFF file's tags are not in `info`
+    return turned
+
+
+def exif_without(image: Image.Image, tags: Collection[int]) -> bytes:
+    """A picture's EXIF data but for some tags (and for a thumbnail); b"" if there is none."""
+    kept = Image.Exif()
+    kept.load(image.getexif().tobytes())  # a copy: `getexif` gives the picture's own
+    for tag in kept.keys() & tags:
+        del kept[tag]
+    return kept.tobytes() if len(kept) else b""
+
+
+def straight(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
+    """An upright picture's colours as RGB, and its opacity (mode L) if it has one.
+
+    The colours are in the picture's own space where that is one of RGB (see `own_profile`), else in sRGB.
+    """
+    colours, alpha = _split(image)
+    if colours.mode in ("L", "CMYK"):
+        colours = to_srgb(colours, own_profile(image))
+    return (colours if colours.mode == "RGB" else as_rgb(colours)), alpha
 
 
 def to_tensor(image: Image.Image) -> Tensor:
@@ -128,9 +178,26 @@ def to_pil(tensor: Tensor) -> Image.Image:
     return Image.fromarray(array[0] if array.shape[0] == 1 else np.ascontiguousarray(array.transpose(1, 2, 0)))
 
 
+def _split(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
+    """Colours without and with opacity, in the picture's own space."""
+    if image.mode in ("RGB", "RGBA", "P", "PA", "L", "LA") and image.has_transparency_data:
+        layer = image.convert("RGBA")
+        return layer.getchannel("R") if image.mode in ("L", "LA") else layer.convert("RGB"), layer.getchannel("A")
+    return image.convert("RGB") if image.mode == "P" else image, None
+
+
+def _in_srgb(image: Image.Image, profile: bytes) -> Image.Image:
+    """A picture in the colours of a profile as sRGB, its opacity kept."""
+    colours, alpha = _split(image)
+    converted = to_srgb(colours, profile)
+    if alpha is not None:
+        converted.putalpha(alpha)
+    return converted
+
+
 def _plain_jpeg(data: bytes, max_pixels: int, least_side: int | None) -> Image.Image | None:
-    """A sound colour JPEG without EXIF, the same to the bit as PIL's but sooner; None for whatever needs PIL's care."""
-    if not data.startswith(b"\xff\xd8") or b"Exif\0\0" in data:
+    """A sound colour JPEG without EXIF and profile, the same to the bit as PIL's but sooner; None for any other."""
+    if not data.startswith(b"\xff\xd8") or any(mark in data for mark in (b"Exif\0\0", b"ICC_PROFILE\0")):
         return None
     try:
         *sides, colours, _ = simplejpeg.decode_jpeg_header(data)

@@ -10,32 +10,88 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor
+
+from ip2p_lightning.data.images import to_pil, to_tensor
+
+_ROWS = 64
+"""Rows of a large image that are changed at once: what bounds the memory."""
+
+
+def carried_over(image: Image.Image, before: Image.Image, after: Image.Image) -> Image.Image:
+    """`carry_over` for PIL RGB images, some rows at a time."""
+    change = Change(to_tensor(before), to_tensor(after), image.height, image.width)
+    result = Image.new("RGB", image.size)
+    for top in range(0, image.height, _ROWS):
+        band = to_tensor(image.crop((0, top, image.width, min(top + _ROWS, image.height))))
+        result.paste(to_pil(change(band, top)), (0, top))
+    return result
 
 
 def carry_over(
     image: Tensor, before: Tensor, after: Tensor, radius: int = 6, epsilon: float = 0.05, grain: float = 8.0
 ) -> Tensor:
-    """Do to a large picture what was done to a small one.
+    """Do to a large image what was done to a small one.
 
     Args:
-        image: large picture [3, H, W] in [-1, 1].
+        image: large image [3, H, W] in [-1, 1].
         before: the small one [3, h, w] before the edit.
         after: the same after the edit.
-        radius: pixels of the small image around each in which one map of colours holds.
-        epsilon: spread of colours (standard deviation in [-1, 1]) below which a neighbourhood counts as plain.
-        grain: grey levels (of 255) of unexplained change that are taken for the model's grain and left out.
+        radius: see `Change`.
+        epsilon: see `Change`.
+        grain: see `Change`.
 
     Returns:
         [3, H, W] in [-1, 1].
     """
-    height, width = image.shape[-2:]
-    matrix, offset = _colour_maps(before, after, radius, epsilon)
-    unexplained = after - _mapped(before, matrix, offset)
-    unexplained = unexplained.sign() * (unexplained.abs() - grain / 127.5).clamp(min=0)
-    matrix = _resized(matrix.flatten(0, 1)[None], height, width)[0].unflatten(0, (3, 3))
-    offset, unexplained = (_resized(part[None], height, width)[0] for part in (offset, unexplained))
-    return (_mapped(image, matrix, offset) + unexplained).clamp(-1, 1)
+    return Change(before, after, *image.shape[-2:], radius, epsilon, grain)(image)
+
+
+class Change:
+    """What an edit did to a small image, for rows of a large one.
+
+    Args:
+        before: the small image [3, h, w] in [-1, 1] before the edit.
+        after: the same after the edit.
+        height, width: of the large image.
+        radius: pixels of the small image around each in which one map of colours holds.
+        epsilon: spread of colours (standard deviation in [-1, 1]) below which a neighbourhood counts as plain.
+        grain: grey levels (of 255) of unexplained change that are taken for the model's grain and left out.
+    """
+
+    def __init__(
+        self,
+        before: Tensor,
+        after: Tensor,
+        height: int,
+        width: int,
+        radius: int = 6,
+        epsilon: float = 0.05,
+        grain: float = 8.0,
+    ) -> None:
+        matrix, offset = _colour_maps(before, after, radius, epsilon)
+        unexplained = after - _mapped(before, matrix, offset)
+        unexplained = unexplained.sign() * (unexplained.abs() - grain / 127.5).clamp(min=0)
+        maps = torch.cat([matrix.flatten(0, 1), offset, unexplained])
+        self.height = height
+        rows = before.shape[-2] if height > before.shape[-2] else height
+        self._maps = _resized(maps[None], rows, width)[0]
+
+    def __call__(self, image: Tensor, top: int = 0) -> Tensor:
+        """Rows [3, R, W] of the large image from `top` on, after the edit."""
+        matrix, offset, unexplained = self._rows(top, image.shape[-2]).split([9, 3, 3])
+        return (_mapped(image, matrix.unflatten(0, (3, 3)), offset) + unexplained).clamp(-1, 1)
+
+    def _rows(self, top: int, count: int) -> Tensor:
+        """The maps of some rows: linear between those of the small image, as `interpolate` enlarges."""
+        small = self._maps.shape[-2]
+        places = torch.arange(top, top + count, dtype=torch.float32, device=self._maps.device)
+        places = ((places + 0.5) * (small / self.height) - 0.5).clamp(0, small - 1)
+        upper = places.floor().long()
+        share = (places - upper)[:, None]
+        lower = (upper + 1).clamp(max=small - 1)
+        return torch.lerp(self._maps[:, upper], self._maps[:, lower], share.to(self._maps.dtype))
 
 
 def _colour_maps(before: Tensor, after: Tensor, radius: int, epsilon: float) -> tuple[Tensor, Tensor]:

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from ip2p_lightning.data.images import open_image
+from ip2p_lightning.data.images import open_as_is
 from ip2p_lightning.diffusion.settings import SamplingSettings
 from ip2p_lightning.editors.request import Captions, EditRequest, checked_seed
 
@@ -97,7 +97,7 @@ def pictures_of(images: Any) -> tuple[list[Any], bool]:
 
 def _picture(image: Any) -> Image.Image | Tensor:
     if isinstance(image, str | PathLike):
-        return open_image(Path(image))
+        return open_as_is(Path(image))
     if isinstance(image, Image.Image):
         return image
     if isinstance(image, np.ndarray):

@@ -5,13 +5,16 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from PIL import Image
 from torch import Tensor
 
+from ip2p_lightning.data.images import ORIENTATION, to_pil
 from ip2p_lightning.data.pair import PairBatch
+from ip2p_lightning.data.saving import QUALITY, save_image
 from ip2p_lightning.diffusion.settings import SamplingSettings
 
 LARGEST_SEED = 2**64 - 1
@@ -42,7 +45,8 @@ class EditRequest:
         sampling: overrides of the editor's own steps and scales.
         captions: for editors that read what images show.
         expressive_instruction: for models that write one (LGIE, MGIE), the text to take in its place.
-        mask: PIL image of the original's size; white may change, the rest stays exactly as it was.
+        mask: PIL image of the original's size; what is white (or, in a mask with transparency, transparent) may change,
+            what is black stays exactly as it was, grey blends.
         size: of the result of a PIL image: "input" for its own, or "model" for that at which the editor works.
         id: of the pair, for editors that look results up.
         truth: true edited image, which evaluation gives to editors with `reads_truth` and to no others.
@@ -81,7 +85,7 @@ class EditRequest:
         object.__setattr__(self, "seed", checked_seed(self.seed))
         if self.size not in ("input", "model"):
             raise ValueError(f"size={self.size!r}: choose input (the original's) or model (that at which it is edited)")
-        if self.mask is not None and self.mask.size != image_size(self.image):
+        if self.mask is not None and image_size(self.mask) != image_size(self.image):
             width, height = image_size(self.image)
             raise ValueError(
                 f"the mask is {self.mask.width} x {self.mask.height}, the image {width} x {height}; draw the mask at "
@@ -94,7 +98,8 @@ class EditResult:
     """What became of a request.
 
     Args:
-        image: of the type that was given; a tensor keeps its size.
+        image: of the type that was given, at the size that was asked for. PIL images keep their opacity, and in `info`
+            their colour profile and EXIF data.
         request: what was asked for.
         expressive_instruction: what the model wrote, or was given in its place; "" if it writes none.
         notes: what the user should know of this edit, a sentence each.
@@ -111,6 +116,11 @@ class EditResult:
     request: EditRequest
     expressive_instruction: str = ""
     notes: tuple[str, ...] = ()
+
+    def save(self, path: str | Path, quality: int = QUALITY) -> Path:
+        """Write the image in the format of the file's ending, see `save_image`."""
+        image = to_pil(self.image) if isinstance(self.image, Tensor) else self.image
+        return save_image(image, path, quality)
 
 
 class Edits(list[EditResult]):
@@ -173,8 +183,10 @@ def checked_seed(seed: Any) -> int:
 
 
 def image_size(image: Image.Image | Tensor) -> tuple[int, int]:
-    """Width and height in pixels."""
-    return (image.shape[-1], image.shape[-2]) if isinstance(image, Tensor) else image.size
+    """Width and height in pixels, as it is shown (after EXIF rotation)."""
+    if isinstance(image, Tensor):
+        return image.shape[-1], image.shape[-2]
+    return image.size[::-1] if image.getexif().get(ORIENTATION, 1) >= 5 else image.size
 
 
 def need_captions(editor: object, requests: Sequence[EditRequest], *, original: bool = False) -> list[Captions]:
