@@ -7,25 +7,29 @@ edited), and that unfiltered pairs make the result agree less with the input.
 tiny and world: drawn pairs of which half are spoilt on purpose (strange pictures, pictures that were not edited), and
 a score that knows 95 % of them. With an exact truth the two axes are the error where the picture should change and
 the error where it should stay. The corruption is ours: the world shows what wrong pairs do, not how well CLIP finds
-them. paper: your own shards with scores: train="data.path=FOLDER" evaluate="data.path=FOLDER".
+them. paper: the release's two datasets, imported: pairs=FOLDER (clip-filtered-dataset, 313,010 prompts) and
+unfiltered=FOLDER2 (random-sample-dataset, 451,990); shares are of prompts, each model is swept over s_I at s_T = 7.5.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import product
+from typing import Any
 
 from matplotlib.figure import Figure
 
 from ip2p_lightning.report.plotting import new_figure
-from ip2p_lightning.studies import Claim, Run, Study, Table
-from ip2p_lightning.studies.drawing import draw_lines
-from ip2p_lightning.studies.recipes import SEEDS, evaluate, train
+from ip2p_lightning.studies import Claim, Row, Run, Study, Table
+from ip2p_lightning.studies.drawing import draw_curves, draw_lines
+from ip2p_lightning.studies.recipes import SEEDS, evaluate, sweep, train
 from ip2p_lightning.studies.study import Options
 
-PAIRS = {"tiny": (8, 24), "world": (100, 500, 2500), "paper": (3130, 31300, 313000)}
-MIN_SCORES = {"drawn": "{agreement: 0.5}", "paper": "{clip_image: 0.7, clip_direction: 0.2}"}  # section 3.1.2
+PAIRS = {"tiny": (8, 24), "world": (100, 500, 2500), "paper": (0.01, 0.1, 1.0)}
+IMAGE_SCALES = (1.0, 1.2, 1.4, 1.6, 1.8, 2.0, 2.2)  # the paper's s_I
+MIDDLE = 1.6  # of them; where claims compare
 NAMES = {True: "filtered", False: "not filtered"}
 AXES = {"clip_input": "CLIP similarity to the input", "clip_direction": "CLIP direction"}  # the paper's
 METRICS = ("error", "changed", "kept", "copied", "nearer", "halved", *AXES)
@@ -36,30 +40,49 @@ def runs(options: Options) -> list[Run]:
     for seed, pairs in product(SEEDS[options.size], PAIRS[options.size]):
         for filtered in (True, False):
             name = f"figure10/{pairs}-{'filtered' if filtered else 'all'}-{seed}"
-            model = train(options, f"train/{name}", "ip2p", seed, *data(options.size, pairs, filtered), steps=(400,))
+            model = train(options, f"train/{name}", "ip2p", seed, *data(options, pairs, filtered), steps=(400,))
             labels = {"pairs": pairs, "filtered": filtered, "seed": seed}
-            found += [model, evaluate(options, f"evaluate/{name}", model, labels)]
+            found += [model, measured(options, name, model, labels)]
     return found
 
 
-def data(size: str, pairs: int, filtered: bool) -> list[str]:
+def measured(options: Options, name: str, model: Run, labels: Mapping[str, Any]) -> Run:
+    """An evaluation; at size paper a curve along s_I, on the filtered pairs' test split for every model."""
+    if options.size != "paper":
+        return evaluate(options, f"evaluate/{name}", model, labels)
+    points = [labels | {"image_scale": scale} for scale in IMAGE_SCALES]
+    scales = ["text_scales=[7.5]", f"image_scales=[{','.join(map(str, IMAGE_SCALES))}]"]
+    checkpoint = f"<{model.name}>/checkpoints/last.ckpt"
+    words = ["metrics=ip2p", "x=clip_direction", "y=clip_input", "baselines=[]", *scales]
+    return sweep(options, f"tradeoff/{name}", points, checkpoint, *words)
+
+
+def data(options: Options, pairs: float, filtered: bool) -> list[str]:
     """Overrides that take so many pairs, of all or of those with good scores."""
+    size = options.size
     if size == "paper":
-        return [f"data.size={pairs}", *([f"data.min_scores={MIN_SCORES['paper']}"] if filtered else [])]
+        other = [] if filtered else [f"data.path={options.unfiltered or 'data/unfiltered'}"]
+        return [*other, f"data.size={pairs}", "data.size_of=group"]
     small = ["data.train.source.source.count=64", "data.train.source.source.size=32", "data.batch_size=4"]
     large = ["data.train.source.source.count=5600"]
-    chosen = [f"data.train.size={pairs}", *([f"data.train.min_scores={MIN_SCORES['drawn']}"] if filtered else [])]
+    chosen = [f"data.train.size={pairs}", *(["data.train.min_scores={agreement: 0.5}"] if filtered else [])]
     return ["data=world_candidates", *(small if size == "tiny" else large), *chosen]
 
 
 def draw(table: Table) -> dict[str, Figure]:
+    if "image_scale" in {name for row in table.rows for name in row.labels}:
+        figure, (axis,) = new_figure(width=5.2, height=4.0)
+        draw_curves(
+            axis, Table([_arm(row) for row in table.rows]), "clip_direction", "clip_input", "arm", "image_scale"
+        )
+        axis.set(xlabel=AXES["clip_direction"], ylabel=AXES["clip_input"])
+        return {"figure": figure}
     shown = {
         "error": "error [/255]",
         "changed": "error where it should change [/255]",
         "kept": "error where it should stay [/255]",
         "copied": "left as it was",
     }
-    shown |= {name: AXES[name] for name in table.measured(tuple(AXES))}  # at size paper
     figure, axes = new_figure(columns=len(shown), width=3.4)
     for axis, (metric, title) in zip(axes, shown.items(), strict=True):
         draw_lines(axis, table, "pairs", metric, "filtered", names=NAMES, logarithmic=True)
@@ -71,18 +94,23 @@ def claims(table: Table) -> Sequence[Claim]:
     few, many = min(table.labels("pairs")), max(table.labels("pairs"))
     best, fewest = {"pairs": many, "filtered": True}, {"pairs": few, "filtered": True}
     unfiltered = {"pairs": many, "filtered": False}
-    found = [
+    if curves := table.where(image_scale=MIDDLE).rows:
+        table, at = Table(curves), f", at s_I = {MIDDLE}"
+        return [
+            table.compare(f"fewer pairs make edits timid, by CLIP direction{at}", "clip_direction", fewest, best),
+            table.compare(f"filtering keeps more of the input, by CLIP{at}", "clip_input", unfiltered, best),
+        ]
+    return [
         table.compare("more pairs lower the error", "error", best, fewest),
         table.compare("fewer pairs make edits timid: more pictures are left as they were", "copied", best, fewest),
         table.compare("filtering lowers the error", "error", best, unfiltered),
         table.compare("without filtering the result agrees less with the input", "kept", best, unfiltered),
     ]
-    if len(table.measured(tuple(AXES))) == len(AXES):
-        found += [
-            table.compare("fewer pairs make edits timid, by CLIP direction", "clip_direction", fewest, best),
-            table.compare("filtering keeps more of the input, by CLIP", "clip_input", unfiltered, best),
-        ]
-    return found
+
+
+def _arm(row: Row) -> Row:
+    size, kind = f"{row.labels['pairs']:.0%}", NAMES[row.labels["filtered"]]
+    return replace(row, labels={**row.labels, "arm": f"{size}, {kind}"})
 
 
 STUDY = Study("ip2p_figure10", __doc__ or "", runs, draw, METRICS, claims)

@@ -5,7 +5,7 @@ input. Beside the pictures, this measures both over many pairs: how far the resu
 the true change was made.
 
 world: the InstructPix2Pix of the zoo, or base=RUN/checkpoints/last.ckpt. paper: base=timbrooks/instruct-pix2pix
-evaluate="data.path=FOLDER". All points are one run of `ip2p tradeoff`, which encodes once.
+pairs=FOLDER. All points are one run of `ip2p tradeoff`, which encodes once.
 """
 
 from __future__ import annotations

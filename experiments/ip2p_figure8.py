@@ -7,7 +7,7 @@ the edited caption, ours the instruction.
 
 tiny: pixel counterparts (part of the true change; change from the input, less is nearer) and random weights. world:
 the zoo's editor (or base=RUN/checkpoints/last.ckpt), small CLIP and text-to-image model. paper:
-base=timbrooks/instruct-pix2pix evaluate="data.path=FOLDER" and a Stable Diffusion. All points are one run of
+base=timbrooks/instruct-pix2pix pairs=FOLDER and a Stable Diffusion. All points are one run of
 `ip2p tradeoff`.
 """
 

@@ -40,7 +40,9 @@ def runs(options: Options) -> list[Run]:
     for editor in EDITORS:
         checkpoint = editor_of_ours if editor == "ours" else "none"
         quick = ["editor.steps=2"] if options.size == "tiny" else []
-        own = [] if editor == "ours" else [f"editor={editor}", *(quick if editor == "text2live" else words)]
+        published = editor == "text2live" and options.size == "paper"  # not the settings for 64-pixel scenes
+        chosen = f"editor={editor}{'_paper' if published else ''}"
+        own = [] if editor == "ours" else [chosen, *(quick if editor == "text2live" else words)]
         labels = {"editor": editor}
         found.append(evaluate(options, f"evaluate/figure9/{editor}", checkpoint, labels, *own, *shown))
     return found

@@ -2,8 +2,8 @@
 
 All three learn from general pairs and are measured on tasks' own held-out pairs. tiny and world: see
 ip2p_lightning/studies/tasks.py for the kinds of edit that stand for EVR (objects), GIER (operations on photographs),
-MA5k (light and colour) and MagicBrush (everything, in unseen combinations). paper: render the sets to data/evr,
-data/gier, data/ma5k, data/magicbrush (docs/evaluation.md) and give train="data.path=FOLDER".
+MA5k (light and colour) and MagicBrush (everything, in unseen combinations). paper: render each official split to
+data/evr/{train,validation,test} and so on (docs/evaluation.md), and give the general pairs: pairs=FOLDER.
 
 PUBLISHED has the paper's figures as far as they are known to us; at size paper, ours are of the same metrics, else of
 other pairs, and only their order compares.

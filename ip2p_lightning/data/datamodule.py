@@ -95,6 +95,7 @@ class EditDataModule(LightningDataModule):
         transform: PairTransform,
         size: int | float | None = None,
         eval_size: int | float | None = None,
+        size_of: Literal["pair", "group"] = "pair",
         kinds: Sequence[str] | None = None,
         min_scores: Mapping[str, float] | None = None,
         max_scores: Mapping[str, float] | None = None,
@@ -119,6 +120,7 @@ class EditDataModule(LightningDataModule):
             size: training pairs to use of each folder, or with a point their share (0.1), nested (100 is a subset of
                 200); None for all.
             eval_size: likewise of each folder's validation and test splits.
+            size_of: what both count: pairs, or groups (prompts), of which each comes with all its pairs.
             kinds: kinds of edits to use; None for all.
             min_scores: least score to keep, by score name.
             max_scores: greatest score to keep, by score name.
@@ -144,7 +146,7 @@ class EditDataModule(LightningDataModule):
             raise ValueError("data.path is empty; give it one dataset folder or more")
 
         def split(name: str, size: int | float | None) -> list[PairSource]:
-            chosen = Selection(name, splits, kinds, min_scores, max_scores, size, selection_seed)
+            chosen = Selection(name, splits, kinds, min_scores, max_scores, size, size_of, selection_seed)
             return [
                 ShardDataset(p, chosen, access=access, on_error=on_error, decode_side=decode_side)
                 for p in paths

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +15,8 @@ from ip2p_lightning.data.randomness import hashed_integer
 
 REJECTED = "rejected"
 """Split of pairs that a filter left out: stored to be looked at, and for other thresholds; nothing trains on them."""
+_NAMES = {"pair": "id", "group": "group"}
+"""What a size counts, and the column that names it."""
 _BATCH = 65_536
 
 
@@ -30,6 +33,7 @@ class Selection:
             are dropped.
         size: keep this many pairs, or with a point this share of them (0.1, 1.0), chosen by a hash of the id:
             size=100 is a subset of size=200, and 0.1 of 0.2.
+        size_of: what ``size`` counts: pairs, or groups (prompts), of which each comes with all its pairs.
         seed: another seed gives another nested family of sizes and another cut into ``splits``.
         option_prefix: how errors call the fields, such as "data." for the command line's ``data.size``.
     """
@@ -40,6 +44,7 @@ class Selection:
     min_scores: Mapping[str, float] | None = None
     max_scores: Mapping[str, float] | None = None
     size: int | float | None = None
+    size_of: Literal["pair", "group"] = "pair"
     seed: int = 0
     option_prefix: str = "data."
 
@@ -50,6 +55,8 @@ class Selection:
                 f"{self.option_prefix}size={self.size} must be a number of pairs from 1, a share above 0.0 and up to "
                 "1.0, or null for all pairs"
             )
+        if self.size_of not in _NAMES:
+            raise ValueError(f"{self.option_prefix}size_of={self.size_of!r}: choose one of {', '.join(_NAMES)}")
         if self.splits is not None:
             check_fractions(self.splits)
 
@@ -57,7 +64,7 @@ class Selection:
         """The columns that `rows` looks at, of those that an index has."""
         wanted = {"split"} if self.splits is None else {"split", "group"}  # one gives the number of rows
         if self.size is not None:
-            wanted.add("id")
+            wanted.add(_NAMES[self.size_of])
         if self.kinds is not None:
             wanted.add("kind")
         scores = bool(self.min_scores or self.max_scores)
@@ -85,14 +92,15 @@ class Selection:
             raise ValueError(f"no pair of {name} survives the selection ({funnel}); relax the last condition")
         if self.size is None:
             return rows
-        size = max(1, round(self.size * len(rows))) if isinstance(self.size, float) else self.size
-        if size > len(rows):
+        hashes = _hashes(index.column(_NAMES[self.size_of]).take(pa.array(rows)), self.seed)
+        distinct = np.unique(hashes)
+        size = max(1, round(self.size * len(distinct))) if isinstance(self.size, float) else self.size
+        if size > len(distinct):
             raise ValueError(
-                f"{self.option_prefix}size={self.size} but only {len(rows)} pairs survive in {name} ({funnel}); "
-                f"lower {self.option_prefix}size to {len(rows)} or relax the conditions"
+                f"{self.option_prefix}size={self.size} but only {len(distinct)} {self.size_of}s survive in {name} "
+                f"({funnel}); lower {self.option_prefix}size to {len(distinct)} or relax the conditions"
             )
-        hashes = _hashes(index.column("id").take(pa.array(rows)), self.seed)
-        return np.sort(rows[np.argsort(hashes, kind="stable")[:size]])
+        return rows[hashes <= distinct[size - 1]]
 
     def _conditions(self, index: pa.Table, name: str) -> list[tuple[str, np.ndarray]]:
         conditions = []

@@ -21,7 +21,7 @@ def run(config: DictConfig) -> None:
         ValueError: nothing to compare, or a metric that no run has.
     """
     runs = plain(config.runs)
-    comparison = compare([runs] if isinstance(runs, str) else runs, plain(config.metrics))
+    comparison = compare([runs] if isinstance(runs, str) else runs, plain(config.columns))
     show(comparison, Path(config.output))
 
 

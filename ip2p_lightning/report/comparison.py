@@ -130,7 +130,7 @@ def compare(paths: Sequence[str | Path], metrics: Sequence[str] | None = None) -
     known = list(dict.fromkeys(name for run in runs for name in run.values))
     if unknown := [name for name in metrics or () if name not in known]:
         raise ValueError(
-            f"metrics={list(metrics or ())}: no run has {', '.join(unknown)}; they have {', '.join(known)}"
+            f"columns={list(metrics or ())}: no run has {', '.join(unknown)}; they have {', '.join(known)}"
         )
     chosen = list(metrics or _say_most(known))
     return Comparison(runs, chosen, _against_first(runs, chosen))

@@ -18,6 +18,11 @@ from ip2p_lightning.studies.tasks import GENERAL, Task
 SEEDS: Mapping[str, tuple[int, ...]] = {"tiny": (0,), "world": (0, 1), "paper": (0, 1, 2)}
 """Seeds of the runs of a study, by size."""
 
+PAPER_SIDE = 512
+"""Side in pixels at which the papers edit and measure, whatever they trained at: the release of InstructPix2Pix
+(metrics/compute_metrics.py, res = 512) and that of MGIE (demo.ipynb, sz=512)."""
+_PAPER = ("data=shards", f"data.transform.resolution={PAPER_SIDE}", "count=2000")
+
 _TRAIN: Mapping[str, tuple[str, ...]] = {
     "tiny": ("trainer.max_steps=2", "~callbacks.pictures", "~callbacks.summary", "~callbacks.speed", "threads=1"),
     "world": ("trainer.limit_val_batches=0", "~callbacks.pictures", "~callbacks.summary", "threads=1"),
@@ -29,7 +34,14 @@ _SMALL = ("denoiser.network.width=128", "denoiser.network.heads=4", "denoiser.ne
 _EVALUATE: Mapping[str, tuple[str, ...]] = {
     "tiny": ("data=world_tiny", "split=validation", "device=cpu", "show=1", "worst=0", "intervals.resamples=20"),
     "world": ("data=world", "data.validation.count=256", "split=validation", "device=cpu", "worst=0"),
-    "paper": ("data=shards", "count=2000", "worst=0", "metrics=full", "missing=gap"),
+    "paper": (
+        "data=shards",
+        f"data.transform.resolution={PAPER_SIDE}",
+        "count=2000",
+        "worst=0",
+        "metrics=full",
+        "missing=gap",
+    ),
 }
 PAPERS = ("dino", "clip_i", "clip_t", "lpips")
 """Columns of `metrics=full` that the papers' tables have and `pixels` has not: DINO, CVS, CTS and LPIPS."""
@@ -38,7 +50,22 @@ PAPERS = ("dino", "clip_i", "clip_t", "lpips")
 _TRADEOFF: Mapping[str, tuple[str, ...]] = {
     "tiny": ("data=world_tiny", "split=validation", "device=cpu", "intervals.resamples=20"),
     "world": ("data=world", "data.validation.count=256", "split=validation", "device=cpu"),
-    "paper": ("data=shards", "count=2000"),
+    "paper": _PAPER,
+}
+
+
+PAIRS = "data/pairs"
+"""Folder of the general pairs at size paper, unless the option `pairs` names another."""
+# Neither paper states how it tunes. InstructPix2Pix: rate and warm-up of MagicBrush's finetune.yaml, whose number of
+# steps is not known to us, so 2,000 of 256 pairs. MGIE: a tenth of its epochs.
+_TUNING: Mapping[str, tuple[str, ...]] = {
+    "ip2p": (
+        "++stages.0.trainable={denoiser.*: {lr: 5.0e-5}}",
+        "stages.0.warmup=1000",
+        "stages.0.max_steps=2000",
+        "trainer.accumulate_grad_batches=1",
+    ),
+    "mgie": ("trainer.max_epochs=4",),
 }
 
 
@@ -50,13 +77,15 @@ def train(options: Options, name: str, family: str, seed: int, *overrides: str, 
         name: of the run.
         family: of the experiment ("ip2p"); the size completes it.
         seed: of everything that it draws.
-        overrides: what this run does otherwise.
+        overrides: what this run does otherwise; comes last, so that no option of the study takes a task's pairs away.
         steps: of each stage at size world; the experiment's own if empty.
     """
     words = [f"experiment={family}/{options.size}", f"seed={seed}", *_TRAIN[options.size]]
     if options.size == "world":
         words += [*(() if options.base else _SMALL), *(f"stages.{n}.max_steps={s}" for n, s in enumerate(steps))]
-    return Run(name, "train", (*words, *overrides, *options.train.split()))
+    if options.size == "paper":
+        words.append(f"data.path={options.pairs or PAIRS}")
+    return Run(name, "train", (*words, *options.train.split(), *overrides))
 
 
 def ip2p(options: Options, seed: int) -> list[Run]:
@@ -93,7 +122,9 @@ def general(options: Options, family: str, seed: int) -> list[Run]:
 
 def tuned(options: Options, name: str, family: str, seed: int, model: Run, task: Task) -> Run:
     """A training run that goes on from another one's weights on the pairs of a task."""
-    words = [word for word in model.overrides if word.startswith("base=")]
+    words = [word for word in model.overrides if word.startswith("base=")] + list(
+        _TUNING[family] if options.size == "paper" else ()
+    )
     init = f"init=[{{checkpoint: '<{model.name}>/checkpoints/last.ckpt'}}]"
     return train(
         options, name, family, seed, *words, init, *task.trained(options.size), steps=(100, 100)[: _stages(family)]
@@ -149,7 +180,7 @@ def evaluate(options: Options, name: str, model: str | Run, labels: Mapping[str,
         overrides: what this run does otherwise.
     """
     checkpoint = f"<{model.name}>/checkpoints/last.ckpt" if isinstance(model, Run) else model
-    words = [f"checkpoint={checkpoint}", *_EVALUATE[options.size], *overrides, *options.evaluate.split()]
+    words = [f"checkpoint={checkpoint}", *_EVALUATE[options.size], *_measured(options), *overrides]
     return Run(name, "evaluate", tuple(words), labels)
 
 
@@ -163,8 +194,13 @@ def sweep(options: Options, name: str, points: Sequence[Mapping[str, Any]], chec
         checkpoint: of the editor that is swept.
         overrides: what this run does otherwise.
     """
-    words = [f"checkpoint={checkpoint}", *_TRADEOFF[options.size], *overrides, *options.evaluate.split()]
+    words = [f"checkpoint={checkpoint}", *_TRADEOFF[options.size], *_measured(options), *overrides]
     return Run(name, "tradeoff", tuple(words), points=tuple(points))
+
+
+def _measured(options: Options) -> list[str]:
+    """At size paper the general pairs, and the study's options for evaluations; a run's own words follow."""
+    return [*([f"data.path={options.pairs or PAIRS}"] if options.size == "paper" else []), *options.evaluate.split()]
 
 
 def shown_editor(options: Options) -> tuple[list[Run], str]:

@@ -32,8 +32,10 @@ class Options:
     processes: int = 0  # runs at once, each in a process of its own; 0 for one after the other in this one
     run: bool = True  # false draws what is there and runs nothing
     plan: bool = False  # true prints the commands and does nothing
-    train: str = ""  # overrides for every training, separated by spaces: "trainer.devices=4 data.path=FOLDER"
-    evaluate: str = ""  # overrides for every evaluation
+    pairs: str = ""  # size paper: folder of the general pairs, learnt from and measured on; data/pairs if empty
+    unfiltered: str = ""  # size paper, figure 10: folder of pairs drawn at random where `pairs` has the filtered ones
+    train: str = ""  # overrides for every training, separated by spaces: "trainer.devices=4"; a run's own stay
+    evaluate: str = ""  # overrides for every evaluation, likewise
     base: str = ""  # a trained checkpoint to begin with in place of training one, for studies that take one
     read: str = "disk"  # where results come from: disk, or wandb:ENTITY/PROJECT, or wandb:FOLDER (offline runs)
     log: str = ""  # also write each result to wandb, as a run of this project (WANDB_MODE=offline needs no account)

@@ -122,6 +122,17 @@ def test_shares_lie_between_nothing_and_all(share: float) -> None:
         Selection(size=share)
 
 
+def test_sizes_of_groups_take_all_their_pairs(index: pa.Table) -> None:
+    groups = np.array(index.column("group").to_pylist())
+    few, more = (Selection(size=size, size_of="group").rows(index) for size in (3, 0.5))
+    assert len(set(groups[few])) == 3
+    assert len(set(groups[more])) == round(len(set(groups)) / 2)
+    assert set(few) < set(more)
+    assert set(np.flatnonzero(np.isin(groups, groups[few]))) == set(few)
+    with pytest.raises(ValueError, match=r"size_of='prompt': choose one of pair, group"):
+        Selection(size=1, size_of="prompt")  # type: ignore[arg-type]
+
+
 def test_shares_are_nested_like_numbers(index: pa.Table) -> None:
     total = index.num_rows
     chosen = {share: set(Selection(size=share).rows(index)) for share in (0.01, 0.25, 0.5, 1.0)}

@@ -39,7 +39,7 @@ class ChosenSource:
         max_scores: Mapping[str, float] | None = None,
         seed: int = 0,
     ) -> None:
-        selection = Selection(None, None, kinds, min_scores, max_scores, size, seed, option_prefix="data.train.")
+        selection = Selection(None, None, kinds, min_scores, max_scores, size, seed=seed, option_prefix="data.train.")
         pairs = [source[index] for index in range(len(source))]
         self._pairs = [pairs[row] for row in selection.rows(_index(pairs), source.name)]
         self.name, self.licence, self.split = source.name, source.licence, getattr(source, "split", "")
