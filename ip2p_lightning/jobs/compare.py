@@ -21,7 +21,7 @@ def run(config: DictConfig) -> None:
         ValueError: nothing to compare, or a metric that no run has.
     """
     runs = plain(config.runs)
-    comparison = compare([runs] if isinstance(runs, str) else runs, plain(config.columns))
+    comparison = compare([runs] if isinstance(runs, str) else runs, plain(config.get("values")))
     show(comparison, Path(config.output))
 
 

@@ -63,7 +63,7 @@ JOBS = {
         "runs, evaluations or whole sweeps in one table: the settings in which they differ, against what they measured",
         (
             "compare runs=multirun/ip2p/tiny/2026-01-31_12-00-00     # the jobs of a sweep",
-            "compare runs=[outputs/a,outputs/b] columns=[val/editing_loss]",
+            "compare runs=[outputs/a,outputs/b] values=[val/editing_loss]",
         ),
     ),
     "drift": Job(

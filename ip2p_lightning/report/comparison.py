@@ -129,9 +129,7 @@ def compare(paths: Sequence[str | Path], metrics: Sequence[str] | None = None) -
     runs = [_read(folder, name) for folder, name in zip(folders, short_names(list(map(str, folders))), strict=True)]
     known = list(dict.fromkeys(name for run in runs for name in run.values))
     if unknown := [name for name in metrics or () if name not in known]:
-        raise ValueError(
-            f"columns={list(metrics or ())}: no run has {', '.join(unknown)}; they have {', '.join(known)}"
-        )
+        raise ValueError(f"values={list(metrics or ())}: no run has {', '.join(unknown)}; they have {', '.join(known)}")
     chosen = list(metrics or _say_most(known))
     return Comparison(runs, chosen, _against_first(runs, chosen))
 

@@ -85,8 +85,10 @@ JOBS: dict[str, dict[str, Any]] = {
         "seeds": NOISE | list[NOISE],
         "size": Literal["input", "model"],
     },
-    "evaluate": {"checkpoint": MODEL | None},
-    "checkpoints": {"run": INPUT},
+    "evaluate": {"checkpoint": MODEL | list[MODEL] | None},
+    "tradeoff": {"checkpoint": MODEL | list[MODEL], "x": WORD | None, "y": WORD | None},
+    "checkpoints": {"run": INPUT, "x": WORD | None, "y": WORD | None},
+    "compare": {"runs": INPUT | list[INPUT], "values": list[WORD] | None},
     "drift": {"turns": SOME, "through": list[Literal["pixels", "latents", "autoencoder"]]},
     "calibrate": {
         "choices": INPUT,
@@ -159,6 +161,8 @@ JOBS: dict[str, dict[str, Any]] = {
 PATTERNS: dict[str, Any] = {
     "hydra.*.dir": OUTPUT,
     "data.path": INPUT | list[INPUT],
+    "data.size": SOME | number(above=0, most=1) | None,
+    "data.eval_size": SOME | number(above=0, most=1) | None,
     "data.*.path": INPUT | list[INPUT] | None,
     "data.*.folder": INPUT | None,
     "source.path": INPUT | list[INPUT] | None,
