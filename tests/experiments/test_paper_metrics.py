@@ -13,6 +13,7 @@ from ip2p_lightning.studies import Study, Table
 from ip2p_lightning.studies.table import Row
 
 ROOT = Path(__file__).resolve().parents[2]
+ERRORS = ("error", "changed", "kept", "copied")
 ARMS = {"mgie_zero_shot": ("ip2p", "lgie", "mgie"), "mgie_fine_tuned": ("ip2p", "mgie", "ip2p, tuned", "mgie, tuned")}
 
 
@@ -43,19 +44,21 @@ def test_columns_that_were_measured_are_drawn_and_claimed(name: str) -> None:
     assert {"dino", "clip_i", "clip_t", "lpips"} <= set(one.metrics)
 
 
-def test_figure_10_has_the_paper_s_axes_where_clip_was_there() -> None:
+def test_figure_10_has_the_paper_s_axes_where_its_models_were_swept() -> None:
     one = study("ip2p_figure10")
-    plain = ("error", "changed", "kept", "copied")
-    for metrics in (plain, (*plain, "clip_input", "clip_direction")):
+    for swept in (False, True):
         rows = []
-        for seed, pairs, filtered in product(range(2), (100, 500), (True, False)):
-            labels = {"pairs": pairs, "filtered": filtered, "seed": seed}
-            values = {name: Value((1 if name in plain else -1) / (pairs + filtered + seed)) for name in metrics}
-            rows.append(Row(str(labels), labels, values))
+        scales = [{"image_scale": scale} for scale in (1.0, 1.6, 2.2)] if swept else [{}]
+        for seed, pairs, filtered, point in product(range(2), (0.1, 1.0), (True, False), scales):
+            labels = {"pairs": pairs, "filtered": filtered, "seed": seed, **point}
+            rank = pairs + filtered + 0.1 * seed
+            found = {"clip_input": rank, "clip_direction": rank} if swept else dict.fromkeys(ERRORS, 1 / rank)
+            rows.append(Row(str(labels), labels, {name: Value(value) for name, value in found.items()}))
         table = Table(rows)
-        assert len(one.draw(table)["figure"].axes) == len(metrics)
-        assert len(one.claims(table)) == len(metrics)
-        assert {claim.verdict for claim in one.claims(table)} == {"confirmed"}
+        assert len(one.draw(table)["figure"].axes) == (1 if swept else len(ERRORS))
+        claims = one.claims(table)
+        assert len(claims) == (2 if swept else 4)
+        assert {claim.verdict for claim in claims} == {"confirmed"}
 
 
 def test_published_figures_stand_beside_claims_about_their_own_metric() -> None:

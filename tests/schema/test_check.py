@@ -64,7 +64,8 @@ WRONG = {
     "evaluate editor=sdedit": {"editor.strength": ("0", "1.5"), "editor.steps": ("0",), "editor.text_scale": ("-1",)},
     "tradeoff": {"text_scales": ("7.5", "[-1]", "[a]"), "rows": ("0",), "image_scales": ("null",), "seeds": ("0",)},
     "drift": {"turns": ("0", "six"), "through": ("pixels", "[pixel]"), "count": ("0",)},
-    "checkpoints": {"run": ("null", ""), "text_scales": ("1",), "seed": ("-1",), "x": ("null",)},
+    "checkpoints": {"run": ("null", ""), "text_scales": ("1",), "seed": ("-1",), "x": ("1.5",)},
+    "compare": {"runs": ("null",), "values": ("loss",), "output": ("",)},
     "calibrate": {"margin": ("-1", "abc"), "higher_is_better": ("yes",), "confidence": ("0", "2"), "marks": ("x",)},
     "preference": {"count": ("0",), "side": ("0",), "answers": ("a.csv",), "split": ("dev",), "seed": ("x",)},
     "export": {"weights": ("mean",), "lora": ("r8",)},
@@ -232,7 +233,7 @@ def test_compose_checks_from_python():
 
 def test_types_come_from_constructors_without_importing_them():
     found = arguments("ip2p_lightning.data.datamodule.EditDataModule.from_shards")
-    assert [allows(found["size"], value) for value in (3, None, 1.5, "3")] == [True, True, False, False]
+    assert [allows(found["size"], value) for value in (3, None, 0.5, "3")] == [True, True, True, False]  # a share, too
     assert not allows(arguments("ip2p_lightning.evaluation.figures.IntervalSettings")["resamples"], 0.5)
     assert arguments("ip2p_lightning.zoo.load")  # exported by a package
     assert arguments("torch.optim.AdamW") == {}
