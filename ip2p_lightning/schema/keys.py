@@ -249,7 +249,6 @@ ARGUMENTS: dict[str, Any] = {
     "cache_folder": PATH | None,
     "checkpoint": PATH | None,
     "weights": PATH | dict[str, Any] | None,
-    "pretrained_model_name_or_path": PATH,
     "dirpath": PATH,
     "save_dir": PATH,
     "licence": TEXT,
