@@ -81,6 +81,17 @@ VISUAL_TOKENS = Limit("VISUAL_TOKENS", 4_096, "[IMG] tokens")
 SERVER_ANSWER = Limit("SERVER_ANSWER", 2**20, "bytes of a server's answer")
 CSV_BYTES = Limit("CSV_BYTES", 10 * 2**20, "bytes of a table of answers or choices")
 
+# Datasets, tables, tars, captions and whatever else pairs come from
+TAR_HEADER_BYTES = Limit("TAR_HEADER_BYTES", 2**20, "bytes of an extended header (pax, GNU long name) of a tar")
+IMAGE_BYTES = Limit("IMAGE_BYTES", 256 * 2**20, "bytes of an image file")
+ROW_BYTES = Limit("ROW_BYTES", 4 * 2**20, "bytes of a row of JSON or of a text file of a pair")
+LISTING_BYTES = Limit("LISTING_BYTES", 256 * 2**20, "bytes of a JSON file that lists pairs or shards")
+MEMBER_BYTES = Limit("MEMBER_BYTES", 16 * 2**20, "bytes of the JSON member of a pair in a shard")
+DATA_DEPTH = Limit("DATA_DEPTH", 64, "levels of JSON in a dataset")
+TEXT_CHARACTERS = Limit("TEXT_CHARACTERS", 200_000, "characters of a text of a pair")
+SCORES = Limit("SCORES", 100, "scores of a pair")
+INDEX_TEXT_BYTES = Limit("INDEX_TEXT_BYTES", 256 * 2**20, "bytes of a text column in 65,536 rows of an index")
+
 
 def all_limits() -> list[Limit]:
     """Every limit of this module, in the order in which it stands there."""

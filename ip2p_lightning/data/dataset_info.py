@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ip2p_lightning import limits
+from ip2p_lightning.bounded_text import parse_json
 from ip2p_lightning.data.storage import LocalFolder, RemoteAccess, open_storage
 
 SCHEMA_VERSION = 1
@@ -21,7 +23,6 @@ MEMBERS = ("original", "edited", "mask", "json")
 """Members of a pair in a shard; the index has ``<member>_offset``, ``_length`` and ``_crc32`` for each."""
 
 _SHARD_NAME = re.compile(r"shard-\d{6}\.tar")
-_MAX_INFO_BYTES = 2**28
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -83,7 +84,7 @@ class DatasetInfo:
         """
         storage = open_storage(path, access)
         try:
-            content = storage.read(INFO_NAME, _MAX_INFO_BYTES)
+            content = storage.read(INFO_NAME, limits.LISTING_BYTES.value + 1)
         except (FileNotFoundError, NotADirectoryError) as error:
             local = isinstance(storage, LocalFolder)
             what = "no such folder" if local and not storage.folder.exists() else f"the folder has no {INFO_NAME}"
@@ -104,23 +105,54 @@ class DatasetInfo:
             DatasetError: a damaged file or another schema version.
         """
         try:
-            values = json.loads(content)
-            version = values["schema_version"]
+            values = parse_json(content, limit=limits.LISTING_BYTES)
+            if not isinstance(values, dict) or not _is_count(version := values.get("schema_version")):
+                raise ValueError("it holds no schema_version")
             if version == SCHEMA_VERSION:
                 values["index"] = FileInfo(**values["index"])
                 values["shards"] = [FileInfo(**shard) for shard in values["shards"]]
                 info = cls(**values)
-                bad = [shard.name for shard in info.shards if not _SHARD_NAME.fullmatch(shard.name)]
-                if bad or info.index.name != INDEX_NAME:
-                    raise ValueError(f"unexpected file names {[*bad, info.index.name]}")
-                if unsafe := [file.name for file in (info.index, *info.shards) if not _SHA256.fullmatch(file.sha256)]:
-                    raise ValueError(f"no SHA-256 of {unsafe}")
+                info._check()
                 return info
         except (ValueError, KeyError, TypeError) as error:
             raise DatasetError(f"{place} is damaged ({error}); restore it from a copy or render again") from error
         raise DatasetError(
             f"{place} has schema version {version}, this package reads {SCHEMA_VERSION}; render it again"
         )
+
+    def _check(self) -> None:
+        """Raise ValueError for values of other types, other file names, and numbers that do not add up."""
+        for name in ("name", "licence", "fingerprint"):
+            if not isinstance(getattr(self, name), str):
+                raise ValueError(f"{name} is no text")
+        for name in ("splits", "kinds"):
+            counts = getattr(self, name)
+            if not isinstance(counts, dict) or not all(map(_is_count, counts.values())):
+                raise ValueError(f"{name} holds no counts")
+        if not isinstance(self.provenance, dict):
+            raise ValueError("provenance is no object")
+        for file in (self.index, *self.shards):
+            if not isinstance(file.name, str) or not _is_count(file.size) or not _is_count(file.pairs):
+                raise ValueError(f"no size or number of pairs of {file.name!r:.50}")
+        bad = [shard.name for shard in self.shards if not _SHARD_NAME.fullmatch(shard.name)]
+        if bad or self.index.name != INDEX_NAME:
+            raise ValueError(f"unexpected file names {[*bad, self.index.name]}")
+        files = (self.index, *self.shards)
+        if unsafe := [
+            file.name for file in files if not isinstance(file.sha256, str) or not _SHA256.fullmatch(file.sha256)
+        ]:
+            raise ValueError(f"no SHA-256 of {unsafe}")
+        if len({shard.name for shard in self.shards}) < len(self.shards):
+            raise ValueError("a shard is listed twice")
+        counted = {"shards": sum(shard.pairs for shard in self.shards), "index": self.index.pairs}
+        counted["splits"] = sum(self.splits.values())
+        if not _is_count(self.pairs) or not self.pairs or set(counted.values()) != {self.pairs}:
+            raise ValueError(f"pairs is {self.pairs!r:.30}, but the numbers of {counted} must sum to it and be above 0")
+
+
+def _is_count(value: Any) -> bool:
+    """Whether a value is a whole number that a file of this world may have."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**53
 
 
 def file_sha256(path: Path) -> str:

@@ -10,13 +10,17 @@ from typing import Any
 
 from PIL import Image
 
-from ip2p_lightning.data.images import MAX_PIXELS, open_image, open_mask, picture_size
-from ip2p_lightning.data.pair import EditPair
+from ip2p_lightning import limits
+from ip2p_lightning.data.images import MAX_PIXELS, ImageError, open_image, open_mask, picture_size
+from ip2p_lightning.data.pair import TEXT_FIELDS, EditPair
 
 EXTENSIONS = {"PNG": "png", "JPEG": "jpg"}
 """Picture formats that shards hold, and how their members' names end."""
 
 _JPEG = b"\xff\xd8"
+
+_LONGEST_NAME = 1000  # characters of an id, a group or a split
+_SPLIT = re.compile(r"\w[\w .-]{0,99}")
 
 SCORES = "scores"
 """Key of `EditPair.metadata` under which a mapping from score name to number becomes index columns."""
@@ -74,6 +78,31 @@ class EncodedPair:
         """Member name ("original", "edited" and, if there is one, "mask") -> bytes."""
         pictures = {"original": self.original_image, "edited": self.edited_image}
         return pictures if self.mask is None else {**pictures, "mask": self.mask}
+
+
+def has_text(text: str) -> bool:
+    """Whether a text says anything: more than spaces and signs that cannot be seen."""
+    return any(sign.isprintable() and not sign.isspace() for sign in text)
+
+
+def check_texts(encoded: EncodedPair) -> None:
+    """Raise ValueError, naming the id, unless id, texts, group and split can be stored and read by anybody."""
+    longest = limits.TEXT_CHARACTERS.value
+    for name in ("id", *TEXT_FIELDS, "group", "split"):
+        text = getattr(encoded, name)
+        if not isinstance(text, str):
+            raise ValueError(f"pair {encoded.id!r}: {name} should be text; it is {type(text).__name__}")
+        most = longest if name in TEXT_FIELDS else min(longest, _LONGEST_NAME)
+        if len(text) > most:
+            raise ValueError(f"pair {encoded.id[:50]!r}: {name} is too long ({len(text):,} of {most:,} characters)")
+        if not text.isascii() and any("\ud800" <= sign <= "\udfff" for sign in text):
+            raise ValueError(f"pair {encoded.id!r}: {name} holds half of a character ({text[:50]!r})")
+    if not encoded.id:
+        raise ValueError("pair '': no id")
+    if encoded.split and not _SPLIT.fullmatch(encoded.split):
+        raise ValueError(
+            f"pair {encoded.id!r}: split is no name ({encoded.split[:50]!r}; letters, digits, spaces, '_', '-', '.')"
+        )
 
 
 def encode_pair(pair: EditPair, split: str = "") -> EncodedPair:
@@ -150,6 +179,10 @@ def picture_formats(encoded: EncodedPair) -> tuple[int, int, dict[str, str]]:
     sizes, endings = {}, {}
     for member, data in encoded.pictures().items():
         width, height, format = picture_size(data, name=f"pair {encoded.id!r} {member}")
+        if width * height > MAX_PIXELS:
+            raise ImageError(
+                f"pair {encoded.id!r}: {member} is too large ({width} x {height} pixels of {MAX_PIXELS:,})"
+            )
         if format not in EXTENSIONS:
             raise ValueError(f"pair {encoded.id!r}: {member} is {format}; shards hold PNG and JPEG, convert it first")
         sizes[member], endings[member] = (width, height), EXTENSIONS[format]

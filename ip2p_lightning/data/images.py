@@ -91,7 +91,8 @@ def picture_size(source: str | Path | bytes, *, name: str | None = None) -> tupl
             exif = {} if image.format == "PNG" and "exif" not in image.info else image.getexif()
             turned = exif.get(ORIENTATION, 1) >= 5  # EXIF orientations 5 to 8 swap the sides
             width, height = image.size[::-1] if turned else image.size
-            return width, height, str(image.format)
+            # MPO is what PIL calls a JPEG with more pictures behind the first, as some phones and cameras write
+            return width, height, "JPEG" if image.format == "MPO" else str(image.format)
     except Exception as error:  # as in _open
         raise ImageError(f"{name}: damaged picture header ({error}); copy or export the file again") from error
 

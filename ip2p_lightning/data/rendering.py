@@ -13,7 +13,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from ip2p_lightning import __version__
 from ip2p_lightning.data.dataset_info import DatasetInfo
-from ip2p_lightning.data.encoded import EncodedPair, encode_pair, fault
+from ip2p_lightning.data.encoded import EncodedPair, decode_pair, encode_pair, fault
+from ip2p_lightning.data.left_out import LeftOut
 from ip2p_lightning.data.selection import check_fractions, exact_splits, group_split
 from ip2p_lightning.data.shards import MAX_SHARD_BYTES, ShardWriter
 from ip2p_lightning.data.sources import EncodedSource, PairSource
@@ -34,12 +35,14 @@ class RenderReport:
         info: its `dataset.json`.
         skipped: a message for each pair that could not be had.
         reasons: how many of them were left out for what.
+        left_out: what the sources hold beside their pairs.
     """
 
     path: Path
     info: DatasetInfo
     skipped: list[str] = field(default_factory=list)
     reasons: Counter[str] = field(default_factory=Counter)
+    left_out: LeftOut = field(default_factory=LeftOut)
 
 
 @dataclass(frozen=True)
@@ -51,8 +54,8 @@ class _Failure:
 class _EncodedPairs(Dataset[EncodedPair | _Failure]):
     """Pairs of a source as bytes; failures are values, so that they cross process borders with a clean message."""
 
-    def __init__(self, source: PairSource) -> None:
-        self.source = source
+    def __init__(self, source: PairSource, decode: bool) -> None:
+        self.source, self.decode = source, decode
 
     def __len__(self) -> int:
         return len(self.source)
@@ -60,7 +63,10 @@ class _EncodedPairs(Dataset[EncodedPair | _Failure]):
     def __getitem__(self, index: int) -> EncodedPair | _Failure:
         try:
             if isinstance(self.source, EncodedSource):
-                return self.source.encoded(index)
+                encoded = self.source.encoded(index)
+                if self.decode:  # at an eighth of the size where the format can, which reads all the bytes as well
+                    decode_pair(encoded, least_side=1)
+                return encoded
             return encode_pair(self.source[index], getattr(self.source, "split", None) or "")
         except (ValueError, OSError) as error:
             return _Failure(f"pair {index} of source {self.source.name!r}: {error}", fault(error))
@@ -73,7 +79,9 @@ def render_dataset(
     workers: int = 0,
     splits: Mapping[str, float] | None = None,
     default_splits: Mapping[str, float] | None = None,
+    prefix: str = "",
     skip_failures: bool = False,
+    decode: bool = True,
     max_shard_bytes: int = MAX_SHARD_BYTES,
     overwrite: bool = False,
     advance: Callable[[int], None] | None = None,
@@ -89,7 +97,9 @@ def render_dataset(
         workers: processes that draw and encode; 0 does so in this one.
         splits: split name -> fraction, by which to cut a single source, whole groups at a time.
         default_splits: the same for a single source that names no split itself.
+        prefix: put before ids and groups ("mine" gives "mine/12"), so that datasets may be read together.
         skip_failures: leave out pairs that cannot be read or stored, and list them in the report.
+        decode: decode ready images once, so that truncated ones are found now and not in training.
         max_shard_bytes: size at which a shard is closed.
         overwrite: replace a dataset at ``path``.
         advance: called with a number of pairs as they are written, for a progress bar.
@@ -97,7 +107,7 @@ def render_dataset(
     Raises:
         FileExistsError: there is something at ``path``.
         RenderError: a pair that cannot be read.
-        ValueError: a pair that cannot be stored (such as a repeated id), or no pair at all.
+        ValueError: a pair that cannot be stored (such as a repeated id), or no pair at all; says why.
     """
     for fractions in filter(None, (splits, default_splits)):
         check_fractions(fractions)
@@ -105,8 +115,11 @@ def render_dataset(
         raise ValueError("sources by split and fractions exclude each other; leave `splits` out or join sources")
     parts = dict(sources) if isinstance(sources, Mapping) else {"": sources}
     named = list(parts.values())
-    skipped: list[str] = []
-    reasons: Counter[str] = Counter()
+    account = _Account(skip_failures)
+    for source in named:
+        account.left_out.update(getattr(source, "left_out", LeftOut()))
+        for error in getattr(source, "faults", ()):
+            account.failed(error, error.reason)
     writer = ShardWriter(
         path,
         name=_unique(source.name for source in named),
@@ -115,26 +128,54 @@ def render_dataset(
         max_shard_bytes=max_shard_bytes,
         overwrite=overwrite,
     )
+    added = 0
     with writer:
         for split, source in parts.items():
             cut = _default_cut(source, default_splits) if default_splits and not split else None
-            for encoded in _stream(source, workers):
+            for encoded in _stream(source, workers, decode):
                 try:
                     if isinstance(encoded, _Failure):
-                        raise RenderError(f"{encoded.message}; skip_failures=true leaves such pairs out, counted")
-                    writer.add(_in_split(encoded, split, splits, cut))
+                        raise RenderError(encoded.message)
+                    writer.add(_named(_in_split(encoded, split, splits, cut), prefix))
+                    added += 1
                 except ValueError as error:
-                    if not skip_failures:
-                        raise
-                    skipped.append(str(error))
-                    reasons[encoded.reason if isinstance(encoded, _Failure) else fault(error)] += 1
+                    account.failed(error, encoded.reason if isinstance(encoded, _Failure) else fault(error))
                 if advance is not None:
                     advance(1)
-    return RenderReport(writer.path, DatasetInfo.load(writer.path), skipped, reasons)
+        if not added:
+            raise ValueError(account.nothing(path))
+    return RenderReport(writer.path, DatasetInfo.load(writer.path), account.skipped, account.reasons, account.left_out)
 
 
-def _stream(source: PairSource, workers: int) -> Any:
-    loader = DataLoader(_EncodedPairs(source), batch_size=_CHUNK, num_workers=workers, collate_fn=list)
+@dataclass
+class _Account:
+    """What could not be used."""
+
+    skip: bool
+    skipped: list[str] = field(default_factory=list)
+    reasons: Counter[str] = field(default_factory=Counter)
+    left_out: LeftOut = field(default_factory=LeftOut)
+
+    def failed(self, error: ValueError, reason: str) -> None:
+        """Count a pair that cannot be used, or stop at it."""
+        if not self.skip and isinstance(error, RenderError):
+            raise RenderError(f"{error}; skip_failures=true leaves such pairs out, counted")
+        if not self.skip:
+            raise error
+        self.skipped.append(str(error))
+        self.reasons[reason] += 1
+
+    def nothing(self, path: str | Path) -> str:
+        """Why there is no pair at all."""
+        if not self.skipped:
+            return f"no pair was added to {path}; the source is empty"
+        counted = ", ".join(f"{count:,} x {reason}" for reason, count in self.reasons.most_common())
+        first = self.skipped[0]
+        return f"no pair was added to {path}: all {len(self.skipped):,} were left out ({counted}); the first: {first}"
+
+
+def _stream(source: PairSource, workers: int, decode: bool) -> Any:
+    loader = DataLoader(_EncodedPairs(source, decode), batch_size=_CHUNK, num_workers=workers, collate_fn=list)
     for chunk in loader:
         yield from chunk
 
@@ -156,6 +197,12 @@ def _default_cut(source: PairSource, fractions: Mapping[str, float]) -> Callable
         return None
     groups = getattr(source, "groups", None)
     return partial(group_split, fractions=fractions) if groups is None else exact_splits(groups, fractions).__getitem__
+
+
+def _named(encoded: EncodedPair, prefix: str) -> EncodedPair:
+    if not prefix:
+        return encoded
+    return replace(encoded, id=f"{prefix}/{encoded.id}", group=f"{prefix}/{encoded.group or encoded.id}")
 
 
 def _provenance(parts: Mapping[str, PairSource]) -> dict[str, Any]:

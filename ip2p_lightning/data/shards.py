@@ -5,9 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import shutil
 import tarfile
-import tempfile
 import zlib
 from collections import Counter
 from collections.abc import Mapping
@@ -19,6 +17,8 @@ from typing import IO, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ip2p_lightning import limits
+from ip2p_lightning.bounded_text import parse_json
 from ip2p_lightning.data.dataset_info import (
     INDEX_NAME,
     INFO_NAME,
@@ -28,7 +28,8 @@ from ip2p_lightning.data.dataset_info import (
     FileInfo,
     file_sha256,
 )
-from ip2p_lightning.data.encoded import SCORES, EncodedPair, encode_pair, picture_formats
+from ip2p_lightning.data.encoded import SCORES, EncodedPair, check_texts, encode_pair, has_text, picture_formats
+from ip2p_lightning.data.making import FolderInTheMaking
 from ip2p_lightning.data.pair import TEXT_FIELDS, EditPair
 
 MAX_SHARD_BYTES = 256 * 2**20
@@ -85,9 +86,8 @@ class ShardWriter:
         self.name, self.licence, self.provenance = name, licence, dict(provenance or {})
         self.max_shard_bytes, self.overwrite = max_shard_bytes, overwrite
         self._check_target()
-        self.path.absolute().parent.mkdir(parents=True, exist_ok=True)
-        self._folder = Path(tempfile.mkdtemp(prefix=f".{self.path.name}.", dir=self.path.absolute().parent))
-        self._folder.chmod(0o755)
+        self._making = FolderInTheMaking(self.path)
+        self._folder = self._making.folder
         self._ids: set[str] = set()
         self._shard: _Shard | None = None
         self._shards: list[FileInfo] = []
@@ -107,8 +107,12 @@ class ShardWriter:
         """
         encoded = encode_pair(pair) if isinstance(pair, EditPair) else pair
         if encoded.id in self._ids:
-            raise ValueError(f"pair {encoded.id!r} was added twice to {self.path}; ids must be unique in a dataset")
-        if not encoded.instruction.strip():
+            raise ValueError(
+                f"pair {encoded.id!r} was added twice to {self.path}; ids must be unique in a dataset (of rows: "
+                "format.columns.id='{photo}-{take}' puts columns together, format.columns.id=null takes file and row)"
+            )
+        check_texts(encoded)
+        if not has_text(encoded.instruction):
             raise ValueError(f"pair {encoded.id!r} has no instruction; write one or leave the pair out")
         if self._shard is None:
             self._shard = _Shard(self._folder, len(self._shards))
@@ -145,7 +149,8 @@ class ShardWriter:
             provenance=self.provenance,
         )
         info.save(self._folder)
-        self._move_to_target()
+        self._check_target()  # again: somebody else may have finished meanwhile
+        self._making.finish()
         return info
 
     def abort(self) -> None:
@@ -153,7 +158,7 @@ class ShardWriter:
         if self._shard is not None:
             with suppress(OSError):  # a full disk does not take its end
                 self._shard.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._making.discard()
 
     def __enter__(self) -> ShardWriter:
         return self
@@ -179,16 +184,6 @@ class ShardWriter:
             raise FileExistsError(f"{self.path} exists and is no dataset folder; choose another path")
         if not self.overwrite:
             raise FileExistsError(f"there is a dataset at {self.path}; choose another path or set overwrite=true")
-
-    def _move_to_target(self) -> None:
-        self._check_target()  # again: somebody else may have finished meanwhile
-        if self.path.exists():
-            old = Path(tempfile.mkdtemp(prefix=f".{self.path.name}.old.", dir=self.path.absolute().parent))
-            self.path.rename(old / "replaced")
-            self._folder.rename(self.path)
-            shutil.rmtree(old)
-        else:
-            self._folder.rename(self.path)
 
 
 class _Shard:
@@ -221,7 +216,7 @@ class _Shard:
             "mask_crc32": None,
             "metadata": metadata,
         }
-        row |= {f"{SCORE_PREFIX}{name}": float(score) for name, score in json.loads(metadata).get(SCORES, {}).items()}
+        row |= _scores(json.loads(metadata), pair.id)
         members = {f"{member}.{endings[member]}": data for member, data in pair.pictures().items()}
         for ending, data in (members | {"json": content.encode("utf-8")}).items():
             row |= self._write(row["key"], ending, data)
@@ -265,18 +260,41 @@ class _HashingFile:
 
 
 def _json(metadata: Mapping[str, Any], id: str) -> str:
+    """Metadata as JSON that any reader takes, within its limits."""
     try:
-        return json.dumps(metadata, ensure_ascii=False, sort_keys=True, allow_nan=False, default=_plain)
-    except (TypeError, ValueError) as error:
+        text = json.dumps(metadata, ensure_ascii=False, sort_keys=True, allow_nan=False, default=_plain)
+        if not isinstance(parse_json(text), dict):
+            raise ValueError("they are no object")
+    except (TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"pair {id!r}: metadata must be plain JSON values ({error})") from error
+    return text
+
+
+def _scores(metadata: Mapping[str, Any], id: str) -> dict[str, float]:
+    """Columns of scores."""
+    scores = metadata.get(SCORES) or {}
+    if not isinstance(scores, dict):
+        raise ValueError(f"pair {id!r}: metadata 'scores' must be an object of numbers ({type(scores).__name__})")
+    if len(scores) > limits.SCORES.value:
+        raise ValueError(f"pair {id!r}: too many scores ({len(scores):,} of {limits.SCORES.value}; see SCORES)")
+    for name, score in scores.items():
+        if score is not None and (isinstance(score, bool) or not isinstance(score, int | float)):
+            raise ValueError(f"pair {id!r}: a score must be a number ({name[:50]!r} is {score!r:.50})")
+    try:
+        return {f"{SCORE_PREFIX}{name}": float(score) for name, score in scores.items() if score is not None}
+    except OverflowError as error:
+        raise ValueError(f"pair {id!r}: a score must be a number ({error})") from error
 
 
 def _number(pair: EncodedPair, name: str, type_: type[int] | type[float]) -> int | float | None:
     value = pair.metadata.get(name)
     try:
-        return None if value is None else type_(value)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"pair {pair.id!r}: metadata {name}={value!r} must be a number") from error
+        number = None if value is None else type_(value)
+        if isinstance(number, int) and not -(2**63) <= number < 2**63:
+            raise ValueError("it does not fit into 64 bits")
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f"pair {pair.id!r}: metadata {name}={value!r:.50} must be a number ({error})") from error
+    return number
 
 
 def _plain(value: Any) -> Any:

@@ -12,12 +12,14 @@ import numpy as np
 import pyarrow as pa
 
 from ip2p_lightning.data.dataset_info import INDEX_NAME, INFO_NAME, DatasetError, DatasetInfo, FileInfo, file_sha256
-from ip2p_lightning.data.encoded import decode_pair
+from ip2p_lightning.data.encoded import check_texts, decode_pair, picture_formats
 from ip2p_lightning.data.index import DatasetIndex
+from ip2p_lightning.data.pair import TEXT_FIELDS
 from ip2p_lightning.data.pair_reader import PairReader
 from ip2p_lightning.data.shard_files import LocalShards
 from ip2p_lightning.data.storage import LocalFolder, RemoteAccess, RemoteFolder, StorageError, open_storage
 
+_TEXTS = ("id", "group", *TEXT_FIELDS)  # which shard and index both have; the split may be decided later
 _CHUNK = 16 * 2**20  # bytes of a remote shard asked for at once
 
 
@@ -72,6 +74,9 @@ def verify(
 ) -> VerifyReport:
     """Check a dataset: missing, truncated, changed, exchanged or unknown shards, and damaged pairs by id.
 
+    Every pair is read: its members' checksums, that its texts are texts, that its id is that of its row, and that no
+    other row has its bytes.
+
     Shards of a remote dataset are downloaded one at a time, to a temporary folder.
 
     Args:
@@ -110,10 +115,32 @@ def _open_index(
     except DatasetError as error:
         report.problems.append(Problem(INDEX_NAME, "", str(error)))
         return None
-    counts = index.table(["id"]).column("id").value_counts()
-    repeated = counts.field("values").filter(pa.array(counts.field("counts").to_numpy() > 1)).to_pylist()
-    report.problems += [Problem(INDEX_NAME, id, "is listed more than once") for id in repeated]
+    try:
+        counts = index.table(["id"]).column("id").value_counts()
+        repeated = counts.field("values").filter(pa.array(counts.field("counts").to_numpy() > 1)).to_pylist()
+        report.problems += [Problem(INDEX_NAME, id, "is listed more than once") for id in repeated]
+        report.problems += [Problem(INDEX_NAME, id, text) for id, text in _disagreements(index)]
+        for name in _TEXTS:
+            index.table([name])  # raises for gaps, and for texts that have no room
+    except DatasetError as error:
+        report.problems.append(Problem(INDEX_NAME, "", str(error)))
+        return None
     return index
+
+
+def _disagreements(index: DatasetIndex) -> Iterator[tuple[str, str]]:
+    """Rows whose bytes another row has as well, and counts that are not those of `dataset.json`."""
+    info = index.info
+    for column, stated in (("split", info.splits), ("kind", info.kinds)):
+        counts = index.table([column]).column(column).cast(pa.string()).value_counts().to_pylist()
+        found = {entry["values"]: entry["counts"] for entry in counts}
+        if found != {name: count for name, count in stated.items() if count}:
+            yield "", f"has other numbers of {column}s than {INFO_NAME}"
+    rows, shards, starts, ends = index.positions.extents()
+    order = np.lexsort((starts, shards))
+    same = (np.diff(shards[order]) == 0) & (starts[order][1:] < ends[order][:-1])
+    for row in dict.fromkeys(rows[order][1:][same].tolist()):
+        yield index.id(row), "has bytes that another pair has, too"
 
 
 class _Checker:
@@ -140,40 +167,41 @@ class _Checker:
             self._add(name, "", f"{what}; move it away")
 
     def check(self, shard: FileInfo, rows: np.ndarray) -> None:
-        """A shard, and its pairs one by one unless it is as it was written."""
+        """A shard, and its pairs one by one: a whole shard may hold other pairs than the index says."""
         try:
             with self._local(shard.name) as file:
-                whole = self._check_file(shard, file)
-                if whole is not None:
-                    self._check_pairs(shard, rows, file, whole)
+                if self._check_file(shard, file):
+                    self._check_pairs(shard, rows, file)
         except FileNotFoundError:
             self._add(shard.name, "", f"is missing, and {shard.pairs} pairs with it")
         except StorageError as error:
             self._add(shard.name, "", f"cannot be read, nor its {shard.pairs} pairs ({error})")
 
-    def _check_file(self, shard: FileInfo, file: Path) -> bool | None:
-        """True if the shard is as it was written, False if its pairs need a look, None if that is pointless."""
+    def _check_file(self, shard: FileInfo, file: Path) -> bool:
+        """Compare a shard with what was written; whether a look at its pairs makes sense."""
         digest, size = file_sha256(file), file.stat().st_size
         if digest == shard.sha256:
             return True
         if twin := self.by_digest.get(digest):
             text = f"holds the content of {twin}: the shards were exchanged or one was copied over the other"
             self._add(shard.name, "", text)
-            return None
+            return False
         change = "was changed" if size == shard.size else f"has {size:,} bytes instead of {shard.size:,}"
         self._add(shard.name, "", change)
-        return False
+        return True
 
-    def _check_pairs(self, shard: FileInfo, rows: np.ndarray, file: Path, whole: bool) -> None:
+    def _check_pairs(self, shard: FileInfo, rows: np.ndarray, file: Path) -> None:
         if self.index is None:  # its pairs cannot be found
             return
-        if whole and not self.decode:
-            self.report.sound_pairs += len(rows)
-            return
         reader = PairReader(self.storage, self.index, LocalShards(file.parent))
-        for row in map(int, rows):
+        texts = {name: self.index.table([name]).column(name).take(pa.array(rows)).to_pylist() for name in _TEXTS}
+        for number, row in enumerate(map(int, rows)):
             try:
                 encoded = reader.read(row)
+                check_texts(encoded)
+                picture_formats(encoded)
+                if other := [name for name in _TEXTS if getattr(encoded, name) != texts[name][number]]:
+                    raise ValueError(f"its {other[0]} is another one in {INDEX_NAME}")
                 if self.decode:
                     decode_pair(encoded)
             except ValueError as error:

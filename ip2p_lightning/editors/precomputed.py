@@ -11,10 +11,10 @@ from PIL import Image
 from torch import Tensor
 
 from ip2p_lightning.data.encoded import UnusablePair
-from ip2p_lightning.data.formats.base import file_inside
 from ip2p_lightning.data.formats.json_lines import rows
 from ip2p_lightning.data.images import open_image, to_tensor
 from ip2p_lightning.data.pair import EditPair
+from ip2p_lightning.data.paths import file_inside
 from ip2p_lightning.data.sources import PairSource
 from ip2p_lightning.data.transforms import centred
 from ip2p_lightning.editors.base import Editor

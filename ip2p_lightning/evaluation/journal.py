@@ -10,6 +10,8 @@ from typing import Any
 
 from PIL import Image
 
+from ip2p_lightning import limits
+from ip2p_lightning.bounded_text import TextError, parse_json
 from ip2p_lightning.data.images import open_image
 from ip2p_lightning.files import write_whole
 from ip2p_lightning.store import PartStore, digest, keep_settings
@@ -78,7 +80,7 @@ class Journal:
 
     def _part(self, part: str) -> list[list[Any]]:
         try:
-            return json.loads(self.parts.read(part))
+            return parse_json(self.parts.read(part), limit=limits.LISTING_BYTES, not_a_number="keep")
         except ValueError as error:
             file = self.parts.file(part)
             raise ValueError(f"{file} is damaged ({error}); remove it, and what it held is measured again") from error
@@ -88,8 +90,8 @@ class Journal:
         for path in sorted(self.folder.glob(_LINES)):
             for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
                 try:
-                    entry = json.loads(line)
-                except json.JSONDecodeError:
+                    entry = parse_json(line, not_a_number="keep")
+                except TextError:
                     continue
                 if isinstance(entry, list) and len(entry) == 3:
                     yield entry

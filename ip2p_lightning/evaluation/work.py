@@ -139,7 +139,7 @@ class Work:
         for (place, _), row in self.rows.items():
             if places.setdefault(row["pair"], place) != place:
                 raise ValueError(
-                    f"two pairs have the id {row['pair']!r}; give joined sources prefixes that tell them apart"
+                    f"two pairs have the id {row['pair']!r}; render or import with prefix=NAME, which tells them apart"
                 )
         return together
 

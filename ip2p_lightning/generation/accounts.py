@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from omegaconf import DictConfig
 
+from ip2p_lightning.bounded_text import read_json
 from ip2p_lightning.config import plain
 from ip2p_lightning.data.selection import REJECTED
 from ip2p_lightning.generation.filter import KEPT
@@ -55,7 +56,7 @@ class Accounts:
     def noted(self, stage: str, name: str) -> dict[str, Any]:
         """What was kept; {} if nothing was."""
         file = self.ledgers[stage].folder / f"{name}.json"
-        return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+        return read_json(file, "the stage's account", not_a_number="keep") if file.is_file() else {}
 
     def settings(self) -> dict[str, Any]:
         """What decides what comes of the run."""

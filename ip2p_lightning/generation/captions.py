@@ -6,14 +6,18 @@ a hash of their text, so that a file may grow or be sorted anew between two runs
 
 from __future__ import annotations
 
-import json
-import tarfile
 from collections.abc import Iterable, Iterator
 from hashlib import blake2b
 from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
+from ip2p_lightning import limits
+from ip2p_lightning.bounded_text import TextError, parse_json, utf8
+from ip2p_lightning.data.encoded import UnusablePair
+from ip2p_lightning.data.formats.json_lines import check_lines
+from ip2p_lightning.data.left_out import LeftOut
+from ip2p_lightning.data.tars import list_tar, read_member, tar_files
 from ip2p_lightning.generation.base import Caption, Rejected
 from ip2p_lightning.generation.triple_checks import Duplicates
 
@@ -48,9 +52,9 @@ class TextCaptions:
     def __iter__(self) -> Iterator[Caption | Rejected]:
         for number, line in _lines(self.path):
             try:
-                text = line.decode("utf-8")
-            except UnicodeDecodeError as error:
-                yield Rejected(f"{self.name}:{number}", "corrupt", f"no UTF-8: {error.reason}")
+                text = utf8(line)
+            except TextError as error:
+                yield Rejected(f"{self.name}:{number}", "corrupt", str(error))
                 continue
             yield from _caption(text, f"{self.name}:{number}")
 
@@ -63,6 +67,9 @@ class JsonlCaptions:
         caption_key: of the caption.
         url_key: of the picture's URL; rows may lack it.
         licence: of the captions.
+
+    Raises:
+        ValueError: the file is no JSON Lines as a whole; says what it is.
     """
 
     def __init__(
@@ -71,17 +78,21 @@ class JsonlCaptions:
         self.path, self.licence = _existing(path), licence
         self.caption_key, self.url_key = caption_key, url_key
         self.name = self.path.name
+        check_lines(self.path)
 
     def __iter__(self) -> Iterator[Caption | Rejected]:
         for number, line in _lines(self.path):
             place = f"{self.name}:{number}"
             try:
-                row = json.loads(line)
-                text, url = row[self.caption_key], row.get(self.url_key) or ""
-            except (ValueError, KeyError, TypeError, AttributeError) as error:
-                yield Rejected(place, "corrupt", f"{type(error).__name__}: {error}")
+                row = _object(line)
+                if self.caption_key not in row:
+                    raise TextError(
+                        f"no key {self.caption_key!r}; it has {', '.join(row)[:200]}: give captions.caption_key=KEY"
+                    )
+            except TextError as error:
+                yield Rejected(place, "corrupt", str(error))
                 continue
-            yield from _caption(text, place, str(url))
+            yield from _caption(row[self.caption_key], place, _url(row.get(self.url_key)))
 
 
 class TarCaptions:
@@ -97,31 +108,37 @@ class TarCaptions:
         self.name = self.path.name
 
     def __iter__(self) -> Iterator[Caption | Rejected]:
-        for tar in sorted(self.path.glob("*.tar")) if self.path.is_dir() else [self.path]:
-            try:
-                yield from self._read(tar)
-            except tarfile.TarError as error:
-                yield Rejected(tar.name, "corrupt", f"no readable, uncompressed tar: {error}")
+        left_out = LeftOut()
+        for tar in tar_files(self.path, left_out):
+            yield from self._read(tar)
+        for line in left_out.lines():
+            yield Rejected(self.name, "corrupt", f"not used: {line}")
 
     def _read(self, path: Path) -> Iterator[Caption | Rejected]:
         texts: dict[str, tuple[str, Any, str]] = {}
-        with tarfile.open(path, "r:") as tar:
-            for member in tar:
-                key, _, ending = member.name.rpartition(".")
-                if ending not in ("txt", "json") or not member.isfile() or member.size > _MAX_LINE:
-                    continue
-                place = f"{path.name}:{member.name}"
-                content = tar.extractfile(member).read()  # type: ignore[union-attr]
-                try:
-                    text, url = (content.decode("utf-8"), "") if ending == "txt" else _of_json(content)
-                except (ValueError, AttributeError) as error:
-                    yield Rejected(place, "corrupt", f"{type(error).__name__}: {error}")
-                    continue
-                before = texts.get(key)
-                if before is None or not before[1]:
-                    texts[key] = (place, text, url)
-                else:
-                    texts[key] = (before[0], before[1], before[2] or url)
+        listing = list_tar(path)
+        for member in listing.members:
+            key, _, ending = member.name.rpartition(".")
+            if ending not in ("txt", "json"):
+                continue
+            place = f"{path.name}:{member.name}"
+            try:
+                if member.name in listing.repeated:
+                    raise TextError("a member is there twice")
+                content = read_member(path, member.offset, member.size, limits.ROW_BYTES, place)
+                text, url = (utf8(content), "") if ending == "txt" else _of_json(content)
+            except (TextError, UnusablePair) as error:
+                yield Rejected(place, "corrupt", str(error))
+                continue
+            before = texts.get(key)
+            if before is None or not before[1]:
+                texts[key] = (place, text, url)
+            else:
+                texts[key] = (before[0], before[1], before[2] or url)
+        if listing.damage:
+            yield Rejected(
+                path.name, "corrupt", f"no readable, uncompressed tar: {listing.damage}; what follows is lost"
+            )
         for place, text, url in texts.values():
             yield from _caption(text, place, url)
 
@@ -153,8 +170,19 @@ def _caption(text: Any, place: str, url: str = "") -> Iterable[Caption | Rejecte
 
 
 def _of_json(content: bytes) -> tuple[Any, str]:
-    row = json.loads(content)
-    return row.get("caption") or "", str(row.get("url") or "")
+    row = _object(content)
+    return row.get("caption") or "", _url(row.get("url"))
+
+
+def _object(content: bytes) -> dict[str, Any]:
+    row = parse_json(content, not_a_number="null")
+    if not isinstance(row, dict):
+        raise TextError(f"no JSON object but {type(row).__name__}")
+    return row
+
+
+def _url(value: Any) -> str:
+    return value if isinstance(value, str) else ""
 
 
 def _lines(path: Path) -> Iterator[tuple[int, bytes]]:

@@ -84,6 +84,13 @@ class Generation:
         captions = [entry for entry in entries if isinstance(entry, Caption)]
         refused = Counter(entry.reason for entry in entries if isinstance(entry, Rejected))
         licence = str(getattr(source, "licence", "unknown"))
+        if entries and not captions:
+            counted = ", ".join(f"{count:,} {reason}" for reason, count in refused.most_common())
+            first = next(entry for entry in entries if isinstance(entry, Rejected))
+            raise ValueError(
+                f"none of {len(entries):,} captions can be used ({counted}); the first: {first.id}: "
+                f"{first.detail[:300]}"
+            )
         self._note("triples", "captions", {"looked_at": len(entries), "refused": refused, "licence": licence})
         work = WriteTriples(self._build("writer"), self.config.seed)
         self._do("triples", work, captions[:limit], self.config.triples_batch_size, writer=work.writer)
@@ -91,8 +98,11 @@ class Generation:
     def _pairs(self, limit: int | None) -> None:
         config, triples = self.config, self.accounts.triples().triples[:limit]
         if not triples:
+            refused = self.accounts.triples().rejected
+            counted = ", ".join(f"{count:,} {reason}" for reason, count in refused.most_common())
             raise ValueError(
-                f"there are no triples in {self.folder}; run the stage triples first, or give triples_file=FILE"
+                f"there are no triples in {self.folder}{f': all were refused ({counted})' if counted else ''}; run the "
+                "stage triples first, or give triples_file=FILE"
             )
         work = MakePairs(
             self._build("maker"),

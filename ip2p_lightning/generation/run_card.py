@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ip2p_lightning.bounded_text import read_json
 from ip2p_lightning.formatting import duration
 from ip2p_lightning.generation.manifest import write_whole
 
@@ -158,7 +159,7 @@ class RunCard:
         Raises:
             FileNotFoundError: none there.
         """
-        values = json.loads((folder / CARD).read_text(encoding="utf-8"))
+        values = read_json(folder / CARD, "the run card", not_a_number="keep")
         values.pop("cost", None)
         return cls(**{**values, "stages": [StageCount(**stage) for stage in values["stages"]]})
 

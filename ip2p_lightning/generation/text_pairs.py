@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from PIL import Image
 
+from ip2p_lightning.bounded_text import parse_json
 from ip2p_lightning.data.pair import EditPair
 from ip2p_lightning.generation.base import Caption, EditTriple, TripleWriter
 
@@ -99,8 +99,10 @@ class TextPairs:
 
 def _triple(line: str, place: str) -> EditTriple:
     try:
-        row = json.loads(line)
-        texts = [next(str(row[key]) for key in keys if row.get(key)) for keys in _KEYS.values()]
+        row = parse_json(line)
+        texts = [
+            next(row[key] for key in keys if isinstance(row.get(key), str) and row[key]) for keys in _KEYS.values()
+        ]
     except (ValueError, AttributeError) as error:
         raise ValueError(f"{place} is no JSON object ({error})") from error
     except StopIteration:

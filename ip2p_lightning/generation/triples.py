@@ -10,6 +10,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
+from ip2p_lightning.bounded_text import parse_json
 from ip2p_lightning.generation.base import Caption, EditTriple, Rejected, TripleWriter
 from ip2p_lightning.generation.manifest import Ledger
 from ip2p_lightning.generation.triple_checks import TripleChecks
@@ -96,7 +97,7 @@ def triples_of_file(path: str | Path, count: int | None = None, checks: TripleCh
                 break
             found.captions += 1
             try:
-                row = json.loads(line)
+                row = parse_json(line)
                 texts = row.get("input") or row["caption"], row["edit"], row["output"]
                 before, edit, after = (" ".join(text.split()) for text in texts)
             except (ValueError, KeyError, TypeError, AttributeError):

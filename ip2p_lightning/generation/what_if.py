@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -16,6 +15,7 @@ from PIL import Image
 from rich.table import Table
 from torch import Tensor
 
+from ip2p_lightning.bounded_text import read_json
 from ip2p_lightning.data.contact_sheet import contact_sheet
 from ip2p_lightning.data.dataset_info import INDEX_NAME, SCORE_PREFIX, DatasetInfo
 from ip2p_lightning.data.images import to_tensor
@@ -224,7 +224,7 @@ class WhatIf:
         values = Thresholds()
         keep = finder = None
         if (self.path / CARD).is_file():
-            told = json.loads((self.path / CARD).read_text(encoding="utf-8"))["filter"]
+            told = read_json(self.path / CARD, "the run card", not_a_number="keep")["filter"]
             limits = told.get("thresholds") or {}
             values = Thresholds(**{name: value for name, value in limits.items() if not name.startswith("_")})
             keep = told.get("keep", 4)

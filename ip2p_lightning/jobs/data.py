@@ -33,7 +33,9 @@ def _render(config: DictConfig) -> None:
         output,
         workers=config.workers,
         splits=plain(config.splits),
+        prefix=config.prefix or "",
         skip_failures=config.skip_failures,
+        decode=config.decode is not False,
         overwrite=config.overwrite,
     )
 
@@ -47,7 +49,9 @@ def _import(config: DictConfig) -> None:
         workers=config.workers,
         splits=plain(config.splits),
         default_splits=plain(config.default_splits),
+        prefix=config.prefix or "",
         skip_failures=config.skip_failures,
+        decode=config.decode is not False,
         overwrite=config.overwrite,
     )
 
@@ -66,7 +70,7 @@ def _format(config: DictConfig) -> Format:
 
 def _verify(config: DictConfig) -> None:
     path = _needed(config, "path", "the dataset folder, e.g. path=data/world")
-    report = data_commands.verify(path, decode=config.decode)
+    report = data_commands.verify(path, decode=bool(config.decode))
     if not report.ok:
         raise ValueError(
             f"{path} is damaged ({len(report.problems):,} problem(s), {report.sound_pairs:,} of {report.pairs:,} pairs "

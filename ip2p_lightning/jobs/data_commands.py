@@ -35,7 +35,9 @@ def render(
     workers: int = 0,
     splits: Mapping[str, float] | None = None,
     default_splits: Mapping[str, float] | None = None,
+    prefix: str = "",
     skip_failures: bool = False,
+    decode: bool = True,
     max_shard_bytes: int = MAX_SHARD_BYTES,
     overwrite: bool = False,
     console: Console | None = None,
@@ -48,7 +50,9 @@ def render(
         workers: processes that draw and encode.
         splits: split name -> fraction, by which to cut a single source.
         default_splits: the same for a single source that names no split itself.
+        prefix: put before ids and groups.
         skip_failures: leave out unusable pairs and list them, rather than stop.
+        decode: decode ready images once, so that truncated ones are found now.
         max_shard_bytes: size at which a shard is closed.
         overwrite: replace a dataset at ``path``.
         console: where to print.
@@ -62,7 +66,9 @@ def render(
             workers=workers,
             splits=splits,
             default_splits=default_splits,
+            prefix=prefix,
             skip_failures=skip_failures,
+            decode=decode,
             max_shard_bytes=max_shard_bytes,
             overwrite=overwrite,
             advance=advance,
@@ -76,6 +82,8 @@ def render(
         console.print(f"left out {len(report.skipped):,}: {counted}", highlight=False, soft_wrap=True)
     _print_list(console, "left out", report.skipped)
     _print_list(console, "notes", getattr(source, "notes", []))
+    for line in report.left_out.lines():
+        console.print(f"not used: {line}", highlight=False, markup=False, soft_wrap=True)
     if "validation" not in report.info.splits:
         console.print(f"no validation pairs in {path}: {NO_VALIDATION}", highlight=False, markup=False, soft_wrap=True)
     return report

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from omegaconf import DictConfig, ListConfig
 from PIL import Image
 
 from ip2p_lightning.data.images import FORMATS, open_image, picture_size
+from ip2p_lightning.data.left_out import LeftOut
+from ip2p_lightning.data.listing import OTHER_IMAGES, listed
 from ip2p_lightning.diffusion.settings import SamplingSettings
 from ip2p_lightning.editors.base import Editor
 from ip2p_lightning.editors.opening import load_editor
@@ -19,6 +22,8 @@ from ip2p_lightning.editors.request import EditRequest
 from ip2p_lightning.untrusted import printable
 from ip2p_lightning.world.drawing import draw
 from ip2p_lightning.world.reading import scene_of_words
+
+log = logging.getLogger(__name__)
 
 SUFFIXES = frozenset(end for end, name in Image.registered_extensions().items() if name in (*FORMATS, "MPO"))
 SCENE_SIDE = 64
@@ -114,9 +119,13 @@ def pictures(paths: Sequence[str]) -> list[Path]:
     files: list[Path] = []
     for path in map(Path, paths):
         if path.is_dir():
-            found = sorted(file for file in path.iterdir() if file.is_file() and file.suffix.lower() in SUFFIXES)
+            left_out = LeftOut()
+            found = listed(path, SUFFIXES, left_out, likely=OTHER_IMAGES)
             if not found:
-                raise ValueError(f"image={path}: the folder holds no pictures (jpg, png, webp ...)")
+                aside = f" (there is {left_out})" if left_out else ""
+                raise ValueError(f"image={path}: the folder holds no pictures (jpg, png, webp ...){aside}")
+            for line in left_out.lines():
+                log.warning("image=%s: not used: %s", path, line)
             files += found
         else:
             files.append(path)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ip2p_lightning.bounded_text import read_json
 from ip2p_lightning.files import write_whole
 
 ABSENT: Any = ...
@@ -56,7 +57,7 @@ def keep_settings(file: Path, settings: Mapping[str, Any], replace: bool = False
     wanted = json.loads(json.dumps(settings))
     if file.is_file():
         try:
-            found = differences(json.loads(file.read_text(encoding="utf-8")), wanted)
+            found = differences(read_json(file, "settings", not_a_number="keep"), wanted)
         except ValueError as error:
             raise ValueError(f"{file} is damaged ({error}); remove its folder to begin again") from error
         if not found or not replace:

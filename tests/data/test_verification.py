@@ -136,7 +136,7 @@ def test_an_id_listed_twice_is_found(dataset: Path) -> None:
         "sha256": file_sha256(dataset / "index.parquet"),
     }
     (dataset / "dataset.json").write_text(json.dumps(values))
-    assert found(verify(dataset)) == [("index.parquet", "pair/0")]
+    assert found(verify(dataset)) == [("index.parquet", "pair/0"), ("shard-000007.tar", "pair/0")]
 
 
 def test_a_damaged_description_is_found_and_a_missing_dataset_is_an_error(dataset: Path, tmp_path: Path) -> None:

@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, Protocol
 
-from ip2p_lightning.data.encoded import EncodedPair, UnusablePair, picture_formats
+from ip2p_lightning.data.encoded import EncodedPair, UnusablePair, check_texts, has_text, picture_formats
+from ip2p_lightning.data.making import folder_in_the_making
 from ip2p_lightning.data.pair import TEXT_FIELDS
 from ip2p_lightning.data.sources import EncodedSource
-
-MAX_PICTURE_BYTES = 2**28
-"""Largest picture file that is read (256 MiB)."""
-MAX_TEXT_BYTES = 2**22
-"""Longest text file, or line of one, that is read (4 MiB)."""
 
 
 class PairWriter(Protocol):
@@ -99,26 +91,6 @@ def export_pairs(
     return ExportReport(Path(path), len(source), notes)
 
 
-@contextmanager
-def folder_in_the_making(path: Path) -> Iterator[Path]:
-    """A hidden folder beside ``path`` that is renamed to it at the end, and removed after an error.
-
-    Raises:
-        FileExistsError: there is something at ``path``.
-    """
-    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
-        raise FileExistsError(f"{path} exists already; choose another output or move it away")
-    path.absolute().parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.absolute().parent))
-    try:
-        folder.chmod(0o755)
-        yield folder
-        folder.rename(path)  # over an empty folder at most: anything else makes this fail
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
-
-
 def checked(pair: EncodedPair, place: str) -> EncodedPair:
     """A pair that can be stored: with an instruction, and pictures of one size in PNG or JPEG.
 
@@ -129,48 +101,16 @@ def checked(pair: EncodedPair, place: str) -> EncodedPair:
     Raises:
         UnusablePair: what is wrong, naming the place.
     """
-    if not pair.instruction.strip():
+    if not has_text(pair.instruction):
         raise UnusablePair(place, "no instruction", "write one or leave the row out")
     try:
+        check_texts(pair)
         picture_formats(pair)
     except ValueError as error:
         text = str(error).removeprefix(f"pair {pair.id!r}").removeprefix(":").strip()
-        cuts = [cut for mark in ("(", ";", ":") if (cut := text.find(mark)) > 0]
-        reason = text[: min(cuts, default=len(text))].strip()
+        reason = re.split(r"[(;:]", text, maxsplit=1)[0].strip()
         raise UnusablePair(place, reason, text[len(reason) :].strip(" ();:")) from error
     return pair
-
-
-def file_inside(root: Path, name: str, place: str) -> Path:
-    """The file that a row names, which must lie below ``root`` (also after following links).
-
-    Args:
-        root: the folder that names are relative to.
-        name: as written in the row.
-        place: file and row, for the message.
-
-    Raises:
-        UnusablePair: a name that leads out of the folder, or no such file.
-    """
-    path = root / name
-    outside = PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name.replace("\\", "/")).parts or "\0" in name
-    if outside or not path.resolve().is_relative_to(root.resolve()):
-        raise UnusablePair(place, "a path leads out of the folder", f"{name!r}; paths must be relative to {root}")
-    if not os.path.isfile(path):  # False, too, for a name that is too long
-        raise UnusablePair(place, "a picture is missing", f"{name} is not in {root}")
-    return path
-
-
-def read_picture(root: Path, name: str, place: str) -> bytes:
-    """The bytes of a picture that a row names; see `file_inside`.
-
-    Raises:
-        UnusablePair: also for a file above `MAX_PICTURE_BYTES`.
-    """
-    path = file_inside(root, name, place)
-    if (size := path.stat().st_size) > MAX_PICTURE_BYTES:
-        raise UnusablePair(place, "a picture file is too large", f"{name} has {size:,} of {MAX_PICTURE_BYTES:,} bytes")
-    return path.read_bytes()
 
 
 def texts_of(pair: EncodedPair) -> dict[str, Any]:
@@ -178,20 +118,3 @@ def texts_of(pair: EncodedPair) -> dict[str, Any]:
     values = {"id": pair.id, **{name: getattr(pair, name) for name in TEXT_FIELDS}}
     values |= {"group": pair.group, "split": pair.split, "metadata": dict(pair.metadata)}
     return {name: value for name, value in values.items() if value}
-
-
-def read_json(path: Path, what: str) -> Any:
-    """A JSON file of bounded size.
-
-    Raises:
-        FileNotFoundError: no such file; says ``what`` it would hold.
-        ValueError: too long or damaged; names the file.
-    """
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} is missing; it holds {what}")
-    if (size := path.stat().st_size) > 64 * MAX_TEXT_BYTES:
-        raise ValueError(f"{path} has {size:,} bytes, too many for {what}")
-    try:
-        return json.loads(path.read_text(encoding="utf-8-sig"))
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is damaged ({error}); fetch it again") from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-import json
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from ip2p_lightning.bounded_text import TextError, parse_json
 from ip2p_lightning.data.encoded import SCORES, EncodedPair, UnusablePair
 from ip2p_lightning.data.formats.base import checked
 from ip2p_lightning.data.images import FORMATS, ImageError, open_image
@@ -23,6 +24,13 @@ FIELDS = (*PICTURES, "id", "group", "split", *TEXT_FIELDS)
 SPLITS = {"train": "train", "dev": "validation", "val": "validation", "valid": "validation", "test": "test"}
 """How others call their splits -> our names; other names stay."""
 
+LABELS = ("id", "group", "split", "kind")
+"""Fields that may be numbers in a table; all others are texts."""
+ALTERNATIVES = "alternatives"
+"""Key of the metadata for the further texts of a column that holds lists: field -> texts."""
+
+_ABSENT = {"", "none", "null", "nan", "n/a", "na", "<na>", "-"}
+"""How tables say that a number or a file is not there, in lower case."""
 _TEMPLATE = re.compile(r"\{(\w+)\}")
 Names = str | Sequence[str]
 
@@ -57,6 +65,8 @@ class Columns:
     ) -> Columns:
         """A map in which fields that are not named are looked for under their own name; null takes a field out.
 
+        Id, group and split are looked for under their own name after the names that are given.
+
         Raises:
             ValueError: a field that pairs do not have.
         """
@@ -66,7 +76,8 @@ class Columns:
         listed: dict[str, tuple[str, ...]] = {}
         for field in FIELDS:
             given = names.get(field, ())
-            own = (field,) if field not in names or field in ("id", "group", "split") else ()
+            also = field in ("id", "group", "split") and given is not None
+            own = (field,) if (field not in names or also) and field != given else ()
             listed[field] = (*((given,) if isinstance(given, str) else tuple(given or ())), *own)
         return cls(listed, dict(scores or {}), tuple(metadata), dict(constants or {}), dict(numbers or {}))
 
@@ -96,7 +107,8 @@ class Columns:
         Raises:
             UnusablePair: a missing picture or instruction, values of the wrong type, pictures of different sizes.
         """
-        texts = {field: self.text(row, field, place) for field in FIELDS if field not in PICTURES}
+        alternatives: dict[str, list[str]] = {}
+        texts = {field: self.text(row, field, place, alternatives) for field in FIELDS if field not in PICTURES}
         original = self._picture(row, "original_image", picture, place)
         edited = self._picture(row, "edited_image", picture, place)
         mask = self._picture(row, "mask", picture, place, needed=False)
@@ -108,22 +120,30 @@ class Columns:
             mask=None if mask is None else black_and_white(mask, original or b"", place),
             split=SPLITS.get(texts["split"], texts["split"]) or split,
             group=texts["group"] or named,
-            metadata=self._metadata(row, place),
+            metadata=self._metadata(row, place) | ({ALTERNATIVES: alternatives} if alternatives else {}),
             **{field: texts[field] for field in TEXT_FIELDS},
         )
         return checked(pair, place)
 
-    def text(self, row: Mapping[str, Any], field: str, place: str) -> str:
-        """What a row says in a text field; "" for nothing. UnusablePair for what is no text."""
+    def text(
+        self, row: Mapping[str, Any], field: str, place: str, alternatives: dict[str, list[str]] | None = None
+    ) -> str:
+        """What a row says in a text field; "" for nothing. UnusablePair for what is no text.
+
+        Of a list of texts this is the first; the others are put under the field in ``alternatives``.
+        """
         for name in self.names[field]:
             if columns := _TEMPLATE.findall(name):
-                if all(row.get(column) not in (None, "") for column in columns):
-                    return _TEMPLATE.sub(lambda match: str(row[match[1]]), name)
-            elif (value := row.get(name)) not in (None, ""):
-                if not isinstance(value, str | int | float):
-                    reason = f"column {name!r} should hold text for {field}"
-                    raise UnusablePair(place, reason, f"it holds {type(value).__name__}")
-                return str(value)
+                if not any(_missing(row.get(column)) for column in columns):
+                    return _TEMPLATE.sub(lambda match: _text_of(row[match[1]], match[1], "id", place), name)
+            elif isinstance(value := row.get(name), list | tuple) and field not in LABELS:
+                texts = [_text_of(text, name, field, place) for text in value if not _missing(text)]
+                if texts:
+                    if texts[1:] and alternatives is not None:
+                        alternatives[field] = texts[1:]
+                    return texts[0]
+            elif not _missing(value):
+                return _text_of(value, name, field, place)
         return self.constants.get(field, "")
 
     def _picture(
@@ -140,21 +160,63 @@ class Columns:
 
     def value(self, row: Mapping[str, Any], field: str) -> tuple[Any, str]:
         """The value of an image field, and its column; None where the row has none."""
-        return next(((row[name], name) for name in self.names[field] if row.get(name) is not None), (None, ""))
+        return next(((row[name], name) for name in self.names[field] if not _no_file(row.get(name))), (None, ""))
 
     def _metadata(self, row: Mapping[str, Any], place: str) -> dict[str, Any]:
         values = row.get("metadata") or {}
         if isinstance(values, str):
             try:
-                values = json.loads(values)
-            except (ValueError, RecursionError) as error:
+                values = parse_json(values, not_a_number="null")
+            except TextError as error:
                 raise UnusablePair(place, "column 'metadata' is no JSON", str(error)) from error
         if not isinstance(values, Mapping):
             raise UnusablePair(place, "column 'metadata' should hold a JSON object", f"not {type(values).__name__}")
-        kept = {name: row[name] for name in self.metadata if row.get(name) is not None}
-        kept |= {ours: row[theirs] for ours, theirs in self.numbers.items() if row.get(theirs) is not None}
-        scores = {ours: float(row[theirs]) for ours, theirs in self.scores.items() if row.get(theirs) is not None}
-        return {**values, **kept, **({SCORES: {**values.get(SCORES, {}), **scores}} if scores else {})}
+        kept = {name: row[name] for name in self.metadata if not _missing(row.get(name))}
+        kept |= {ours: row[theirs] for ours, theirs in self.numbers.items() if not _missing(row.get(theirs))}
+        read = {ours: _score(row.get(theirs), theirs, place) for ours, theirs in self.scores.items()}
+        scores = {name: score for name, score in read.items() if score is not None}
+        known = values.get(SCORES) or {}
+        if not isinstance(known, Mapping):
+            raise UnusablePair(place, "'scores' in the metadata should be an object", f"not {type(known).__name__}")
+        return {**values, **kept, **({SCORES: {**known, **scores}} if scores else {})}
+
+
+def _missing(value: Any) -> bool:
+    """Whether a cell is empty: null, "", no bytes, a list of such, or NaN, which tables have in place of null."""
+    if isinstance(value, list | tuple):
+        return all(map(_missing, value))
+    return value is None or value in ("", b"") or (isinstance(value, float) and math.isnan(value))
+
+
+def _no_file(value: Any) -> bool:
+    """Whether a cell names or holds no file."""
+    if isinstance(value, Mapping):  # an image of a Hugging Face table
+        return all(_no_file(value.get(key)) for key in ("bytes", "path"))
+    return _missing(value) or (isinstance(value, str) and value.strip().lower() in _ABSENT)
+
+
+def _text_of(value: Any, column: str, field: str, place: str) -> str:
+    if isinstance(value, str):
+        return value
+    if field in LABELS and isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+        return str(int(value) if value == int(value) else value)
+    reason = f"column {column!r} should hold text for {field}"
+    raise UnusablePair(place, reason, f"it holds {type(value).__name__}")
+
+
+def _score(value: Any, column: str, place: str) -> float | None:
+    """The number in a cell, None where there is none."""
+    if _no_file(value):
+        return None
+    try:
+        number = float("" if isinstance(value, bool) else value)
+    except (TypeError, ValueError, OverflowError):
+        number = math.inf
+    if math.isnan(number):
+        return None
+    if math.isinf(number):
+        raise UnusablePair(place, f"column {column!r} should hold a score", f"it holds {str(value)[:50]!r}")
+    return number
 
 
 def black_and_white(mask: bytes, original: bytes, place: str) -> bytes:

@@ -13,7 +13,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from ip2p_lightning.data.formats.base import read_json
+from ip2p_lightning.bounded_text import read_json
+from ip2p_lightning.data.encoded import UnusablePair
 from ip2p_lightning.data.formats.listed_files import ListedFiles, ListedPair, Unusable
 
 Requests = Literal["all", "first"]
@@ -41,10 +42,10 @@ class _Requests(ListedFiles):
         if requests not in ("all", "first"):
             raise ValueError(f"requests={requests!r}: choose all (a pair for each request) or first (one a picture)")
         listing = self._listing(Path(path))
-        rows = read_json(listing, f"{self.title}'s pairs")
+        rows = read_json(listing, f"{self.title}'s pairs", not_a_number="null")
         if not isinstance(rows, list):
             raise ValueError(f"{listing} should hold a list of pairs, not {type(rows).__name__}")
-        pairs = (pair for index, row in enumerate(rows) for pair in self._pairs(listing, index, row, requests))
+        pairs = (pair for index, row in enumerate(rows) for pair in self._usable(listing, index, row, requests))
         super().__init__(self.title, images or _images(listing), pairs, licence, unusable, resize)
 
     def _listing(self, path: Path) -> Path:
@@ -56,10 +57,16 @@ class _Requests(ListedFiles):
             raise FileNotFoundError(f"{self.title}: {path} has no {wanted}; give the folder or the listing itself")
         return found
 
+    def _usable(self, *entry: Any) -> Iterator[ListedPair | UnusablePair]:
+        try:
+            yield from self._pairs(*entry)
+        except UnusablePair as error:
+            yield error
+
     def _pairs(self, listing: Path, index: int, row: Any, requests: Requests) -> Iterator[ListedPair]:
         place = f"{listing} entry {index}"
         if not isinstance(row, dict) or not all(isinstance(row.get(key), str) for key in (self.original, self.edited)):
-            raise ValueError(f"{place}: an entry needs the file names {self.original!r} and {self.edited!r}")
+            raise UnusablePair(place, f"an entry needs the file names {self.original!r} and {self.edited!r}")
         texts = [text for key in self.texts for text in _list(row.get(key), place, key)]
         texts = list(dict.fromkeys(" ".join(text.split()) for text in texts)) or [""]
         number = str(row.get(self.number) or index)
@@ -121,5 +128,5 @@ def _images(listing: Path) -> Path:
 def _list(value: Any, place: str, key: str) -> list[str]:
     texts = [value] if isinstance(value, str) else [] if value is None else value
     if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
-        raise ValueError(f"{place}: {key!r} should be a text or a list of texts")
+        raise UnusablePair(place, f"{key!r} should be a text or a list of texts")
     return texts

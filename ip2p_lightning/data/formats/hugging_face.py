@@ -14,10 +14,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ip2p_lightning import limits
 from ip2p_lightning.data.encoded import EncodedPair, UnusablePair, decode_pair, picture_formats
-from ip2p_lightning.data.formats.base import MAX_PICTURE_BYTES, texts_of
+from ip2p_lightning.data.formats.base import texts_of
 from ip2p_lightning.data.formats.columns import FIELDS, PICTURES, SPLITS, Columns, Names
+from ip2p_lightning.data.left_out import LeftOut
+from ip2p_lightning.data.listing import listed
 from ip2p_lightning.data.pair import EditPair
+from ip2p_lightning.data.tables import DAMAGE, open_parquet, rows_at_once
 
 _ROWS = 16  # of a parquet file held at once
 _GROUP_BYTES = 64 * 2**20
@@ -68,15 +72,24 @@ class HuggingFaceSource:
 
     Raises:
         FileNotFoundError: no such file there.
-        ValueError: a damaged file, or tables that have none of the columns that a pair needs.
+        ValueError: damaged files alone, or tables that have none of the columns that a pair needs. Damaged files among
+            others are ``faults``.
     """
 
     name = "hugging_face"
 
     def __init__(self, path: str | Path, columns: Columns, licence: str = "unknown") -> None:
         self.path, self.columns, self.licence = Path(path), columns, licence
-        self.files = _files(self.path)
-        self._counts = [self._check(file) for file in self.files]
+        self.left_out = LeftOut()
+        self.files, self._counts, self.faults = [], [], []
+        for file in _files(self.path, self.left_out):
+            try:
+                self._counts.append(self._check(file))
+                self.files.append(file)
+            except UnusablePair as error:
+                self.faults.append(error)
+        if not self.files:
+            raise self.faults[0]
         self._ends = list(accumulate(self._counts))
         self._reader: tuple[int, _Rows] | None = None
 
@@ -98,17 +111,18 @@ class HuggingFaceSource:
         if self._reader is None or self._reader[0] != number:
             self._reader = number, _Rows(file, self.columns.needed())
         try:
-            values = self._reader[1].row(row)
-        except (pa.ArrowException, OSError) as error:
-            raise UnusablePair(place, "damaged file", str(error)) from error
+            values = self._reader[1].row(row, place)
+        except UnusablePair:
+            raise
+        except DAMAGE as error:
+            self._reader = None
+            raise UnusablePair(place, "damaged file", str(error) or "it ends before") from error
 
         def picture(value: Any, column: str) -> bytes:
             data = value.get("bytes") if isinstance(value, Mapping) else value
             if not isinstance(data, bytes):
                 where = value.get("path") if isinstance(value, Mapping) else type(value).__name__
                 raise UnusablePair(place, f"no bytes in column {column!r}", f"{where}; embed the pictures in the table")
-            if len(data) > MAX_PICTURE_BYTES:
-                raise UnusablePair(place, "a picture is too large", f"{len(data):,} of {MAX_PICTURE_BYTES:,} bytes")
             return data
 
         id = f"{file.relative_to(self.path).with_suffix('') if self.path.is_dir() else file.stem}/{row:08d}"
@@ -137,14 +151,15 @@ class HuggingFaceSource:
         """The number of rows of a file that has the columns of a pair."""
         try:
             if file.suffix == ".parquet":
-                with pq.ParquetFile(file) as opened:
+                with open_parquet(file) as opened:
                     names, rows = opened.schema_arrow.names, opened.metadata.num_rows
             else:
                 with pa.memory_map(str(file)) as mapped:
                     table = _arrow(mapped)
                     names, rows = table.schema.names, table.num_rows
-        except (pa.ArrowException, OSError) as error:
-            raise ValueError(f"{file} is no readable {file.suffix[1:]} file ({error}); fetch it again") from error
+        except DAMAGE as error:
+            what = f"no readable {file.suffix[1:]} file"
+            raise UnusablePair(str(file), what, f"{error}; fetch it again") from error
         for field in ("original_image", "edited_image", "instruction"):
             known = self.columns.names[field]
             if not set(known) & set(names) and field not in self.columns.constants:
@@ -165,21 +180,40 @@ class _Rows:
         self._batch: pa.RecordBatch | None = None
         self._start = 0
 
-    def row(self, number: int) -> dict[str, Any]:
+    def row(self, number: int, place: str) -> dict[str, Any]:
+        """A row as plain values; UnusablePair for a cell beyond the limits."""
         if self.file.suffix != ".parquet":
             table = self._table
             if table is None:
                 whole = _arrow(pa.memory_map(str(self.file)))
                 table = self._table = whole.select([name for name in whole.schema.names if name in self.columns])
-            return table.slice(number, 1).to_pylist()[0]
+            return _plain(table.slice(number, 1).combine_chunks().to_batches()[0], place)
         if self._batch is None or number < self._start:
-            opened = pq.ParquetFile(self.file)
-            names = [name for name in opened.schema_arrow.names if name in self.columns]
-            self._batches, self._batch, self._start = opened.iter_batches(_ROWS, columns=names), None, 0
+            self._batches, self._batch, self._start = self._read(), None, 0
         while self._batch is None or number >= self._start + self._batch.num_rows:
             self._start += 0 if self._batch is None else self._batch.num_rows
             self._batch = next(self._batches)
-        return self._batch.slice(number - self._start, 1).to_pylist()[0]
+        return _plain(self._batch.slice(number - self._start, 1), place)
+
+    def _read(self) -> Iterator[pa.RecordBatch]:
+        with open_parquet(self.file) as file:
+            names = [name for name in file.schema_arrow.names if name in self.columns]
+            for group in range(file.metadata.num_row_groups):
+                rows = rows_at_once(file, group, _ROWS)
+                yield from file.iter_batches(rows, row_groups=[group], columns=names)
+
+
+def _plain(row: pa.RecordBatch, place: str) -> dict[str, Any]:
+    """The values of a batch of one row, none of which is larger than an image, or a text, may be."""
+    for name, column in zip(row.schema.names, row.columns, strict=True):
+        fields = column.type.num_fields if pa.types.is_struct(column.type) else 0
+        for leaf in [column.field(number) for number in range(fields)] or [column]:
+            binary = pa.types.is_binary(leaf.type) or pa.types.is_large_binary(leaf.type)
+            limit = limits.IMAGE_BYTES if binary else limits.ROW_BYTES
+            if (size := leaf.nbytes) > limit.value + 64:
+                reason = f"a cell of column {name!r} is too large"
+                raise UnusablePair(place, reason, f"{size:,} of {limit.value:,} bytes, {limit.variable}")
+    return row.to_pylist()[0]
 
 
 class HuggingFaceWriter:
@@ -258,14 +292,15 @@ class _Part:
         self._rows, self._waiting = [], 0
 
 
-def _files(path: Path) -> list[Path]:
+def _files(path: Path, left_out: LeftOut) -> list[Path]:
     if path.is_file():
         found = [path] if path.suffix in (".parquet", ".arrow") else []
     else:
-        found = sorted(file for kind in ("*.parquet", "*.arrow") for file in path.rglob(kind))
+        found = listed(path, (".parquet", ".arrow"), left_out, deep=True) if path.is_dir() else []
         found = [file for file in found if not file.name.startswith("cache-")]  # what `map` left there
     if not found:
-        raise FileNotFoundError(f"{path} holds no parquet or arrow file; fetch the dataset's files first")
+        aside = f" (there is {left_out})" if left_out else ""
+        raise FileNotFoundError(f"{path} holds no parquet or arrow file{aside}; fetch the dataset's files first")
     return found
 
 

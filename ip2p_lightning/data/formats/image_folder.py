@@ -8,9 +8,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from ip2p_lightning.data.encoded import EncodedPair, UnusablePair
 from ip2p_lightning.data.formats.base import texts_of
 from ip2p_lightning.data.formats.columns import SPLITS, Columns, Names
@@ -18,6 +15,9 @@ from ip2p_lightning.data.formats.images_folder import ImagesFolder
 from ip2p_lightning.data.formats.json_lines import JsonLinesSource
 from ip2p_lightning.data.formats.rows import ListedRows, Row
 from ip2p_lightning.data.formats.table import table_rows
+from ip2p_lightning.data.left_out import LeftOut
+from ip2p_lightning.data.listing import listed
+from ip2p_lightning.data.tables import TableError, read_rows
 
 _LISTINGS = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
 _MARK = "file_name"
@@ -54,7 +54,9 @@ class ImageFolder:
             ValueError: a damaged one, or one without rows.
         """
         path = Path(path)
-        files = sorted(file for name in _LISTINGS for file in path.rglob(name) if "__MACOSX" not in file.parts)
+        left_out = LeftOut()
+        tables = listed(path, (".csv", ".jsonl", ".parquet"), left_out, deep=True, likely=()) if path.is_dir() else []
+        files = [file for file in tables if file.name in _LISTINGS]
         if not files:
             raise FileNotFoundError(f"{path} holds none of {', '.join(_LISTINGS)}; they name the images of each pair")
         rows: list[Row] = []
@@ -65,7 +67,7 @@ class ImageFolder:
             rows += self._rows(file, "/".join((*inner, file.stem)), split, notes)
         if not rows:
             raise ValueError(f"{path}: the metadata has no rows; it should hold one for each pair")
-        return ListedRows(rows, self.columns, self.name, licence, notes)
+        return ListedRows(rows, self.columns, self.name, licence, notes, left_out)
 
     def writer(self, folder: Path) -> ImageFolderWriter:
         """See `Format.writer`."""
@@ -77,8 +79,8 @@ class ImageFolder:
             return table_rows(file, root, self.columns, notes, renamed=_named, prefix=prefix, split=split)
         if file.suffix == ".parquet":
             try:
-                values = pq.read_table(file).to_pylist()
-            except (pa.ArrowException, OSError) as error:
+                values = read_rows(file)
+            except TableError as error:
                 raise ValueError(f"{file} is no readable parquet file ({error}); fetch it again") from error
             return [
                 Row(f"{file} row {number}", f"{prefix}/{number:08d}", root, _renamed(row), split)

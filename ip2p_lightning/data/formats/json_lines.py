@@ -8,13 +8,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
+from ip2p_lightning import limits
+from ip2p_lightning.bounded_text import TextError, parse_json
 from ip2p_lightning.data.encoded import EncodedPair, UnusablePair
-from ip2p_lightning.data.formats.base import MAX_TEXT_BYTES, texts_of
+from ip2p_lightning.data.formats.base import texts_of
 from ip2p_lightning.data.formats.columns import Columns, Names
 from ip2p_lightning.data.formats.images_folder import ImagesFolder
 from ip2p_lightning.data.formats.rows import FileRows, Row
+from ip2p_lightning.data.left_out import LeftOut
+from ip2p_lightning.data.listing import listed
 
 LISTING = "pairs.jsonl"
+
+_OTHERS = {b"PAR1": "a parquet file: format=hugging_face", b"PK\x03\x04": "a zip file: unpack it first"}
+_OTHERS |= {b"\x1f\x8b": "a gzip file: unpack it first", b"ustar": "a tar: format=webdataset"}
+_OTHERS |= dict.fromkeys((b"\xff\xfe", b"\xfe\xff"), "UTF-16 text: convert it with iconv -f utf-16 -t utf-8")
+"""How files begin that are no JSON Lines -> what they are, and what to do."""
 
 
 class JsonLines:
@@ -70,9 +79,15 @@ class JsonLinesSource(FileRows):
     ) -> None:
         super().__init__(columns, licence)
         path = Path(path)
-        self.files = sorted(path.glob("*.jsonl")) if path.is_dir() else [path] if path.is_file() else []
+        self.left_out = LeftOut()
+        others = (".json", ".csv", ".tsv", ".parquet", ".zip")
+        found = listed(path, (".jsonl",), self.left_out, likely=others) if path.is_dir() else [path]
+        self.files = [file for file in found if file.is_file()]
         if not self.files:
-            raise FileNotFoundError(f"{path} is no JSON Lines file and no folder with files that end in .jsonl")
+            aside = f" (there is {self.left_out})" if self.left_out else ""
+            raise FileNotFoundError(f"{path} is no JSON Lines file and no folder with files that end in .jsonl{aside}")
+        for file in self.files:
+            check_lines(file)
         self.root = None if images is None else Path(images)
         self._lines = [(number, *line) for number, file in enumerate(self.files) for line in _lines(file)]
         if not self._lines:
@@ -132,14 +147,46 @@ def _id(file: Path, line: int) -> str:
     return f"{file.stem}/{line:08d}"
 
 
+def check_lines(file: Path) -> None:
+    """Raise ValueError for a file that is something else than JSON Lines as a whole; says what it is and what to do."""
+    with file.open("rb") as opened:
+        first = opened.readline(limits.ROW_BYTES.value).removeprefix(b"\xef\xbb\xbf")
+        single = not opened.read(1)
+    for mark, what in _OTHERS.items():
+        if first.startswith(mark):
+            raise ValueError(f"{file} is no JSON Lines but {what}")
+    start = first.strip()[:1]
+    if file.suffix.lower() in (".csv", ".tsv") and start not in (b"{", b"["):
+        raise ValueError(
+            f"{file} is a table of {file.suffix[1:].upper()}, not JSON Lines: format={file.suffix[1:].lower()}"
+        )
+    if start == b"[" and (single or not _whole(first)):
+        raise ValueError(
+            f"{file} is a JSON array, not JSON Lines; write a pair on a line: jq -c '.[]' {file.name} > pairs.jsonl"
+        )
+    if start == b"{" and not single and first.strip() == b"{":
+        raise ValueError(
+            f"{file} holds JSON over many lines, not JSON Lines; write a pair on a line: "
+            f"jq -c . {file.name} > pairs.jsonl"
+        )
+
+
+def _whole(line: bytes) -> bool:
+    try:
+        parse_json(line)
+    except TextError:
+        return False
+    return True
+
+
 def _lines(file: Path) -> list[tuple[int, int, int]]:
     """Number, start and length in bytes of each line that is not empty."""
-    found, start = [], 0
+    found, start, most = [], 0, limits.ROW_BYTES.value
     with file.open("rb") as opened:
         number = 0
-        while piece := opened.readline(MAX_TEXT_BYTES):
+        while piece := opened.readline(most):
             number, length, blank = number + 1, len(piece), not piece.strip()
-            while not piece.endswith(b"\n") and (piece := opened.readline(MAX_TEXT_BYTES)):
+            while not piece.endswith(b"\n") and (piece := opened.readline(most)):
                 length, blank = length + len(piece), False
             if not blank:
                 found.append((number, start, length))
@@ -148,14 +195,14 @@ def _lines(file: Path) -> list[tuple[int, int, int]]:
 
 
 def _object(file: Path, start: int, length: int, place: str) -> dict[str, Any]:
-    if length > MAX_TEXT_BYTES:
-        raise UnusablePair(place, "line too long", f"{length:,} of {MAX_TEXT_BYTES:,} bytes")
+    if length > limits.ROW_BYTES.value:
+        raise UnusablePair(place, "line too long", f"{length:,} of {limits.ROW_BYTES.value:,} bytes")
     with file.open("rb") as opened:
         opened.seek(start)
         data = opened.read(length)
     try:
-        row = json.loads(data.decode("utf-8-sig"))
-    except (ValueError, RecursionError) as error:
+        row = parse_json(data, not_a_number="null")
+    except TextError as error:
         raise UnusablePair(place, "damaged line", str(error)) from error
     if not isinstance(row, dict):
         raise UnusablePair(place, "no JSON object", f"but {type(row).__name__}")

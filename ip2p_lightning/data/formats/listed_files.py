@@ -12,11 +12,11 @@ from typing import Any, Literal
 
 from PIL import Image
 
-from ip2p_lightning.data.encoded import UnusablePair
-from ip2p_lightning.data.formats.base import file_inside, read_picture
+from ip2p_lightning.data.encoded import UnusablePair, has_text
 from ip2p_lightning.data.formats.columns import black_and_white
 from ip2p_lightning.data.images import ImageError, open_image, open_mask, picture_size
 from ip2p_lightning.data.pair import EditPair
+from ip2p_lightning.data.paths import file_inside, read_image
 
 Unusable = Literal["gap", "error"]
 
@@ -52,7 +52,7 @@ class ListedFiles:
     Args:
         name: of the set; pairs left out are counted in it, so that tables and reports show them.
         images: folder of the pictures.
-        pairs: the listing.
+        pairs: the listing; entries that are no pair as what is wrong with them.
         licence: of the pictures.
         unusable: pairs with a missing file, no instruction or pictures of different sizes are an "error", or a "gap"
             that is counted in `left_out`.
@@ -60,14 +60,14 @@ class ListedFiles:
 
     Raises:
         FileNotFoundError: no folder of pictures.
-        ValueError: an unusable pair while that is an error, an id that is there twice, or no usable pair.
+        ValueError: an unusable pair (such as an id that is there twice) while that is an error, or no usable pair.
     """
 
     def __init__(
         self,
         name: str,
         images: str | Path,
-        pairs: Iterable[ListedPair],
+        pairs: Iterable[ListedPair | UnusablePair],
         licence: str = "unknown",
         unusable: Unusable = "gap",
         resize: bool = False,
@@ -81,24 +81,28 @@ class ListedFiles:
         """Reason -> pairs left out for it."""
         self.pairs: list[ListedPair] = []
         size = lru_cache(maxsize=4096)(picture_size)
-        listed, total = set(), 0
+        listed, total, first = set(), 0, ""
         for pair in pairs:
             total += 1
-            if pair.id in listed:
-                raise ValueError(f"{pair.place}: the id {pair.id!r} is there twice; ids must be unique")
-            listed.add(pair.id)
             try:
+                if isinstance(pair, UnusablePair):
+                    raise pair
+                if pair.id in listed:
+                    raise UnusablePair(pair.place, "an id is there twice", f"{pair.id!r}; ids must be unique")
+                listed.add(pair.id)
                 self._check(pair, size)
             except UnusablePair as error:
                 if unusable == "error":
                     raise
                 self.left_out[error.reason] += 1
+                first = first or str(error)
             else:
                 self.pairs.append(pair)
         reasons = ", ".join(f"{count:,} x {reason}" for reason, count in self.left_out.most_common())
         if not self.pairs:
             raise ValueError(
                 f"{name}: none of {total:,} listed pairs can be used ({reasons or 'the listing is empty'})"
+                f"{f'; the first: {first}' if first else ''}"
             )
         gaps = sum(self.left_out.values())
         self.name = f"{name} ({gaps:,} of {total:,} left out: {reasons})" if gaps else name
@@ -115,8 +119,8 @@ class ListedFiles:
             edited = edited.resize(original.size, Image.Resampling.BICUBIC)
         mask = None
         if pair.mask:
-            data = read_picture(self.images, pair.mask, pair.place)
-            white = black_and_white(data, read_picture(self.images, pair.original, pair.place), pair.place)
+            data = read_image(self.images, pair.mask, pair.place)
+            white = black_and_white(data, read_image(self.images, pair.original, pair.place), pair.place)
             mask = open_mask(white, name=f"{pair.place}: {pair.mask}")
         return EditPair(
             id=pair.id,
@@ -153,7 +157,7 @@ class ListedFiles:
         return open_image(file_inside(self.images, file, pair.place), name=f"{pair.place}: {file}")
 
     def _check(self, pair: ListedPair, size: Any) -> None:
-        if not pair.instruction.strip():
+        if not has_text(pair.instruction):
             raise UnusablePair(pair.place, "no instruction")
         files = {"original": pair.original, "edited": pair.edited, **({"mask": pair.mask} if pair.mask else {})}
         sizes = {}

@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from ip2p_lightning.data.formats.base import read_json
+from ip2p_lightning.bounded_text import read_json
+from ip2p_lightning.data.encoded import UnusablePair
 from ip2p_lightning.data.formats.listed_files import ListedFiles, ListedPair, Unusable
 
 _DESCRIPTIONS = ("global_descriptions.json", "global_description.json", "local_descriptions.json")
@@ -53,9 +54,16 @@ class MagicBrushSource(ListedFiles):
             raise ValueError(f"{listing} should hold an object of sessions, not {type(sessions).__name__}")
         captions = next((read_json(file, "captions") for n in _DESCRIPTIONS if (file := Path(path) / n).is_file()), {})
         pairs = _turns if turns == "single" else _sessions
-        listed = (pair for key, rows in sessions.items() for pair in pairs(str(listing), key, rows, captions))
+        listed = (pair for key, rows in sessions.items() for pair in _usable(pairs, str(listing), key, rows, captions))
         name = f"MagicBrush, {'single' if turns == 'single' else 'multi'}-turn"
         super().__init__(name, Path(path) / "images", listed, licence, unusable, resize)
+
+
+def _usable(pairs: Callable[..., Iterator[ListedPair]], *session: Any) -> Iterator[ListedPair | UnusablePair]:
+    try:
+        yield from pairs(*session)
+    except UnusablePair as error:
+        yield error
 
 
 def _turns(listing: str, key: str, rows: Any, captions: Any) -> Iterator[ListedPair]:
@@ -65,7 +73,7 @@ def _turns(listing: str, key: str, rows: Any, captions: Any) -> Iterator[ListedP
             id=f"{key}-{turn}",
             original=f"{key}/{row['input']}",
             edited=f"{key}/{row['output']}",
-            mask=f"{key}/{row['mask']}" if row.get("mask") else "",
+            mask=f"{key}/{row['mask']}" if isinstance(row.get("mask"), str) and row["mask"] else "",
             instruction=row["instruction"],
             original_caption=_caption(captions, key, row["input"]),
             edited_caption=_caption(captions, key, row["output"]),
@@ -95,10 +103,12 @@ def _rows(listing: str, key: str, rows: Any) -> list[dict[str, str]]:
         bad = [turn for turn, row in enumerate(rows, 1) if not all(isinstance(row.get(name), str) for name in needed)]
         if not bad:
             return rows
-        raise ValueError(f"{listing} session {key} turn {bad[0]}: a turn needs the texts {', '.join(needed)}")
-    raise ValueError(f"{listing} session {key}: a session is a list of turns")
+        place = f"{listing} session {key} turn {bad[0]}"
+        raise UnusablePair(place, f"a turn needs the texts {', '.join(needed)}")
+    raise UnusablePair(f"{listing} session {key}", "a session is a list of turns")
 
 
 def _caption(captions: Any, key: str, file: str) -> str:
     of_session = captions.get(key) if isinstance(captions, Mapping) else None
-    return str(of_session.get(file) or "") if isinstance(of_session, Mapping) else ""
+    caption = of_session.get(file) if isinstance(of_session, Mapping) else None
+    return caption if isinstance(caption, str) else ""

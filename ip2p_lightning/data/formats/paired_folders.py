@@ -13,11 +13,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ip2p_lightning.data.formats.base import MAX_TEXT_BYTES
+from ip2p_lightning import limits
 from ip2p_lightning.data.formats.columns import Columns, Names
 from ip2p_lightning.data.formats.folder_writer import LISTING, PairedFoldersWriter
 from ip2p_lightning.data.formats.rows import ListedRows, Row, counted
 from ip2p_lightning.data.formats.table import table_rows
+from ip2p_lightning.data.left_out import LeftOut
+from ip2p_lightning.data.listing import OTHER_IMAGES, listed
 
 IMAGES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 TEXTS = (".txt", ".caption")
@@ -69,9 +71,10 @@ class PairedFolders:
         before = next((path / name for name in self.originals if (path / name).is_dir()), None)
         after = next((path / name for name in self.edited if (path / name).is_dir()), None)
         notes: list[str] = []
+        left_out = LeftOut()
         if before is not None and after is not None:
-            matched = _by_folders(path, before, after)
-        elif not (matched := self._by_endings(path)):
+            matched = _by_folders(before, after, left_out)
+        elif not (matched := self._by_endings(path, left_out)):
             raise FileNotFoundError(f"{path} should hold {self._expected()}; name them: format.originals=[NAME]")
         rows = _with_texts(path, matched, self.columns, notes)
         others = [name for name in self.originals if (path / name).is_dir() and path / name != before]
@@ -79,7 +82,7 @@ class PairedFolders:
             notes.append(f"{counted(others, 'folder is', 'folders are')} left out, since another holds the originals")
         if guessed := [match.key for match in matched if match.guessed]:
             notes.append(f"{counted(guessed, 'edited image was', 'edited images were')} matched without a number")
-        return ListedRows(rows, self.columns, self.name, licence, notes)
+        return ListedRows(rows, self.columns, self.name, licence, notes, left_out)
 
     def writer(self, folder: Path) -> PairedFoldersWriter:
         """See `Format.writer`."""
@@ -89,9 +92,9 @@ class PairedFolders:
         ends = "".join(f", or names that end in {one} and {other}" for one, other in self.endings[:1])
         return f"a folder {' or '.join(self.originals[:3])} and a folder {' or '.join(self.edited[:3])}{ends}"
 
-    def _by_endings(self, path: Path) -> list[Match]:
+    def _by_endings(self, path: Path, left_out: LeftOut) -> list[Match]:
         """Pairs of one folder, by the first two endings that any two files have."""
-        images = _files(path, path, IMAGES)
+        images = _files(path, left_out)
         for before, after in self.endings:
             sides: tuple[dict[str, list[Path]], dict[str, list[Path]]] = ({}, {})
             for key, files in images.items():
@@ -131,10 +134,10 @@ class Match:
         return None
 
 
-def _by_folders(path: Path, before: Path, after: Path) -> list[Match]:
-    inner = after == path or after in before.parents
-    originals = _files(before, before, IMAGES)
-    edited = _files(after, after, IMAGES, without=before if inner else None)
+def _by_folders(before: Path, after: Path, left_out: LeftOut) -> list[Match]:
+    inner = after in before.parents
+    originals = _files(before, LeftOut() if inner else left_out)
+    edited = _files(after, left_out, without=before if inner else None)
     return _matched(_numbered(originals, edited), edited)
 
 
@@ -227,8 +230,7 @@ def _beside(file: Path, key: str) -> str:
 
 
 def _read(file: Path) -> str:
-    if (size := file.stat().st_size) > MAX_TEXT_BYTES:
-        raise ValueError(f"{file} has {size:,} bytes, more than the limit of {MAX_TEXT_BYTES:,} for a text")
+    limits.ROW_BYTES.check(file.stat().st_size, file)
     data = file.read_bytes()
     try:
         return data.decode("utf-8-sig")
@@ -236,19 +238,12 @@ def _read(file: Path) -> str:
         return data.decode("cp1252", "replace")
 
 
-def _files(root: Path, folder: Path, endings: Sequence[str], without: Path | None = None) -> dict[str, list[Path]]:
-    """Name without ending -> files, of a folder and its sub-folders; hidden files are passed over."""
+def _files(root: Path, left_out: LeftOut, without: Path | None = None) -> dict[str, list[Path]]:
+    """Name without ending -> images, of a folder and its sub-folders; other images and stray files are counted."""
     found: dict[str, list[Path]] = {}
-    for file in sorted(folder.rglob("*")):
-        inner = file.relative_to(root)
-        hidden = any(part.startswith(".") or part == "__MACOSX" for part in inner.parts)
-        if (
-            file.suffix.lower() in endings
-            and not hidden
-            and file.is_file()
-            and not (without and without in file.parents)
-        ):
-            found.setdefault(_key(inner.as_posix()), []).append(file)
+    for file in listed(root, IMAGES, left_out, deep=True, likely=OTHER_IMAGES):
+        if without is None or without not in file.parents:
+            found.setdefault(_key(file.relative_to(root).as_posix()), []).append(file)
     return found
 
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
-import unicodedata
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -14,10 +12,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from ip2p_lightning.bounded_text import TextError, parse_json
 from ip2p_lightning.data.encoded import EncodedPair, UnusablePair, decode_pair
-from ip2p_lightning.data.formats.base import file_inside, read_picture
 from ip2p_lightning.data.formats.columns import PICTURES, Columns
+from ip2p_lightning.data.left_out import LeftOut
 from ip2p_lightning.data.pair import EditPair
+from ip2p_lightning.data.paths import file_inside, read_image
 
 _NAMED = 3
 
@@ -60,6 +60,8 @@ class FileRows(ABC):
         self.columns, self.licence = columns, licence
         self.notes: list[str] = []
         """Sentences about the files as a whole, for whoever imports them."""
+        self.left_out = LeftOut()
+        """Files beside the listings that are not used."""
 
     @abstractmethod
     def __len__(self) -> int: ...
@@ -78,7 +80,7 @@ class FileRows(ABC):
             raise UnusablePair(row.place, *row.fault)
 
         def picture(value: Any, column: str) -> bytes:
-            return read_picture(row.root, existing(row.root, _path(value, column, row.place)), row.place)
+            return read_image(row.root, _path(value, column, row.place), row.place)
 
         pair = self.columns.pair(row.values, picture, place=row.place, id=row.id, split=row.split)
         return replace(pair, group=self.groups[index])
@@ -118,7 +120,7 @@ class FileRows(ABC):
         files = []
         for name in ("original_image", "edited_image"):
             value, column = self.columns.value(row.values, name)
-            path = existing(row.root, _path(value, column, row.place)) if value is not None else ""
+            path = _path(value, column, row.place) if value is not None else ""
             files.append(str(file_inside(row.root, path, row.place)) if path else "")
         return self.columns.text(row.values, "group", row.place), (files[0], files[1])
 
@@ -134,8 +136,7 @@ class FileRows(ABC):
         for index in range(len(self)):
             row = self.row(index)
             images = [path for field in PICTURES for path in _paths(self.columns.value(row.values, field)[0])]
-            files = [row.root / existing(row.root, path) for path in images]
-            sizes = [file.stat().st_size for file in files if os.path.isfile(file)]
+            sizes = [size for path in images if (size := _size(row.root, path)) is not None]
             digest.update(repr((row.id, sorted(map(repr, row.values.items())), row.split, row.fault, sizes)).encode())
         return digest.hexdigest()[:16]
 
@@ -149,12 +150,20 @@ class ListedRows(FileRows):
         name: of the source.
         licence: of the images.
         notes: see `FileRows.notes`.
+        left_out: see `FileRows.left_out`.
     """
 
     def __init__(
-        self, rows: Sequence[Row], columns: Columns, name: str, licence: str = "unknown", notes: Sequence[str] = ()
+        self,
+        rows: Sequence[Row],
+        columns: Columns,
+        name: str,
+        licence: str = "unknown",
+        notes: Sequence[str] = (),
+        left_out: LeftOut | None = None,
     ) -> None:
         super().__init__(columns, licence)
+        self.left_out.update(left_out or LeftOut())
         self.rows, self.name = rows, name
         self.notes = [*notes, *self.several_references()]
 
@@ -176,13 +185,12 @@ def counted(names: Sequence[str], one: str, many: str) -> str:
     return f"{len(names):,} {one if len(names) == 1 else many} ({shown})"
 
 
-def existing(root: Path, name: str) -> str:
-    """A name as the disk has it: as it is, with the slashes of Windows turned, or in Unicode's other normal form."""
-    if "\0" in name or len(name) > 1024:
-        return name
-    forms = [name, name.replace("\\", "/")]
-    forms += [unicodedata.normalize(form, forms[1]) for form in ("NFC", "NFD")]
-    return next((form for form in forms if os.path.isfile(root / form)), name)  # False for names that are too long
+def _size(root: Path, name: str) -> int | None:
+    """Bytes of a file that a row names; None if it cannot be used."""
+    try:
+        return file_inside(root, name, "").stat().st_size
+    except (UnusablePair, OSError):
+        return None
 
 
 def _path(value: Any, column: str, place: str) -> str:
@@ -197,8 +205,8 @@ def _paths(value: Any) -> list[str]:
     """The paths that a value holds: text, a list of texts, or such a list as JSON."""
     if isinstance(value, str) and value.lstrip().startswith("["):
         try:
-            value = json.loads(value)
-        except (ValueError, RecursionError):
+            value = parse_json(value)
+        except TextError:
             return [value]
     if isinstance(value, str):
         return [value] if value else []

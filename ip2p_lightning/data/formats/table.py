@@ -10,11 +10,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ip2p_lightning import limits
 from ip2p_lightning.data.encoded import EncodedPair
-from ip2p_lightning.data.formats.base import MAX_TEXT_BYTES, texts_of
+from ip2p_lightning.data.formats.base import texts_of
 from ip2p_lightning.data.formats.columns import Columns, Names
 from ip2p_lightning.data.formats.images_folder import ImagesFolder
 from ip2p_lightning.data.formats.rows import ListedRows, Row, counted
+from ip2p_lightning.data.left_out import LeftOut
+from ip2p_lightning.data.listing import listed
 from ip2p_lightning.untrusted import csv_cell, from_csv_cell
 
 _ENCODINGS = ("utf-8-sig", "cp1252")
@@ -58,18 +61,20 @@ class Table:
             ValueError: a file without rows or with a header that lacks a column, or text of another encoding.
         """
         path = Path(path)
-        files = sorted(path.glob(f"[!.]*.{self.name}")) if path.is_dir() else [path] if path.is_file() else []
+        left_out = LeftOut()
+        others = (".json", ".jsonl", ".csv", ".tsv", ".xlsx", ".parquet", ".zip")
+        found = listed(path, (f".{self.name}",), left_out, likely=others) if path.is_dir() else [path]
+        files = [file for file in found if file.is_file()]
         if not files:
             raise FileNotFoundError(f"{path} is no {self.name} file and no folder with files that end in .{self.name}")
         rows: list[Row] = []
         notes: list[str] = []
         for file in files:
             root = Path(self.images) if self.images is not None else file.parent
-            found = table_rows(file, root, self.columns, notes, delimiter=self.delimiter, encoding=self.encoding)
-            rows += found
+            rows += table_rows(file, root, self.columns, notes, delimiter=self.delimiter, encoding=self.encoding)
         if not rows:
             raise ValueError(f"{path} has a header but no rows; it should hold one row for each pair")
-        return ListedRows(rows, self.columns, self.name, licence, notes)
+        return ListedRows(rows, self.columns, self.name, licence, notes, left_out)
 
     def writer(self, folder: Path) -> TableWriter:
         """See `Format.writer`."""
@@ -175,8 +180,7 @@ def _lines(reader: Any) -> Iterator[tuple[list[str], int]]:
 
 
 def _text(file: Path, encoding: str | None, notes: list[str]) -> str:
-    if (size := file.stat().st_size) > 64 * MAX_TEXT_BYTES:
-        raise ValueError(f"{file} has {size:,} bytes, more than the limit of {64 * MAX_TEXT_BYTES:,} for a table")
+    limits.LISTING_BYTES.check(file.stat().st_size, file)
     data = file.read_bytes()
     if encoding is None and data[:2] in (b"\xff\xfe", b"\xfe\xff"):
         encoding = "utf-16"

@@ -10,12 +10,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ip2p_lightning import limits
+from ip2p_lightning.bounded_text import TextError, parse_json, utf8
 from ip2p_lightning.data.encoded import EncodedPair, UnusablePair, decode_pair, picture_formats
-from ip2p_lightning.data.formats.base import MAX_PICTURE_BYTES, MAX_TEXT_BYTES, texts_of
+from ip2p_lightning.data.formats.base import texts_of
 from ip2p_lightning.data.formats.columns import Columns, Names
+from ip2p_lightning.data.left_out import LeftOut
 from ip2p_lightning.data.pair import EditPair
+from ip2p_lightning.data.tars import TarListing, list_tar, read_member, tar_files
 
 _PICTURES = ("jpg", "jpeg", "png")
+_TEXTS = ("json", "txt", "text")
 _MEMBERS = {
     "original_image": ("original", "input", "source", "before"),
     "edited_image": ("edited", "output", "target", "after"),
@@ -61,6 +66,9 @@ class WebDataset:
 class WebDatasetSource:
     """The keys of uncompressed tars, read where they lie: nothing is unpacked, and links in a tar are not followed.
 
+    What follows the damage in a tar cannot be read, and a key with a member that is there twice is nobody's pair: both
+    are ``faults``. Members that belong to no pair are counted in ``left_out``.
+
     Args:
         path: a tar, or a folder of tars.
         columns: which member, or key of the JSON member, means what.
@@ -75,11 +83,19 @@ class WebDatasetSource:
 
     def __init__(self, path: str | Path, columns: Columns, licence: str = "unknown") -> None:
         self.path, self.columns, self.licence = Path(path), columns, licence
-        tars = sorted(self.path.glob("*.tar")) if self.path.is_dir() else [self.path] if self.path.is_file() else []
-        if not tars:
-            raise FileNotFoundError(f"{path} is no tar file and no folder of tar files")
-        self._samples = [(tar, key, members) for tar in tars for key, members in _scan(tar).items()]
+        self.left_out = LeftOut()
+        self.faults: list[UnusablePair] = []
+        self._samples: list[tuple[Path, str, dict[str, Member]]] = []
+        for tar in tar_files(self.path, self.left_out):
+            listing = list_tar(tar)
+            self.left_out.update(listing.left_out)
+            self._samples += [(tar, key, members) for key, members in self._keys(listing).items()]
+            if listing.damage:
+                reason = "no readable, uncompressed tar"
+                self.faults.append(UnusablePair(str(tar), reason, f"{listing.damage}; fetch or pack it again"))
         if not self._samples:
+            if self.faults:
+                raise self.faults[0]
             raise ValueError(f"{path} holds no files; a WebDataset tar holds <key>.jpg, <key>.json and so on")
 
     def __len__(self) -> int:
@@ -90,24 +106,28 @@ class WebDatasetSource:
 
     def encoded(self, index: int) -> EncodedPair:
         """Pair ``index`` with the bytes of its members; UnusablePair names tar and key."""
+        if not 0 <= index < len(self):
+            raise IndexError(f"pair {index} of {len(self)} in {self.path}")
         tar, key, members = self._samples[index]
         place = f"{tar} key {key}"
         row: dict[str, Any] = {"__key__": key}
+
+        def add(values: dict[str, Any], member: str) -> None:
+            if twice := sorted(name for name in values if name in row and row[name] != values[name]):
+                raise UnusablePair(place, f"{twice[0]!r} is there twice", f"the second time in {member}")
+            row.update(values)
+
         for name, member in members.items():
             stem, _, ending = name.rpartition(".")
-            if ending.lower() == "json":
-                row |= _values(self._read(tar, member, MAX_TEXT_BYTES, place), place)
-            elif ending.lower() in ("txt", "text"):
-                row[stem or name] = self._read(tar, member, MAX_TEXT_BYTES, place).decode("utf-8", "replace").strip()
-        for name, member in members.items():
-            stem, _, ending = name.rpartition(".")
-            if ending.lower() in _PICTURES:
-                row[stem or name] = member
+            if ending.lower() in _TEXTS:
+                add(self._texts(tar, member, stem or name, ending.lower(), place), name)
+            elif ending.lower() in _PICTURES:
+                add({stem or name: member}, name)
 
         def picture(value: Any, column: str) -> bytes:
             if not isinstance(value, tuple):
                 raise UnusablePair(place, f"{column!r} is no picture", f"members: {', '.join(members)}")
-            return self._read(tar, value, MAX_PICTURE_BYTES, place)
+            return read_member(tar, *value, limits.IMAGE_BYTES, place)
 
         return self.columns.pair(row, picture, place=place, id=f"{tar.stem}/{key}")
 
@@ -116,16 +136,44 @@ class WebDatasetSource:
         listed = [(tar.name, key, members) for tar, key, members in self._samples]
         return hashlib.sha256(repr((listed, self.columns)).encode()).hexdigest()[:16]
 
-    def _read(self, tar: Path, member: Member, limit: int, place: str) -> bytes:
-        start, length = member
-        if length > limit:
-            raise UnusablePair(place, "a member is too large", f"{length:,} of {limit:,} bytes")
-        with tar.open("rb") as file:
-            file.seek(start)
-            data = file.read(length)
-        if len(data) < length:
-            raise UnusablePair(place, "the tar ends inside a member", f"{len(data):,} of {length:,} bytes")
-        return data
+    def _keys(self, listing: TarListing) -> dict[str, dict[str, Member]]:
+        """Key -> name of the member without the key -> its place, in the tar's order."""
+        samples: dict[str, dict[str, Member]] = {}
+        repeated: dict[str, str] = {}
+        for member in listing.members:
+            folder, _, name = member.name.rpartition("/")
+            stem, dot, rest = name.partition(".")
+            key = f"{folder}/{stem}" if folder else stem
+            if not dot:
+                self.left_out.add("member without an ending", f"{listing.path.name}: {member.name}")
+                continue
+            if (ending := rest.rpartition(".")[2].lower()) not in (*_TEXTS, *_PICTURES):
+                self.left_out.add(f".{ending} member", f"{listing.path.name}: {member.name}")
+                continue
+            if member.name in listing.repeated:
+                repeated[key] = member.name
+            samples.setdefault(key, {})[rest] = member.offset, member.size
+        if listing.damage and samples:  # nobody knows whether the key at the damage is complete
+            key, _ = samples.popitem()
+            repeated.pop(key, None)
+            self.faults.append(UnusablePair(f"{listing.path} key {key}", "a pair at the damage of a tar"))
+        for key, name in repeated.items():
+            del samples[key]
+            self.faults.append(UnusablePair(f"{listing.path} key {key}", "a member is there twice", name))
+        return samples
+
+    def _texts(self, tar: Path, member: Member, column: str, ending: str, place: str) -> dict[str, Any]:
+        """What a JSON or text member says, by column."""
+        data = read_member(tar, *member, limits.ROW_BYTES, place)
+        try:
+            if ending != "json":
+                return {column: utf8(data).strip()}
+            values = parse_json(data, not_a_number="null")
+        except TextError as error:
+            raise UnusablePair(place, "damaged JSON" if ending == "json" else "damaged text", str(error)) from error
+        if not isinstance(values, dict):
+            raise UnusablePair(place, "the JSON member holds no object", f"but {type(values).__name__}")
+        return values
 
 
 class WebDatasetWriter:
@@ -167,31 +215,3 @@ class WebDatasetWriter:
         name = self.folder / f"{split}-{number:06d}.tar"
         self._tars[split] = tarfile.open(name, "x", format=tarfile.USTAR_FORMAT)  # noqa: SIM115 (closed by `close`)
         return self._tars[split]
-
-
-def _scan(path: Path) -> dict[str, dict[str, Member]]:
-    """Key -> name of the member without the key -> its place, in the tar's order."""
-    samples: dict[str, dict[str, Member]] = {}
-    try:
-        with tarfile.open(path, "r:") as tar:
-            for member in tar:
-                if not member.isfile() or member.issparse():
-                    continue
-                folder, _, name = member.name.rpartition("/")
-                stem, dot, rest = name.partition(".")
-                if dot and stem:
-                    key = f"{folder}/{stem}" if folder else stem
-                    samples.setdefault(key, {})[rest] = member.offset_data, member.size
-    except (tarfile.TarError, OSError, ValueError) as error:
-        raise ValueError(f"{path} is no readable, uncompressed tar ({error}); fetch it again or unpack .gz") from error
-    return samples
-
-
-def _values(data: bytes, place: str) -> dict[str, Any]:
-    try:
-        values = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise UnusablePair(place, "damaged JSON", str(error)) from error
-    if not isinstance(values, dict):
-        raise UnusablePair(place, "the JSON member holds no object", f"but {type(values).__name__}")
-    return values

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import tarfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +10,16 @@ from random import Random
 
 from PIL import Image, ImageChops, ImageOps, ImageStat
 
+from ip2p_lightning import limits
+from ip2p_lightning.bounded_text import TextError, parse_json, utf8
+from ip2p_lightning.data.encoded import UnusablePair
 from ip2p_lightning.data.images import open_image
+from ip2p_lightning.data.left_out import LeftOut
 from ip2p_lightning.data.pair import EditPair
+from ip2p_lightning.data.tars import list_tar, read_member, tar_files
 from ip2p_lightning.photo_edits.picture_edits import PICTURE_EDITS, PictureEdit
 
 _SUFFIXES = ("jpg", "jpeg", "png", "webp")
-_MAX_TEXT_BYTES = 2**20
 _LEAST_CHANGE = 9.0  # mean absolute difference of a visible edit, of 255
 
 
@@ -35,7 +37,9 @@ class _Photograph:
 class CaptionedSource:
     """Pairs of a captioned photograph and the same photograph edited; a photograph's pairs are one group.
 
-    Pair ``index`` depends on (tars, seed, index) alone. The photographs are read where they lie in the tars.
+    Pair ``index`` depends on (tars, seed, index) alone. The photographs are read where they lie in the tars. What
+    cannot be read is in ``faults``; photographs without a caption, and members that are none, are counted in
+    ``left_out``.
 
     Args:
         path: a tar file, or a folder of tar files.
@@ -70,10 +74,16 @@ class CaptionedSource:
         self.path, self.per_photograph, self.size, self.seed = Path(path), per_photograph, size, seed
         self.licence = licence
         self._edits = {kind: tuple(edits[kind]) for kind in (kinds or edits)}
-        self._photographs = [photograph for tar in _tars(self.path) for photograph in _scan(tar)]
+        self.left_out = LeftOut()
+        self.faults: list[UnusablePair] = []
+        tars = tar_files(self.path, self.left_out)
+        self._photographs = [found for tar in tars for found in _scan(tar, self.left_out, self.faults)]
         if not self._photographs:
+            if self.faults:
+                raise self.faults[0]
             raise ValueError(
-                f"{path} holds no photograph with a caption; it needs <key>.jpg with <key>.txt or <key>.json"
+                f"{path} holds no photograph with a caption{f' (there is {self.left_out})' if self.left_out else ''}; "
+                "it needs <key>.jpg with <key>.txt or <key>.json"
             )
 
     def __len__(self) -> int:
@@ -121,10 +131,9 @@ class CaptionedSource:
         return shown[turn % len(shown)]
 
     def _read(self, photograph: _Photograph) -> Image.Image:
-        with photograph.tar.open("rb") as file:
-            file.seek(photograph.offset)
-            data = file.read(photograph.length)
-        image = open_image(data, name=f"{photograph.tar}: {photograph.key}")
+        place = f"{photograph.tar}: {photograph.key}"
+        data = read_member(photograph.tar, photograph.offset, photograph.length, limits.IMAGE_BYTES, place)
+        image = open_image(data, name=place)
         if self.size is None:
             return image
         return ImageOps.fit(image, (self.size, self.size), Image.Resampling.LANCZOS)
@@ -135,39 +144,45 @@ def _shows(edit: PictureEdit, thumbnail: Image.Image) -> bool:
     return sum(ImageStat.Stat(ImageChops.difference(*edit.apply(thumbnail))).mean) / 3 >= _LEAST_CHANGE
 
 
-def _tars(path: Path) -> list[Path]:
-    tars = sorted(path.glob("*.tar")) if path.is_dir() else [path] if path.is_file() else []
-    if not tars:
-        raise FileNotFoundError(f"{path} is no tar file and no folder of tar files")
-    return tars
-
-
-def _scan(path: Path) -> list[_Photograph]:
-    """Photographs of a tar in the order of their keys; those without a caption are left out."""
-    pictures: dict[str, tarfile.TarInfo] = {}
+def _scan(path: Path, left_out: LeftOut, faults: list[UnusablePair]) -> list[_Photograph]:
+    """Photographs of a tar in the order of their keys."""
+    listing = list_tar(path)
+    left_out.update(listing.left_out)
+    pictures: dict[str, tuple[int, int]] = {}
     captions: dict[str, str] = {}
-    try:
-        with tarfile.open(path, "r:") as tar:
-            for member in tar:
-                key, _, suffix = member.name.rpartition(".")
-                if suffix.lower() in _SUFFIXES and member.isfile():
-                    pictures[key] = member
-                elif suffix in ("txt", "json") and member.isfile() and member.size <= _MAX_TEXT_BYTES:
-                    text = _caption(tar.extractfile(member).read(), suffix)  # type: ignore[union-attr]
-                    if text and (suffix == "txt" or key not in captions):
-                        captions[key] = text
-    except (tarfile.TarError, OSError, ValueError) as error:
-        raise ValueError(f"{path} is no readable, uncompressed tar ({error}); fetch or pack it again") from error
-    return [
-        _Photograph(path, key, member.offset_data, member.size, captions[key])
-        for key, member in sorted(pictures.items())
-        if key in captions
-    ]
+    repeated: dict[str, str] = {}
+    for member in listing.members:
+        key, _, suffix = member.name.rpartition(".")
+        place = f"{path}: {member.name}"
+        if member.name in listing.repeated:
+            repeated[key] = place
+        if suffix.lower() in _SUFFIXES:
+            pictures[key] = member.offset, member.size
+        elif suffix in ("txt", "json"):
+            try:
+                text = _caption(read_member(path, member.offset, member.size, limits.ROW_BYTES, place), suffix)
+            except UnusablePair as error:
+                left_out.add(error.reason, place)
+            except TextError as error:
+                left_out.add(f"damaged caption: {error}", place)
+            else:
+                captions |= {key: text} if text and (suffix == "txt" or key not in captions) else {}
+        else:
+            left_out.add(f".{suffix} member" if "." in member.name else "member without an ending", place)
+    if listing.damage:
+        reason = "no readable, uncompressed tar"
+        faults.append(UnusablePair(str(path), reason, f"{listing.damage}; fetch or pack it again"))
+    for key, place in repeated.items():
+        faults.append(UnusablePair(place, "a member is there twice"))
+        pictures.pop(key, None)
+    for key in pictures.keys() - captions.keys():
+        left_out.add("photograph without a caption", f"{path}: {key}")
+    return [_Photograph(path, key, *pictures[key], captions[key]) for key in sorted(pictures) if key in captions]
 
 
 def _caption(data: bytes, suffix: str) -> str:
-    text = data.decode("utf-8", errors="replace")
+    text: object = utf8(data)
     if suffix == "json":
-        values = json.loads(text)
+        values = parse_json(data, not_a_number="null")
         text = values.get("caption") if isinstance(values, dict) else ""
-    return " ".join(str(text or "").split())
+    return " ".join(text.split()) if isinstance(text, str) else ""

@@ -6,6 +6,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import accumulate
+from pathlib import PurePosixPath
 from typing import TypeVar
 
 import numpy as np
@@ -90,3 +91,26 @@ class JoinedSource:
             return pair
         prefix = self.prefixes[part]
         return replace(pair, id=prefix + pair.id, group=prefix + (pair.group or pair.id))
+
+
+def told_apart(source: PairSource) -> PairSource:
+    """Joined datasets that share ids, with the name of each one's folder before its ids; other sources as they are."""
+    if not isinstance(source, JoinedSource) or source.prefixes is not None:
+        return source
+    parts = source.sources
+    if not all(hasattr(part, "column") and hasattr(part, "path") for part in parts):
+        return source
+    ids = [id for part in parts for id in part.column("id")]  # type: ignore[attr-defined]
+    if len(set(ids)) == len(ids):
+        return source
+    return JoinedSource(parts, [f"{name}/" for name in _folder_names([str(part.path) for part in parts])])  # type: ignore[attr-defined]
+
+
+def _folder_names(paths: Sequence[str]) -> list[str]:
+    """The last parts of paths, as many as tell them apart; with numbers where nothing does."""
+    split = [PurePosixPath(path).parts for path in paths]
+    for count in range(1, max(map(len, split)) + 1):
+        names = ["/".join(parts[-count:]).strip("/") for parts in split]
+        if len(set(names)) == len(names):
+            return names
+    return [f"{number}-{PurePosixPath(path).name}" for number, path in enumerate(paths)]

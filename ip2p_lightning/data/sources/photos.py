@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Sequence
 from functools import lru_cache
 from importlib.util import find_spec
@@ -11,7 +12,10 @@ from random import Random
 
 from PIL import Image
 
-from ip2p_lightning.data.images import open_image
+from ip2p_lightning.bounded_text import TextError, read_text
+from ip2p_lightning.data.images import MAX_PIXELS, ImageError, open_image, picture_size
+from ip2p_lightning.data.left_out import LeftOut
+from ip2p_lightning.data.listing import OTHER_IMAGES, listed
 from ip2p_lightning.data.pair import EditPair
 from ip2p_lightning.photo_edits.photo import mirror
 from ip2p_lightning.photo_edits.picture_edits import PICTURE_EDITS
@@ -32,6 +36,7 @@ SAMPLES: dict[str, tuple[str, str]] = {
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 _TRIES = 12
+log = logging.getLogger(__name__)
 
 
 class PhotoSource:
@@ -78,7 +83,12 @@ class PhotoSource:
         if unknown or not self.kinds:
             raise ValueError(f"kinds {unknown} are not picture edits; choose from {sorted(PICTURE_EDITS)}")
         self.licence = "see the folder" if folder else "public domain, CC0 and CC BY (scikit-image data/README.txt)"
-        self.photographs = sample_photographs(split) if folder is None else folder_photographs(Path(folder), split)
+        self.left_out = LeftOut()
+        """Files of the folder that are no photographs, and photographs in formats that cannot be read."""
+        chosen = sample_photographs(split) if folder is None else folder_photographs(Path(folder), split, self.left_out)
+        self.photographs = chosen
+        if self.left_out:
+            log.warning("%s: left out %s", folder, self.left_out)
 
     def __len__(self) -> int:
         return self.count
@@ -127,24 +137,45 @@ def sample_photographs(split: str) -> list[tuple[Path, str]]:
     return [(data / name, caption) for name, (part, caption) in SAMPLES.items() if part == split]
 
 
-def folder_photographs(folder: Path, split: str) -> list[tuple[Path, str]]:
-    """Path and caption of a folder's photographs of a split, chosen by a hash of their names."""
+def folder_photographs(folder: Path, split: str, left_out: LeftOut | None = None) -> list[tuple[Path, str]]:
+    """Path and caption of a folder's photographs of a split, chosen by a hash of their names; counts other files."""
     if not folder.is_dir():
         raise FileNotFoundError(f"folder of photographs {str(folder)!r} does not exist")
-    paths = [path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES]
+    left_out = LeftOut() if left_out is None else left_out
+    found = listed(folder, SUFFIXES, left_out, deep=True, likely=OTHER_IMAGES)
+    paths = [path for path in found if _readable(path, folder, left_out)]
+    aside = f" (there is {left_out})" if left_out else ""
     if not paths:
-        raise FileNotFoundError(f"folder {str(folder)!r} holds no photographs ({', '.join(SUFFIXES)})")
+        raise FileNotFoundError(f"folder {str(folder)!r} holds no photographs ({', '.join(SUFFIXES)}){aside}")
     if len(paths) < len(SPLITS):
-        raise ValueError(f"folder {str(folder)!r} holds {len(paths)} photographs; each of {SPLITS} needs one")
+        raise ValueError(f"folder {str(folder)!r} holds {len(paths)} photographs{aside}; each of {SPLITS} needs one")
     paths.sort(key=lambda path: hashlib.sha256(path.relative_to(folder).as_posix().encode()).digest())
     test, validation = max(1, round(0.2 * len(paths))), max(1, round(0.1 * len(paths)))
     parts = {"test": paths[:test], "validation": paths[test : test + validation], "train": paths[test + validation :]}
-    return [(path, _caption(path)) for path in parts[split]]
+    return [(path, _caption(path, left_out)) for path in parts[split]]
 
 
-def _caption(path: Path) -> str:
+def _readable(path: Path, folder: Path, left_out: LeftOut) -> bool:
+    """Whether the header of a photograph can be read; counts it if not."""
+    try:
+        width, height, _ = picture_size(path)
+        if width * height <= MAX_PIXELS:
+            return True
+        left_out.add("photograph that is too large", path.relative_to(folder))
+    except (ImageError, OSError):
+        left_out.add("file that is no readable photograph", path.relative_to(folder))
+    return False
+
+
+def _caption(path: Path, left_out: LeftOut) -> str:
     sidecar = path.with_suffix(".txt")
-    return sidecar.read_text(encoding="utf-8").strip() if sidecar.is_file() else "the scene"
+    if not sidecar.is_file():
+        return "the scene"
+    try:
+        return read_text(sidecar).strip() or "the scene"
+    except TextError as error:
+        left_out.add(f"caption that is {str(error).removeprefix(f'{sidecar}: ')}", sidecar.name)
+        return "the scene"
 
 
 def _square(rng: Random) -> tuple[float, float, float]:

@@ -56,7 +56,7 @@ def test_splits_are_called_as_ours(file: File):
     [
         ({"instruction": " "}, "no instruction", "rows 7: no instruction"),
         ({"edited_image": None}, "no picture for edited_image", "looked for under edited_image; the row has"),
-        ({"instruction": ["a", "b"]}, "column 'instruction' should hold text for instruction", "it holds list"),
+        ({"instruction": ["a", 5]}, "column 'instruction' should hold text for instruction", "it holds int"),
         ({"edited_image": b"not a picture"}, "edited", "rows 7: "),
         ({"metadata": "{"}, "column 'metadata' is no JSON", "rows 7"),
         ({"metadata": [1]}, "column 'metadata' should hold a JSON object", "not list"),

@@ -14,8 +14,9 @@ import pyarrow.parquet as pq
 import pytest
 import webdataset
 
+from ip2p_lightning import limits
 from ip2p_lightning.data.encoded import UnusablePair
-from ip2p_lightning.data.formats.base import MAX_TEXT_BYTES, export_pairs
+from ip2p_lightning.data.formats.base import export_pairs
 from ip2p_lightning.data.formats.hugging_face import HuggingFace
 from ip2p_lightning.data.formats.ip2p_folder import IP2PFolder
 from ip2p_lightning.data.formats.json_lines import JsonLines
@@ -89,7 +90,7 @@ def test_what_is_wrong_with_tables_is_said(file: File, tmp_path: Path):
         HuggingFace().open(tmp_path)
     path = tmp_path / "train.parquet"
     path.write_bytes(b"PAR1 and so on")
-    with pytest.raises(ValueError, match=r"train.parquet is no readable parquet file"):
+    with pytest.raises(ValueError, match=r"train.parquet: no readable parquet file"):
         HuggingFace().open(path)
     rows: list[dict[str, Any]] = [{"before": {"bytes": None, "path": "/etc/passwd"}, "after": {"bytes": file(1)}}]
     pq.write_table(pa.Table.from_pylist([row | {"instruction": "do"} for row in rows]), path)
@@ -140,7 +141,7 @@ def test_malice_in_tars_stays_there(file: File, tmp_path: Path):
         add(tar, "bomb.json", b"[" * 100_000)
         add(tar, "long.input.jpg", file(1))
         add(tar, "long.output.jpg", file(2))
-        add(tar, "long.txt", b"x" * (MAX_TEXT_BYTES + 1))
+        add(tar, "long.txt", b"x" * (limits.ROW_BYTES.value + 1))
     source = preset("webdataset").open(tmp_path)
     report = render_dataset(source, tmp_path / "data", skip_failures=True)
     assert report.info.pairs == 1
@@ -161,11 +162,16 @@ def test_damaged_and_compressed_tars(file: File, tmp_path: Path):
     content = (tmp_path / "pairs.tar").read_bytes()
     start = content.rindex(file(2)[:64])
     (tmp_path / "pairs.tar").write_bytes(content[: start + 100])
-    with pytest.raises(ValueError, match=r"ends inside a member|no readable, uncompressed tar"):
-        preset("webdataset").open(tmp_path / "pairs.tar").encoded(1)
+    source = preset("webdataset").open(tmp_path / "pairs.tar")
+    assert (len(source), source.encoded(0).id) == (1, "pairs/a")
+    with pytest.raises(UnusablePair, match="pair at the damage"):
+        render_dataset(source, tmp_path / "strict")
+    report = render_dataset(source, tmp_path / "data", skip_failures=True)
+    assert report.reasons == {"a pair at the damage of a tar": 1, "no readable, uncompressed tar": 1}
+    assert "it ends inside the member 'b.output.jpg'" in report.skipped[1]
     with tarfile.open(tmp_path / "pairs.tar", "w:gz") as tar:
         add(tar, "a.txt", b"do")
-    with pytest.raises(ValueError, match="no readable, uncompressed tar"):
+    with pytest.raises(ValueError, match=r"no readable, uncompressed tar .it is packed with gzip"):
         preset("webdataset").open(tmp_path)
 
 
@@ -198,7 +204,7 @@ def test_lines_that_cannot_be_used(file: File, tmp_path: Path):
         json.dumps(good | {"edited": 5}),
         "{",
         "[1]",
-        json.dumps(good | {"note": "x" * MAX_TEXT_BYTES}),
+        json.dumps(good | {"note": "x" * limits.ROW_BYTES.value}),
         json.dumps(good | {"instruction": "last"}),
     ]
     (folder / "pairs.jsonl").write_text("\n".join(lines))

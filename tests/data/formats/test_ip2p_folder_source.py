@@ -113,8 +113,8 @@ def test_damage_names_the_file(folder: Path) -> None:
     ("name", "content", "message"),
     [
         ("prompt.json", "{", r"prompt\.json is damaged"),
-        ("prompt.json", '{"edit": " "}', r"prompt\.json has no instruction"),
-        ("prompt.json", "[]", r"prompt\.json has no instruction"),
+        ("prompt.json", '{"edit": " "}', r"prompt\.json: no instruction"),
+        ("prompt.json", "[]", r"prompt\.json: no instruction"),
         ("metadata.jsonl", "{}\n", r"metadata\.jsonl is damaged"),
     ],
 )

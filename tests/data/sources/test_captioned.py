@@ -95,7 +95,7 @@ def test_errors_name_the_file_and_what_there_is(tar: Path, tmp_path: Path) -> No
     with pytest.raises(ValueError, match=r"empty\.tar holds no photograph with a caption"):
         CaptionedSource(pack(tmp_path / "empty.tar", {"a.jpg": photograph(0)}))
     (tmp_path / "text.tar").write_bytes(b"hello" * 1000)
-    with pytest.raises(ValueError, match=r"text\.tar is no readable, uncompressed tar"):
+    with pytest.raises(ValueError, match=r"text\.tar: no readable, uncompressed tar"):
         CaptionedSource(tmp_path / "text.tar")
     broken = CaptionedSource(pack(tmp_path / "broken.tar", {"a.jpg": b"\xff\xd8\xff", "a.txt": b"broken"}))
     with pytest.raises(ImageError, match=r"broken\.tar: a"):

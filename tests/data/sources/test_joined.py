@@ -9,7 +9,7 @@ import pytest
 from ip2p_lightning.data.reader import ShardDataset
 from ip2p_lightning.data.rendering import render_dataset
 from ip2p_lightning.data.sources import EncodedSource, PairSource
-from ip2p_lightning.data.sources.joined import JoinedSource
+from ip2p_lightning.data.sources.joined import JoinedSource, told_apart
 from ip2p_lightning.data.sources.memory import MemorySource
 
 
@@ -65,3 +65,15 @@ def test_memory_renders_once(pairs) -> None:
     assert memory[2].original_image.tobytes() == source[2].original_image.tobytes()
     assert memory.groups == ["group 0", "group 0", "group 1", "group 1"]
     assert memory.fingerprint() == source.fingerprint()
+
+
+def test_datasets_that_share_ids_are_told_apart_by_their_folders(pairs, tmp_path: Path) -> None:
+    for folder, count in (("a/data", 3), ("b/data", 2), ("other", 2)):
+        render_dataset(pairs(count, start=50 if folder == "other" else 0), tmp_path / folder)
+    one, two, other = (ShardDataset(tmp_path / folder) for folder in ("a/data", "b/data", "other"))
+    apart = told_apart(JoinedSource([one, two]))
+    assert [apart[number].id for number in (0, 3)] == ["a/data/pair/0", "b/data/pair/0"]
+    assert [told_apart(JoinedSource([one, other]))[number].id for number in (0, 3)] == ["pair/0", "pair/50"]
+    same = told_apart(JoinedSource([one, one]))
+    assert len({same[number].id for number in range(6)}) == 6
+    assert told_apart(one) is one

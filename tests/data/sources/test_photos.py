@@ -94,7 +94,7 @@ def test_unusable_folders_are_named(tmp_path: Path) -> None:
 def test_an_unreadable_photograph_is_named(tmp_path: Path) -> None:
     for index in range(3):
         (tmp_path / f"broken{index}.jpg").write_bytes(b"no picture")
-    with pytest.raises(ValueError, match="broken"):
+    with pytest.raises(FileNotFoundError, match=r"3 x file that is no readable photograph .broken0"):
         PhotoSource(1, tmp_path)[0]
 
 
