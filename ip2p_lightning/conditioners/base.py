@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from torch import Tensor, nn
 
 from ip2p_lightning.cache.encoding import Encoding
+from ip2p_lightning.conditioners.cut_texts import CutText
 from ip2p_lightning.data.pair import PairBatch
 
 
@@ -36,6 +37,15 @@ class Conditioner(nn.Module, ABC):
     """D, the denoiser's cross-attention width."""
     sees_pictures = False
     """Whether `forward` looks at the pictures of a batch for which no encoding is cached."""
+
+    @property
+    def reads(self) -> Sequence[str]:
+        """The text fields of a training pair that it reads."""
+        return ("instruction",)
+
+    def cut_texts(self, texts: Sequence[str]) -> list[CutText]:
+        """Those of the texts whose end it does not read; none for a conditioner that reads any length."""
+        return []
 
     def encodings(self, losses: Collection[str]) -> list[Encoding]:
         """What frozen networks inside say of a pair: enough for `forward` where a batch's `cached` holds it.

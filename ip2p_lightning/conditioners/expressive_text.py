@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ip2p_lightning.cache.encoding import Encoding
 from ip2p_lightning.conditioners.base import Conditioner, Conditioning
+from ip2p_lightning.conditioners.cut_texts import CutText
 from ip2p_lightning.conditioners.language_model import LanguageModelConditioner
 from ip2p_lightning.conditioners.text import EXPRESSIVE, TextConditioner, filled
 from ip2p_lightning.data.pair import PairBatch
@@ -51,6 +52,10 @@ class ExpressiveTextConditioner(Conditioner):
     def encodings(self, losses: Collection[str]) -> list[Encoding]:
         """States of the expressive instructions, unless the text encoder learns."""
         return [] if self.text.learns else [self.text.encoding(EXPRESSIVE)]
+
+    def cut_texts(self, texts: Sequence[str]) -> list[CutText]:
+        """Instructions that the writer does not read to the end."""
+        return self.writer.cut_texts(texts)
 
     @torch.no_grad()
     def condition(self, instructions: Sequence[str], original_images: Tensor) -> Conditioning:

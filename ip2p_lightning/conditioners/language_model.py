@@ -16,6 +16,7 @@ from transformers import GenerationConfig, LlamaForCausalLM, LlavaForConditional
 
 from ip2p_lightning.cache.encoding import Encoding, tokenizer_digest
 from ip2p_lightning.conditioners.base import Conditioner, Conditioning
+from ip2p_lightning.conditioners.cut_texts import CutText
 from ip2p_lightning.conditioners.prompt import IGNORED, Prompt, Sequences
 from ip2p_lightning.conditioners.text import TextConditioner
 from ip2p_lightning.data.pair import EditPair, PairBatch
@@ -97,6 +98,15 @@ class LanguageModelConditioner(Conditioner):
         if gradient_checkpointing:
             model.activation_checkpointing_enable({"use_reentrant": False})
         self.align_to(alignment_teacher)
+
+    @property
+    def reads(self) -> Sequence[str]:
+        """The instruction, and the expressive one where the model learns to write it."""
+        return ("instruction", "expressive_instruction") if self.expressive else ("instruction",)
+
+    def cut_texts(self, texts: Sequence[str]) -> list[CutText]:
+        """See `Conditioner.cut_texts`; a pair's two texts share the room, of which each is compared with all."""
+        return self.prompt.cut_texts(texts)
 
     def align_to(self, teacher: TextConditioner | None) -> None:
         """Set the teacher of the alignment loss, or take it away with None.

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
+from ip2p_lightning.conditioners.cut_texts import CutText, beyond
 from ip2p_lightning.models.visual_tokens import END, PATCH, START, visual_token_ids
 
 IGNORED = -100
@@ -90,6 +91,11 @@ class Prompt:
         """Tokens that are never part of an expressive instruction and do not end it either."""
         special = {*self._picture, *self._bos, *self.visual_ids, self._pad}
         return sorted(special - {*self.stop_ids})
+
+    def cut_texts(self, texts: Sequence[str]) -> list[CutText]:
+        """Those that do not fit into a prompt."""
+        template = self._text_length(self._prompt(""))
+        return beyond(self.tokenizer, texts, self._room - template)
 
     def prompts(self, instructions: Sequence[str]) -> tuple[Tensor, Tensor]:
         """Ids and attention mask [B, S] of prompts alone, padded on the left, to be continued by the model."""

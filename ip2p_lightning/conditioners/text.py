@@ -11,6 +11,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ip2p_lightning.cache.encoding import Encoding, tokenizer_digest
 from ip2p_lightning.conditioners.base import Conditioner, Conditioning
+from ip2p_lightning.conditioners.cut_texts import CutText, beyond
 from ip2p_lightning.data.pair import EditPair, PairBatch
 
 BRIEF, EXPRESSIVE = "brief_states", "expressive_states"
@@ -62,6 +63,15 @@ class TextConditioner(Conditioner):
     def learns(self) -> bool:
         """Whether any parameter of the text encoder requires gradients."""
         return any(parameter.requires_grad for parameter in self.text_encoder.parameters())
+
+    @property
+    def reads(self) -> Sequence[str]:
+        """The instruction, and the expressive one where training shows it."""
+        return ("instruction", "expressive_instruction") if self.expressive_probability else ("instruction",)
+
+    def cut_texts(self, texts: Sequence[str]) -> list[CutText]:
+        """See `Conditioner.cut_texts`."""
+        return beyond(self.tokenizer, texts, self.max_length)
 
     def forward(self, batch: PairBatch) -> Conditioning:
         """States of the batch's texts, cached or encoded; this conditioner has no losses of its own."""

@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from ip2p_lightning.conditioners.cut_texts import CutTexts
 from ip2p_lightning.editors.base import Editor
 from ip2p_lightning.editors.batches import fitted, in_batches
 from ip2p_lightning.editors.request import EditRequest, EditResult, OnStep
@@ -51,6 +52,7 @@ class TrainedEditor(Editor):
         sides = network.sample_size
         self.resolution = resolution or module.autoencoder.factor * (sides if isinstance(sides, int) else max(sides))
         self.batch_size = batch_size
+        self._cut = CutTexts()
         self.square = self.resolution <= _SQUARES_UP_TO if square is None else square
         transformer = isinstance(module.denoiser, TransformerDenoiser)
         cells = network.patch_size if transformer else 2 ** (len(network.down_block_types) - 1)
@@ -115,6 +117,8 @@ class TrainedEditor(Editor):
 
     def edit_prepared(self, requests: Sequence[EditRequest], on_step: OnStep | None = None) -> list[EditResult]:
         """See `Editor.edit_prepared`; reads the instruction (and an expressive one, if the model writes them)."""
+        texts = [request.expressive_instruction or request.instruction for request in requests]
+        self._cut.report(self.module.conditioner.cut_texts(texts))
 
         def change(
             originals: Tensor, batch: list[EditRequest], on_step: Callable[[int, int], None]

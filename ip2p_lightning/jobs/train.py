@@ -16,6 +16,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
 from ip2p_lightning.callbacks.log_interval import LogInterval
+from ip2p_lightning.conditioners.cut_texts import warn_of_data
 from ip2p_lightning.config import build, plain
 from ip2p_lightning.data.datamodule import NO_VALIDATION
 from ip2p_lightning.distributed.ranks import ranks, sweeping
@@ -89,6 +90,8 @@ def train(config: DictConfig) -> Trained:
         log.warning("no validation pairs in %s: %s", config.data.get("path", "data"), NO_VALIDATION)
     module: StagedModule = build(config.method)
     module.config, module.trust = plain(config.method), tuple(config.trust)
+    if (conditioner := getattr(module, "conditioner", None)) is not None and hasattr(data, "sources"):
+        warn_of_data(conditioner, data.sources())
     initialise(module, plain(config.init))
     if config.channels_last:
         module.to(memory_format=torch.channels_last)
