@@ -1,7 +1,7 @@
 """The arithmetic in which a job computes: a name of Lightning's, or `auto` for the fastest of this machine.
 
-bfloat16 halves the time of a step where the processor or card has instructions for it, and takes many times as long
-where it has none and emulates them. So `auto` tries: it times a small network in both.
+bfloat16 saves a quarter to a half of a step where the processor or card has instructions for it, and takes many times
+as long where it has none and emulates them. So `auto` tries: it times a small network in both.
 """
 
 from __future__ import annotations

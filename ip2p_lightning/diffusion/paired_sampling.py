@@ -139,7 +139,7 @@ class PairedSampling:
             noisy = self.scheduler.scale_model_input(noisy, t)
         prediction = torch.empty_like(noisy)
         for rows, leaders in self._calls():
-            prediction[rows] = self._predict(control, noisy[rows], t, rows, leaders)
+            prediction[rows] = self._predict(control, noisy[rows], t, rows, leaders).type(prediction.dtype)
         extra = {"generator": [branch.generator for branch in self.branches]} if self._takes_generator else {}
         stepped = self.scheduler.step(prediction, t, self.latents, **extra)
         self.latents = stepped.prev_sample

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 from PIL import Image
 
 from ip2p_lightning.config import compose, plain
@@ -89,6 +90,12 @@ def test_other_settings_are_refused_and_another_filter_is_not(made: Path, ip2p: 
     ip2p("generate", *SMALL, f"output_dir={made}", "stages=[filter]")
     assert "there is no ['sort']" in ip2p("generate", "stages=[sort]", fails=True)
     assert "run the stage triples first" in ip2p("generate", "stages=[pairs]", fails=True)
+
+
+def test_pairs_are_made_in_the_arithmetic_that_is_asked_for(ip2p: Callable[..., str], tmp_path: Path):
+    told = ip2p("generate", *SMALL, "count=2", "trainer.precision=bf16-mixed", "stages=[triples,pairs]")
+    assert "failed" not in told
+    assert OmegaConf.load(tmp_path / "generated/tiny/config.yaml").trainer.precision == "bf16-mixed"
 
 
 def test_a_plan_measures_tells_and_stops(ip2p: Callable[..., str], tmp_path: Path, made: Path):
