@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -11,13 +12,16 @@ from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.trainer.states import TrainerFn
 
+from ip2p_lightning.callbacks.ema import EMA
 from ip2p_lightning.training.durable import DurableCheckpointIO
 from ip2p_lightning.training.loop_state import rewind
 from ip2p_lightning.training.stop_request import StopRequest
 
+log = logging.getLogger(__name__)
+
 
 class Checkpoint(ModelCheckpoint):
-    """Lightning's `ModelCheckpoint` with three promises more.
+    """Lightning's `ModelCheckpoint` with four promises more.
 
     - `last.ckpt` is also written when training ends between two intervals; Lightning writes it then only if nothing
       was saved before, so that the steps after the last interval would be lost.
@@ -25,6 +29,7 @@ class Checkpoint(ModelCheckpoint):
       takes the steps that it would have taken.
     - A signal to stop ends the run after the step at hand, with `last.ckpt` and an exit code that tells: 75 for
       SIGTERM and SIGUSR1, 130 for Ctrl-C. A SLURM job that got SIGUSR1 is queued again.
+    - The best by a metric of validation are chosen at each validation; a choice that can never be made is refused.
 
     Args:
         arguments: those of `ModelCheckpoint`.
@@ -51,8 +56,13 @@ class Checkpoint(ModelCheckpoint):
             trainer.strategy.checkpoint_io = DurableCheckpointIO()
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Heed signals (from here on: Lightning has set its own handlers just before)."""
+        """Heed signals (from here on: Lightning has set its own handlers just before).
+
+        Raises:
+            ValueError: a best checkpoint that could never be chosen.
+        """
         super().on_train_start(trainer, pl_module)
+        self._check_choice(trainer)
         self._step = trainer.global_step
         self.stop.listen()
 
@@ -79,6 +89,60 @@ class Checkpoint(ModelCheckpoint):
         if trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking:
             self._stop_if_asked(trainer)
 
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Choose by a metric of validation as soon as it is there, rather than by the last one at an interval.
+
+        Raises:
+            ValueError: the metric is not among those that this run logs.
+        """
+        if not self._by_validation or trainer.state.fn != TrainerFn.FITTING or trainer.sanity_checking:
+            return
+        candidates = self._monitor_candidates(trainer)
+        if self.monitor not in candidates:
+            known = ", ".join(sorted(name for name in candidates if name not in ("epoch", "step")))
+            raise ValueError(f"callbacks.checkpoint.monitor={self.monitor} is not logged; these are: {known}")
+        if not self._should_skip_saving_checkpoint(trainer):
+            super()._save_topk_checkpoint(trainer, candidates)
+            if self._should_skip_saving_checkpoint(trainer):  # it was one of the best; the last one is as new as that
+                self._save_last_checkpoint(trainer, candidates)
+
+    def _save_topk_checkpoint(self, trainer: L.Trainer, monitor_candidates: dict[str, Any]) -> None:
+        if not self._by_validation:
+            super()._save_topk_checkpoint(trainer, monitor_candidates)
+
+    @property
+    def _by_validation(self) -> bool:
+        return bool(self.save_top_k) and str(self.monitor).startswith("val/")
+
+    def _check_choice(self, trainer: L.Trainer) -> None:
+        """Refuse or warn where no checkpoint would be kept beside last.ckpt, though that is asked for."""
+        if not self.save_top_k:
+            if self.monitor is not None:
+                log.warning("callbacks.checkpoint.monitor=%s does nothing without save_top_k=1 or more", self.monitor)
+            return
+        if self._by_validation:
+            if not trainer.enable_validation or not sum(trainer.num_val_batches):
+                raise ValueError(
+                    f"callbacks.checkpoint.monitor={self.monitor} needs validation pairs, and this run has none; give "
+                    "the data a validation split, or choose a metric of training such as train/loss"
+                )
+            return
+        stage = getattr(trainer.lightning_module, "stage", None)
+        known = {"train/loss", *(f"train/{name}" for name in getattr(stage, "loss_weights", {}))}
+        if self.monitor is not None and not str(self.monitor).startswith("train/"):
+            raise ValueError(
+                f"callbacks.checkpoint.monitor={self.monitor}: choose a metric of validation (val/editing_loss) or of "
+                f"training ({', '.join(sorted(known))})"
+            )
+        steps, interval = int(trainer.estimated_stepping_batches), self._every_n_train_steps
+        if 0 < steps < interval:
+            log.warning(
+                "no checkpoint will be kept beside last.ckpt: callbacks.checkpoint.every_n_train_steps=%s, but the run "
+                "ends after %s steps; lower it",
+                interval,
+                steps,
+            )
+
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Write `last.ckpt` unless this very step has been saved."""
         self.stop.restore()
@@ -95,6 +159,12 @@ class Checkpoint(ModelCheckpoint):
             rewind(
                 checkpoint, trainer.accumulate_grad_batches, finished=0 < trainer.max_steps <= checkpoint["global_step"]
             )
+            averages = any(isinstance(callback, EMA) for callback in trainer.callbacks)  # type: ignore[attr-defined]
+            if not averages and checkpoint.get("raw_parameters"):  # the state_dict holds the average
+                log.info("without callbacks.ema the run goes on from the raw weights, and averages no more")
+                own = dict(pl_module.named_parameters())
+                for name, raw in (checkpoint.get("raw_parameters") or {}).items():
+                    own[name].data.copy_(raw)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         with warnings.catch_warnings():

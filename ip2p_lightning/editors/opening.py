@@ -28,8 +28,8 @@ def load_editor(
     """Open an editor.
 
     Args:
-        checkpoint: a `.ckpt` of `ip2p train`; a folder (or hub name) in diffusers' format; or the name of an editor
-            that ships: "instruct_pix2pix", "lgie" or "mgie".
+        checkpoint: a `.ckpt` of `ip2p train`; a folder (or hub name) in diffusers' format; InstructPix2Pix as one
+            `.safetensors` file; or the name of an editor that ships: "instruct_pix2pix", "lgie" or "mgie".
         device: where to edit; "auto" takes an accelerator where there is one.
         weights: "ema" or "raw", of a `.ckpt`.
         batch_size: images at once.
@@ -58,12 +58,12 @@ def load_editor(
         device = "cuda" if torch.cuda.is_available() else "cpu"
     path = Path(checkpoint)
     options: dict[str, Any] = {"device": device, "dtype": dtype, "batch_size": batch_size}
-    if path.is_file() or path.suffix == ".ckpt":
+    if path.suffix == ".ckpt" or (path.is_file() and path.suffix != ".safetensors"):
         options["precision"] = choose(precision, str(device))
         return TrainedEditor.from_checkpoint(path, resolution, weights=weights, trust=trust, **options)
     if not path.is_dir() and str(checkpoint) in EDITORS:
         checkpoint = path_of_shipped(str(checkpoint))
-    elif not path.is_dir() and len(path.parts) != 2:  # a hub name is owner/name
+    elif not path.exists() and len(path.parts) != 2:  # a hub name is owner/name
         raise FileNotFoundError(
             f"checkpoint={checkpoint} does not exist; give a .ckpt, a folder, a hub name, or one of "
             f"{', '.join(EDITORS)} for the editors that come with the package"

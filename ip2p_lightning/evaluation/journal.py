@@ -34,12 +34,20 @@ class Journal:
         settings: everything that a row depends on, JSON values.
 
     Raises:
-        ValueError: the folder holds rows of other settings; names what differs.
+        ValueError: the folder holds rows of other settings, or lies in the result of an evaluation of others; names
+            what differs.
     """
 
     def __init__(self, folder: str | Path, settings: Mapping[str, Any]) -> None:
         self.folder = Path(folder)
         self.parts = PartStore(self.folder, ".rows.json")
+        finished = self.folder.parent / SETTINGS
+        if finished.is_file() and (found := keep_settings(finished, settings)):
+            names = dict.fromkeys(key.split(".")[0] for key in found)
+            raise ValueError(
+                f"{finished.parent} holds a finished evaluation with another {', '.join(names)}; give another output, "
+                "or overwrite=true to replace it"
+            )
         if (found := keep_settings(self.folder / SETTINGS, settings)) and not self.rows():
             found = keep_settings(self.folder / SETTINGS, settings, replace=True)
         if found:

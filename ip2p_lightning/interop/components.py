@@ -126,7 +126,9 @@ def _scheduler(weights: str | Path, name: str, single: str) -> Any:
         try:
             return kind.from_pretrained(folder)
         except Exception as error:  # whatever arithmetic on the numbers of a damaged file raises
-            raise WeightsError(f"{weights}: its scheduler cannot be built ({error}); copy the folder again") from error
+            raise WeightsError(
+                f"{weights}: its scheduler cannot be built ({type(error).__name__}); copy the folder again"
+            ) from error
 
 
 def _instead(weights: str | Path) -> str:

@@ -131,7 +131,7 @@ def load_pipeline(folder: str | Path) -> DiffusionPipeline:
     try:
         return kind(**parts, **values)
     except _MISFITS as error:
-        raise WeightsError(f"{folder}: its parts do not make up a {name} ({error})") from error
+        raise WeightsError(f"{folder}: its parts do not make up a {name} ({_line(error)})") from error
 
 
 def load_folder(folder: str | Path) -> EditingModule:
@@ -155,7 +155,11 @@ def load_folder(folder: str | Path) -> EditingModule:
             sampler=Sampler(pipeline.scheduler),
         ).eval()
     except _MISFITS as error:
-        raise WeightsError(f"{folder}: its parts do not fit together ({error})") from error
+        raise WeightsError(f"{folder}: its parts do not fit together ({_line(error)})") from error
+
+
+def _line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def _why_not(name: str, index: Mapping[str, Any]) -> str:

@@ -70,7 +70,9 @@ def _from_path(path: Any) -> dict[str, str]:
         raise ValueError(f"init={path!r}: give init=PATH, or a list of {{checkpoint: file, from: part, to: part}}")
     if Path(path).suffix == ".ckpt":
         return {"checkpoint": str(path), "from": ""}
-    index = None if is_single_file(path) else read_index(path)
+    if is_single_file(path):
+        return {"pretrained": str(path), "to": "denoiser"}
+    index = read_index(path)
     if index is not None and index["_class_name"] in PIPELINES:
         return {"checkpoint": str(path), "from": ""}
     return {"pretrained": str(path), "to": "denoiser"}
@@ -95,7 +97,7 @@ def _from_checkpoint(
 ) -> None:
     to = from_ if to is None else to
     origin = f"{checkpoint} (from {from_ or 'the whole'!r} to {to or 'the whole'!r})"
-    if Path(checkpoint).is_dir():
+    if Path(checkpoint).suffix != ".ckpt" and (is_single_file(checkpoint) or not Path(checkpoint).is_file()):
         whole, marks = load_folder(checkpoint).state_dict(), {}
     else:
         stored = read_checkpoint(checkpoint)

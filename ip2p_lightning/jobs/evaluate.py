@@ -20,7 +20,7 @@ from ip2p_lightning.evaluation import EvaluationResult
 from ip2p_lightning.evaluation import evaluate as evaluate_pairs
 from ip2p_lightning.evaluation.evaluate import Kept
 from ip2p_lightning.evaluation.figures import ERROR
-from ip2p_lightning.evaluation.journal import UNFINISHED
+from ip2p_lightning.evaluation.journal import SETTINGS, UNFINISHED
 from ip2p_lightning.evaluation.progress import edit_progress
 from ip2p_lightning.evaluation.provenance import editor_facts, sampler_facts, settings
 from ip2p_lightning.formatting import number, percent, plural, span
@@ -75,6 +75,7 @@ def _run(config: DictConfig, console: Console) -> None:
 
     save_plates(result, folder / "figures")
     page = write_report(report(result, config), folder / "report.html")
+    (folder / UNFINISHED / SETTINGS).replace(folder / SETTINGS)  # by which a later evaluation knows it for its own
     shutil.rmtree(folder / UNFINISHED, ignore_errors=True)
     console.print(metrics_table(result))
     if result.main:
@@ -96,6 +97,7 @@ def evaluate(config: DictConfig, console: Console | None = None) -> EvaluationRe
 
 
 def _evaluate(config: DictConfig, console: Console) -> EvaluationResult:
+    _check_output(Path(config.output), config.overwrite)
     data = build(config.data)
     pairs = pairs_of(data.sources(), config.split)
     device = device_of(config)
@@ -122,6 +124,14 @@ def _evaluate(config: DictConfig, console: Console) -> EvaluationResult:
             device=device,
             journal=Path(config.output) / UNFINISHED,
         )
+
+
+def _check_output(folder: Path, overwrite: bool) -> None:
+    """Refuse a folder with the result of an evaluation whose settings are not known; the journal compares others."""
+    if overwrite:
+        (folder / SETTINGS).unlink(missing_ok=True)
+    elif (folder / "summary.json").is_file() and not (folder / SETTINGS).is_file():
+        raise ValueError(f"{folder} holds an evaluation already; choose another output=..., or overwrite=true")
 
 
 def _described(pairs: PairSource) -> dict[str, Any]:

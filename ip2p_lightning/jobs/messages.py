@@ -40,6 +40,11 @@ def explain(error: BaseException, job: str, overrides: Sequence[str]) -> str | N
     """
     if (text := disk_error(error, lambda: _settings(job, overrides))) is not None:
         return f"{text}\n(--debug shows the traceback)"
+    if isinstance(error, RuntimeError) and 'Could not detect "srun"' in str(error):  # submitit's
+        return (
+            "hydra/launcher=slurm submits jobs from a machine of the cluster, and there is no srun here; start the "
+            "command on a login node, or rehearse it by hydra/launcher=submitit_local\n(--debug shows the traceback)"
+        )
     if not isinstance(error, _MENDABLE):
         return None
     if isinstance(error, OverrideParseException):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,11 @@ from ip2p_lightning.methods.staged import StagedModule
 from ip2p_lightning.store import ABSENT, differences
 
 log = logging.getLogger(__name__)
+
+_MEMORY = ("gradient_checkpointing",)
+"""Arguments that change how much memory a model takes, and nothing of the model."""
+_PLACES = ("weights", "variant", "subfolder")
+"""Arguments of loaders that say where weights lie; the bits of those that a checkpoint leaves out are compared."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +76,9 @@ def check_resumable(path: Path, module: StagedModule) -> Origin:
         ValueError: one of another architecture; names the keys that differ.
     """
     stored = read_checkpoint(path)
+    _check_whole(path, stored)
     before, now = stored.get("config") or {}, module.config or {}
+    before, now = _architecture(before), _architecture(now)
     for part in module.parts:
         if before.get(part) != now.get(part):
             found = differences({part: before.get(part, ABSENT)}, {part: now.get(part, ABSENT)})
@@ -81,6 +89,32 @@ def check_resumable(path: Path, module: StagedModule) -> Origin:
             )
     precision = stored.get("precision") or recorded_precision(path.parent.parent)
     return Origin(path, stored.get("stage"), stored.get("global_step", 0), precision)
+
+
+def _check_whole(path: Path, stored: Mapping[str, Any]) -> None:
+    """Refuse a checkpoint that lacks what going on exactly needs; `read_checkpoint` has looked at its types."""
+    states = stored.get("optimizer_states")
+    averaged = "EMA" in stored.get("callbacks", {})
+    problems = {
+        "no step count": "global_step" not in stored,
+        "no optimizer state": not states or not all(isinstance(s, Mapping) and "param_groups" in s for s in states),
+        "no state of the loops": "loops" not in stored,
+        "no raw weights beside the averaged ones": averaged and not stored["raw_parameters"],
+    }
+    if found := [problem for problem, there in problems.items() if there]:
+        raise CheckpointError(
+            f"{path} is not whole, training cannot go on exactly from it: it has {', '.join(found)}. Go on from "
+            f"another checkpoint, or begin a run with its weights alone: init={path} ckpt=null"
+        )
+
+
+def _architecture(node: Any) -> Any:
+    """A configuration without what does not change the model: where weights lie (their bits are compared), memory."""
+    if isinstance(node, Mapping):
+        loads = str(node.get("_target_")).rpartition(".")[2].startswith("load_")
+        passed = (*_MEMORY, *_PLACES) if loads else _MEMORY
+        return {key: _architecture(value) for key, value in node.items() if key not in passed}
+    return [_architecture(value) for value in node] if isinstance(node, list | tuple) else node
 
 
 def _age(path: Path) -> tuple[float, bool]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,11 +26,14 @@ from ip2p_lightning.jobs.arithmetic import decide_precision
 from ip2p_lightning.jobs.resuming import check_resumable, find_checkpoint
 from ip2p_lightning.methods.stage import Stage
 from ip2p_lightning.methods.staged import StagedModule
+from ip2p_lightning.models.pretrained import marks
 from ip2p_lightning.redaction import without_secrets
+from ip2p_lightning.training.run_folder import check_free, held
 
 log = logging.getLogger(__name__)
 
 _EXPECTED = (
+    r"Be aware that when using `ckpt_path`, callbacks",  # ours says it
     r".*isinstance\(treespec, LeafSpec\)",  # inside Lightning
     r"Found \d+ module\(s\) in eval mode",  # frozen parts are
     r".*does not have many workers",  # data.workers is the user's choice
@@ -80,7 +84,17 @@ def train(config: DictConfig) -> Trained:
 
     Args:
         config: composed from conf/train.yaml.
+
+    Raises:
+        RunFolderError: `output_dir` holds another run, or another process is at work there.
     """
+    folder = Path(config.output_dir)
+    with held(folder) if rank_zero_only.rank == 0 else nullcontext():
+        rank_zero_only(check_free)(folder, config.ckpt, config.overwrite)
+        return _train(config)
+
+
+def _train(config: DictConfig) -> Trained:
     _quieten()
     L.seed_everything(config.seed, workers=True, verbose=False)
     if config.threads:
@@ -92,11 +106,14 @@ def train(config: DictConfig) -> Trained:
     module.config, module.trust = plain(config.method), tuple(config.trust)
     if (conditioner := getattr(module, "conditioner", None)) is not None and hasattr(data, "sources"):
         warn_of_data(conditioner, data.sources())
+    _say_sources(module, config)
     initialise(module, plain(config.init))
     if config.channels_last:
         module.to(memory_format=torch.channels_last)
     if config.compile:
-        module.get_submodule(module.learners[-1]).compile()
+        learner = module.learners[-1]
+        log.info("compiling the %s in the first step: minutes, perhaps, and a signal is heeded after it", learner)
+        module.get_submodule(learner).compile()
     loggers = list(build(config.logger).values()) if config.logger else []
     callbacks = list(build(config.callbacks).values()) if config.callbacks else []
     callbacks += [build(config.cache)] if config.get("cache") else []
@@ -197,6 +214,27 @@ def _forget_restart(trainer: L.Trainer) -> None:
     steps = trainer.fit_loop.epoch_loop
     for loop in (trainer.fit_loop, steps, steps.val_loop, steps.automatic_optimization):
         loop.on_iteration_done()
+
+
+@rank_zero_only
+def _say_sources(module: StagedModule, config: DictConfig) -> None:
+    """Say where pretrained parts come from, and warn where they are not of one base model."""
+    base = config.get("base_model")
+    found: dict[str, list[str]] = {}
+    for part in module.parts:
+        network = getattr(module, part, None)
+        for source in dict.fromkeys(mark.source for mark in marks(network).values()) if network else ():
+            found.setdefault(source, []).append(part)
+    for source, parts in found.items():
+        log.info("weights of %s: %s", ", ".join(parts), source)
+    text = {"conditioner"} if hasattr(getattr(module, "conditioner", None), "text_encoder") else set()
+    models = {source for source, parts in found.items() if {"denoiser", "autoencoder", *text} & set(parts)}
+    if len(models) > 1 or (base and models - {str(base)}):
+        log.warning(
+            "parts of different models are put together (%s)%s; where that is not meant, give base_model alone",
+            ", ".join(sorted(models)),
+            f" under base_model={base}" if base else "",
+        )
 
 
 @rank_zero_only

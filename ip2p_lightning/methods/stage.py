@@ -74,6 +74,11 @@ class Stage:
                 )
         return [{"params": groups[pattern], **options} for pattern, options in self.trainable.items()]
 
+    @property
+    def scheduled(self) -> bool:
+        """Whether the learning rate changes within the stage."""
+        return self.decay != "constant" or bool(self.warmup)
+
     def schedule(self, optimizer: Optimizer, steps: int) -> LambdaLR:
         """The learning-rate schedule over `steps` optimizer steps."""
         name = "constant_with_warmup" if self.decay == "constant" else self.decay

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -14,8 +15,11 @@ from torch.optim import Optimizer
 
 from ip2p_lightning.data.pair import PairBatch
 from ip2p_lightning.data.randomness import hashed_integer
+from ip2p_lightning.methods.resumed_optimizer import take_settings
 from ip2p_lightning.methods.stage import Stage
 from ip2p_lightning.models.pretrained import Mark, with_pretrained, without_pretrained
+
+log = logging.getLogger(__name__)
 
 OptimizerFactory = Callable[[list[dict[str, Any]]], Optimizer]
 
@@ -84,7 +88,7 @@ class StagedModule(L.LightningModule):
         """An optimizer over the stage's parameter groups, and its schedule."""
         stage = self.stage
         optimizer = self.optimizer_factory(self.parameter_groups())
-        if stage.decay == "constant" and not stage.warmup:
+        if not stage.scheduled:
             return optimizer
         steps = stage.max_steps if stage.max_steps > 0 else int(self.trainer.estimated_stepping_batches)
         schedule = stage.schedule(optimizer, steps)
@@ -114,6 +118,17 @@ class StagedModule(L.LightningModule):
         checkpoint["pretrained"] = {name: tuple(mark) for name, mark in kept.items()}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Put back the pretrained weights that were left out."""
+        """Put back the pretrained weights that were left out; a fit takes the present optimizer settings."""
         left_out = {name: Mark(*mark) for name, mark in checkpoint.get("pretrained", {}).items()}
         checkpoint["state_dict"] = with_pretrained(checkpoint["state_dict"], left_out, self.state_dict())
+        if self._trainer is None or self.trainer.state.fn != "fit":
+            return
+        fresh = self.optimizer_factory(self.parameter_groups()).param_groups
+        changes = take_settings(checkpoint, fresh, list(self.stage.trainable), self.stage.scheduled)
+        if changes:
+            log.info("from here on with other optimizer settings than before: %s", ", ".join(changes))
+        before, now = checkpoint.get("precision"), str(self.trainer.precision)
+        if before and before != now:
+            log.info(
+                "from here on in %s, before in %s: the steps are not those of a run that never stopped", now, before
+            )

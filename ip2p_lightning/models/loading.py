@@ -6,7 +6,9 @@ another shape is refused by name, where the libraries would draw it at random.
 
 from __future__ import annotations
 
+import json
 import logging
+import pickle
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,13 +25,21 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from ip2p_lightning.config.parts import loads
 from ip2p_lightning.models.pretrained import remember
 from ip2p_lightning.models.single_file import is_single_file, load_single, single_tokenizer
-from ip2p_lightning.models.weight_files import BIN, WeightFiles, WeightsError, find_settings, find_weights
+from ip2p_lightning.models.weight_files import (
+    BIN,
+    MissingWeightsError,
+    WeightFiles,
+    WeightsError,
+    find_settings,
+    find_weights,
+)
 
 log = logging.getLogger(__name__)
 
 M = TypeVar("M", bound=nn.Module)
 
-_DAMAGE = (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, ImportError, SafetensorError)
+_DAMAGE: tuple[type[Exception], ...] = (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError)
+_DAMAGE += (ImportError, SafetensorError, pickle.UnpicklingError)
 """What the libraries raise on damaged, foreign and unfinished files."""
 
 
@@ -66,6 +76,8 @@ def load_model(
     if not issubclass(kind, ModelMixin):
         safe |= {"trust_remote_code": False, "weights_only": True, "gguf_file": gguf_file}
     named = None if files.variant == BIN else files.variant
+    if not gguf_file:
+        _check_config(files.folder / "config.json", shown)
     with quiet():
         try:
             model, info = cast(Any, kind).from_pretrained(
@@ -127,6 +139,19 @@ def _dtype(dtype: str | torch.dtype) -> torch.dtype:
     return found
 
 
+def _check_config(path: Path, shown: str) -> None:
+    if not path.is_file():
+        raise MissingWeightsError(
+            f"{shown} has no config.json, which says what its weights are of; copy the whole folder"
+        )
+    try:
+        whole = isinstance(json.loads(path.read_text(encoding="utf-8")), dict)
+    except (ValueError, RecursionError):
+        whole = False
+    if not whole:
+        raise WeightsError(f"{shown}: its config.json is no JSON object; copy the folder again")
+
+
 def _check_complete(info: Mapping[str, Any], shown: str, kind: str) -> None:
     """Refuse a model of which anything would have been drawn at random."""
     missing = sorted(info.get("missing_keys") or ())
@@ -157,5 +182,10 @@ def _rename(model: Any, name: str) -> None:
 
 
 def _reason(error: BaseException) -> str:
+    cause: BaseException | None = error
+    while cause is not None:  # diffusers raises another error over torch's, whose text tells how to run the file
+        if isinstance(cause, pickle.UnpicklingError):
+            return "it holds more than weights, and nothing else is read"
+        cause = cause.__cause__ or cause.__context__
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[0][:300] if lines else type(error).__name__

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
 from huggingface_hub import HfApi, snapshot_download
 from huggingface_hub.errors import (
     GatedRepoError,
@@ -25,6 +24,10 @@ from huggingface_hub.errors import (
 )
 
 PACKAGE = "package:"
+_PATIENCE = 20.0
+"""Seconds that the hub may take to list a repository's files."""
+_NETWORK: type[Exception] = HfHubHTTPError.__bases__[0]
+"""What the HTTP client that huggingface_hub uses raises."""
 BIN = "bin"
 """The variant that stands for pickled files (`.bin`), of which weights alone are read."""
 _STEMS = ("diffusion_pytorch_model", "model", "pytorch_model")
@@ -169,7 +172,7 @@ def hub_files(name: str) -> list[str] | None:
         WeightsError: no such repository, or one that asks for a login.
     """
     try:
-        return HfApi().list_repo_files(name)
+        return [file.rfilename for file in HfApi().model_info(name, timeout=_PATIENCE).siblings or ()]
     except HFValidationError as error:
         raise MissingWeightsError(f"{name}: no such folder, and no hub name (owner/name) either") from error
     except GatedRepoError as error:
@@ -182,13 +185,14 @@ def hub_files(name: str) -> list[str] | None:
             f"{name}: not found on the hub, and no folder of that name here; check the spelling (a private repository "
             "needs hf auth login)"
         ) from error
-    except (HfHubHTTPError, httpx.HTTPError, OfflineModeIsEnabled, OSError):
+    except (_NETWORK, OfflineModeIsEnabled, OSError):
         return None
 
 
 def _cached(name: str) -> Path:
     try:
-        return Path(snapshot_download(name, local_files_only=True))
+        # Of what is there: without patterns, a part of a repository counts as nothing.
+        return Path(snapshot_download(name, local_files_only=True, allow_patterns=[]))
     except (LocalEntryNotFoundError, OSError) as error:
         raise MissingWeightsError(
             f"{name}: no network: the hub cannot be reached (or HF_HUB_OFFLINE is set), and the model is not in the "
@@ -200,7 +204,7 @@ def _cached(name: str) -> Path:
 def _fetched(name: str, files: Sequence[str]) -> Path:
     try:
         return Path(snapshot_download(name, allow_patterns=list(files)))
-    except (HfHubHTTPError, httpx.HTTPError, OSError) as error:
+    except (_NETWORK, OSError) as error:
         reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
         raise WeightsError(
             f"{name} could not be fetched from the hub ({reason}); try again, or give a folder"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -13,11 +14,16 @@ from diffusers import (
     UNet2DConditionModel,
 )
 from factories import IP2P, LGIE, MGIE, PATCH_PCA, TEXT, TRANSFORMER, UNET, WORLD, seeing, tiny_batch, tiny_module
+from hub_layout import original_file
+from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer, CLIPTextModel, LlamaForCausalLM, LlavaForConditionalGeneration
 
 from ip2p_lightning.interop import MGIEPipeline, TextEditingPipeline, export, load_folder
+from ip2p_lightning.interop.folder import load_pipeline
+from ip2p_lightning.interop.warm_start import initialise
 from ip2p_lightning.models.edit_head import EditHead
 from ip2p_lightning.models.patch_pca import PatchPCA
+from ip2p_lightning.models.weight_files import WeightsError
 
 PCA_UNET = UNET | {"network": UNET["network"] | {"latent_channels": 12}}
 POOLED_UNET = UNET | {"network": UNET["network"] | {"pooled_text_heads": 2}}
@@ -161,3 +167,101 @@ def test_folders_that_hold_no_editor(tmp_path: Path) -> None:
     ).save_pretrained(tmp_path)
     with pytest.raises(ValueError, match="holds a StableDiffusionPipeline, which does not edit by instruction"):
         load_folder(tmp_path)
+
+
+def test_instruct_pix2pix_as_one_original_file_edits_and_begins_a_training(tmp_path: Path) -> None:
+    path = tmp_path / "instruct-pix2pix.safetensors"
+    original_file(path, channels=8)
+    pipeline = load_pipeline(path)
+    assert isinstance(pipeline, StableDiffusionInstructPix2PixPipeline)
+    assert pipeline.scheduler.config.beta_schedule == "scaled_linear"
+    module = load_folder(path)
+    edited, _ = module.edit(torch.zeros(1, 3, 32, 32), ["make it winter"], steps=1)
+    assert edited.shape == (1, 3, 32, 32)
+    module.denoiser.network.conv_in.weight.data.zero_()
+    initialise(module, str(path))
+    assert torch.equal(module.denoiser.network.conv_in.weight, pipeline.unet.conv_in.weight)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        (
+            "StableDiffusionXLInstructPix2PixPipeline",
+            "an editor of another architecture that this package does not run",
+        ),
+        ("FluxKontextPipeline", "an editor of another architecture"),
+        ("StableDiffusionXLPipeline", "another architecture"),
+        ("StableDiffusionPipeline", "base_model=FOLDER"),
+        ("DanceDiffusionPipeline", "nothing here can begin with it"),
+    ],
+)
+def test_other_pipelines_are_named_with_what_can_be_done(name: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "model_index.json").write_text(json.dumps({"_class_name": name}))
+    with pytest.raises(WeightsError, match=rf"holds a {name}, .*{message}") as caught:
+        load_folder(tmp_path)
+    assert ("init=" in str(caught.value)) is False
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"_class_name": ["x"]},
+        {"_class_name": {}},
+        {"_class_name": None},
+        {"text_encoder": ["ip2p_lightning.world.tokenizer", "train_tokenizer"]},
+        {"unet": ["os", "system"]},
+        {"scheduler": ["subprocess", "Popen"]},
+        {"scheduler": ["diffusers", "DiffusionPipeline"]},
+        {"vae": ["transformers", "CLIPTextModel"]},
+        {"unet": [None, None]},
+        {"tokenizer": 7},
+    ],
+    ids=str,
+)
+def test_an_index_is_data(change: dict, tmp_path: Path) -> None:
+    export(tiny_module(), tmp_path)
+    path = tmp_path / "model_index.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(WeightsError) as caught:
+        load_folder(tmp_path)
+    assert str(tmp_path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["[1]", "{nope", "[" * 100_000, '"x"', ""])
+def test_an_index_that_is_none(text: str, tmp_path: Path) -> None:
+    export(tiny_module(), tmp_path)
+    (tmp_path / "model_index.json").write_text(text)
+    with pytest.raises(WeightsError, match=r"its model_index\.json"):
+        load_folder(tmp_path)
+
+
+def test_a_folder_without_its_weights_does_not_edit(tmp_path: Path) -> None:
+    export(tiny_module(), tmp_path)
+    path = tmp_path / "text_encoder" / "model.safetensors"
+    whole = load_file(path)
+    kept = {name: tensor for name, tensor in whole.items() if "token_embedding" not in name and "mlp" not in name}
+    save_file(kept, path, metadata={"format": "pt"})
+    with pytest.raises(WeightsError, match=r"text_encoder: .* missing \(embeddings\.token_embedding\.weight"):
+        load_folder(tmp_path)
+
+
+def test_an_image_processor_that_is_listed_and_not_there_is_not_needed(tmp_path: Path) -> None:
+    export(tiny_module(), tmp_path)
+    path = tmp_path / "model_index.json"
+    listed = {"feature_extractor": ["transformers", "CLIPImageProcessor"], "safety_checker": ["x", "Checker"]}
+    path.write_text(json.dumps(json.loads(path.read_text()) | listed))
+    assert load_folder(tmp_path)
+
+
+def test_sizes_that_do_not_fit_together_are_refused_in_a_line(tmp_path: Path) -> None:
+    export(tiny_module(), tmp_path)
+    for part, key, value in (("text_encoder", "hidden_size", 64), ("scheduler", "num_train_timesteps", -3)):
+        path = tmp_path / part / ("config.json" if part != "scheduler" else "scheduler_config.json")
+        before = path.read_text()
+        path.write_text(json.dumps(json.loads(before) | {key: value}))
+        with pytest.raises(WeightsError) as caught:
+            load_folder(tmp_path)
+        assert "\n" not in str(caught.value)
+        path.write_text(before)

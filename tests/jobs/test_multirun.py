@@ -125,6 +125,12 @@ def test_a_launcher_takes_the_keys_that_we_give_it(launcher: str):
     )
 
 
+def test_slurm_s_launcher_off_a_cluster_says_so(ip2p):
+    pytest.importorskip("submitit", reason="needs ip2p-lightning[submitit]")
+    words = ["train", "-m", "experiment=ip2p/tiny", "hydra/launcher=slurm", "trainer=ddp_cpu", "seed=1"]
+    assert "there is no srun here; start the command on a login node" in ip2p(*words, fails=True)
+
+
 def test_a_launcher_without_its_plugin_names_the_extra():
     missing = MissingConfigException("Could not find 'hydra/launcher/joblib'", "hydra/launcher/joblib")
     message = explain(missing, "train", ["hydra/launcher=joblib"])

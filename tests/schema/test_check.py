@@ -105,7 +105,7 @@ WRONG = {
         "threads": ("abc", "-1", "0", "1.5"),
         "compile": ("maybe", "1"),
         "channels_last": ("3",),
-        "init": ("last.ckpt", "[last.ckpt]"),
+        "init": ("[[a]]", "[[last.ckpt]]"),
         "data.batch_size": (*COUNTS, "null"),
         "data.eval_batch_size": ("0",),
         "data.workers": ("-1", "two"),
