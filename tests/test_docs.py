@@ -5,8 +5,11 @@ from __future__ import annotations
 import ast
 import csv
 import importlib
+import os
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +17,10 @@ from pathlib import Path
 import pytest
 import yaml
 from omegaconf import DictConfig, OmegaConf
+from PIL import Image
 
-import ip2p_lightning.conditioners
-import ip2p_lightning.diffusion
-import ip2p_lightning.models
 from ip2p_lightning.cli import main
-from ip2p_lightning.config import compose
+from ip2p_lightning.config import TrustError, compose
 from ip2p_lightning.data.sources.world import WorldSource
 from ip2p_lightning.diffusion.guidance import TwoScaleGuidance
 from ip2p_lightning.jobs.guide import JOBS, experiments, options
@@ -221,10 +222,7 @@ def test_guidance_runs_the_branches_that_the_page_says():
 
 @pytest.fixture
 def parts_of_the_pages(mine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The pages' files as if they lay in the package."""
-    for package in (ip2p_lightning.conditioners, ip2p_lightning.diffusion, ip2p_lightning.models):
-        folder = mine / package.__name__.replace(".", "/")
-        monkeypatch.setattr(package, "__path__", [*package.__path__, str(folder)])
+    """The pages' files as the package of somebody who works in their folder."""
     monkeypatch.syspath_prepend(str(mine))
     monkeypatch.chdir(mine)
 
@@ -238,10 +236,39 @@ def run(command: str, *more: str) -> None:
 def test_a_part_of_the_pages_trains_and_is_reopened(part: str, parts_of_the_pages: None, tmp_path: Path):
     (command,) = [command for command in commands() if part in command]
     run(command, "trainer.max_steps=2", "~callbacks.pictures", "~callbacks.summary", f"hydra.run.dir={tmp_path}")
-    module = load_module(tmp_path / "checkpoints" / "last.ckpt")
+    checkpoint = tmp_path / "checkpoints" / "last.ckpt"
+    with pytest.raises(TrustError, match=r"may not be built .* say so: trust=\[my_parts\]"):
+        load_module(checkpoint)
+    module = load_module(checkpoint, trust=["my_parts"])
     name = {"conditioner": "WordConditioner", "objective": "HuberObjective", "autoencoder": "Fold"}[part.split("=")[0]]
     chosen = {type(part).__name__ for part in (module.conditioner, module.objective, module.autoencoder.vae)}
     assert name in chosen
+
+
+@pytest.mark.slow
+def test_a_package_of_ones_own_trains_edits_and_exports(mine: Path, tmp_path: Path):
+    def ip2p(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        environment = os.environ | {"PYTHONPATH": f"{mine}:{ROOT}"} | variables
+        command = [sys.executable, "-m", "ip2p_lightning", *words]
+        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+
+    few = ["trainer.max_steps=1", "~callbacks.pictures", "~callbacks.summary", "hydra.run.dir=run", "data.workers=0"]
+    parts = ["objective=huber", "autoencoder=fold", "denoiser.network.latent_channels=12", "trust=[my_parts]"]
+    trained = ip2p("train", "--config-dir", str(mine / "my"), "experiment=ip2p/tiny", *parts, *few)
+    assert trained.returncode == 0, trained.stderr
+    Image.new("RGB", (32, 32), "teal").save(tmp_path / "photo.png")
+    edit = ["edit", "image=photo.png", "instruction=make it winter", "steps=1"]
+    refused = ip2p(*edit, "checkpoint=run/checkpoints/last.ckpt", "output=a.png")
+    assert refused.returncode == 2
+    assert "say so: trust=[my_parts] (or IP2P_TRUST=my_parts)" in " ".join(refused.stderr.split())
+    edited = ip2p(*edit, "checkpoint=run/checkpoints/last.ckpt", "output=a.png", "trust=[my_parts]")
+    assert edited.returncode == 0, edited.stderr
+    exported = ip2p("export", "checkpoint=run/checkpoints/last.ckpt", "output=folder", IP2P_TRUST="my_parts")
+    assert exported.returncode == 0, exported.stderr
+    assert ip2p(*edit, "checkpoint=folder", "output=b.png").returncode == 2
+    again = ip2p(*edit, "checkpoint=folder", "output=b.png", "trust=[my_parts]")
+    assert again.returncode == 0, again.stderr
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
 
 
 def test_a_source_of_the_pages_is_rendered(parts_of_the_pages: None, mine: Path):

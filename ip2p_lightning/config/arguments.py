@@ -93,6 +93,14 @@ def is_name(value: Any) -> bool:
     return not isinstance(value, str) or bool(_NAME.fullmatch(value))
 
 
+def shown(value: Any, length: int = 80) -> str:
+    """The beginning of a foreign value as Python writes it, for messages."""
+    try:
+        return repr(value)[:length]
+    except (ValueError, RecursionError):  # a number of thousands of digits, or in something very deep
+        return f"a {type(value).__name__} too large to show"
+
+
 def _hints(function: Any) -> dict[str, Any]:
     try:
         return typing.get_type_hints(function)

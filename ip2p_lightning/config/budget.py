@@ -33,7 +33,7 @@ class Budget:
 
     def __init__(self, numbers: int, tensors: int, origin: str) -> None:
         self.numbers, self.tensors = 2 * numbers + _SLACK_NUMBERS, 2 * tensors + _SLACK_TENSORS
-        self.origin, self.there = origin, tensors
+        self.origin = origin
         self._seen = {"numbers": 0, "parameters": 0, "layers": 0}
 
     def __enter__(self) -> Budget:
@@ -73,8 +73,8 @@ class Budget:
 
     def _refuse(self, stated: str) -> None:
         raise LimitError(
-            f"{self.origin}: its configuration states a network with {stated}, but there are {self.there:,} tensors of "
-            "weights in it; configuration and weights are not of one model"
+            f"{self.origin}: its configuration states a network with {stated}, more than there are weights "
+            "for; configuration and weights are not of one model"
         )
 
 

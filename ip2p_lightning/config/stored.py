@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from ip2p_lightning.config.arguments import fits, is_name, is_plain, parameters
+from ip2p_lightning.config.arguments import fits, is_name, is_plain, parameters, shown
 from ip2p_lightning.config.compose import plain
 from ip2p_lightning.config.parts import place_of
 from ip2p_lightning.config.trust import Target, Trust, TrustError, find
@@ -139,7 +139,7 @@ class _Builder:
         for argument in stored:
             if argument not in known:
                 raise StoredConfigError(
-                    f"stored configuration: {below}{argument} = {repr(stored[argument])[:80]}: {name} takes no such "
+                    f"stored configuration: {below}{argument} = {shown(stored[argument])}: {name} takes no such "
                     f"argument from a checkpoint; it takes {', '.join(known) or 'none'}"
                 )
         given = {
@@ -155,7 +155,7 @@ class _Builder:
         if place and key.rpartition(".")[2] == place:
             if value is None or (isinstance(value, str) and value in self.trust.places):
                 return
-            told = repr(value)[:200]
+            told = shown(value, 200)
             raise TrustError(
                 f"stored configuration: {key} refers to weights in {told}, which the checkpoint does not hold and may "
                 f"not fetch. If they are to be read from there, say so: trust=[{told}] (or IP2P_TRUST); for a copy "
@@ -167,7 +167,7 @@ class _Builder:
             right = fits(value, hint) and (place is None or is_name(value))
         if not right:
             raise StoredConfigError(
-                f"stored configuration: {key} = {repr(value)[:80]} is no value that {target.call.__name__} takes from "
+                f"stored configuration: {key} = {shown(value)} is no value that {target.call.__name__} takes from "
                 "a checkpoint"
             )
         if target.library and isinstance(value, int) and ".schedulers." in target.call.__module__:

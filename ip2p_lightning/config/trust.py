@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ip2p_lightning.config.arguments import shown
 from ip2p_lightning.config.parts import is_buildable
 
 OWN = tuple(f"ip2p_lightning.{room}" for room in ("conditioners", "diffusion", "methods", "models", "world"))
@@ -149,7 +150,7 @@ def _attribute(name: str) -> Any:
 
 
 def _refusal(name: object, key: str, trust: Trust) -> str:
-    told = repr(name)[:120]
+    told = shown(name, 120)
     start = f"stored configuration: {key} = {told} may not be built from a checkpoint"
     if isinstance(name, str) and _NAME.fullmatch(name):
         root = name.split(".")[0]

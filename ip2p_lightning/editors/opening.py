@@ -35,7 +35,7 @@ def load_editor(
         batch_size: images at once.
         resolution: longer side in pixels at which PIL images are edited; None for the model's own.
         dtype: type of the weights; None leaves it.
-        trust: packages of yours, and weights that a `.ckpt` refers to; see `load_method`.
+        trust: packages of yours whose parts it may use, and weights that a `.ckpt` refers to; see `load_method`.
         precision: arithmetic in which it edits, see `TrainedEditor`; or "auto" for this machine's fastest.
 
     Raises:
@@ -57,10 +57,10 @@ def load_editor(
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     path = Path(checkpoint)
-    options: dict[str, Any] = {"device": device, "dtype": dtype, "batch_size": batch_size}
+    options: dict[str, Any] = {"device": device, "dtype": dtype, "batch_size": batch_size, "trust": trust}
     if path.suffix == ".ckpt" or (path.is_file() and path.suffix != ".safetensors"):
         options["precision"] = choose(precision, str(device))
-        return TrainedEditor.from_checkpoint(path, resolution, weights=weights, trust=trust, **options)
+        return TrainedEditor.from_checkpoint(path, resolution, weights=weights, **options)
     if not path.is_dir() and str(checkpoint) in EDITORS:
         checkpoint = path_of_shipped(str(checkpoint))
     elif not path.exists() and len(path.parts) != 2:  # a hub name is owner/name

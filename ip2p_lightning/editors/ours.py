@@ -101,6 +101,7 @@ class TrainedEditor(Editor):
         dtype: torch.dtype | None = None,
         batch_size: int = 8,
         precision: str = FULL,
+        trust: Iterable[str] | None = None,
     ) -> TrainedEditor:
         """Edit with a folder in diffusers' format: one that `export` wrote, or any InstructPix2Pix.
 
@@ -111,8 +112,9 @@ class TrainedEditor(Editor):
             dtype: precision of the weights; None leaves it.
             batch_size: see `TrainedEditor`.
             precision: see `TrainedEditor`.
+            trust: packages of yours whose networks may be parts.
         """
-        module = load_folder(folder).to(device)
+        module = load_folder(folder, trust).to(device)
         return cls(module.to(dtype) if dtype else module, resolution, batch_size, precision=precision)
 
     def edit_prepared(self, requests: Sequence[EditRequest], on_step: OnStep | None = None) -> list[EditResult]:

@@ -6,7 +6,7 @@ that the index may ask for is built.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from diffusers import (
 )
 from transformers import AutoModelForCausalLM, CLIPTextModel, LlavaForConditionalGeneration
 
+from ip2p_lightning.config.trust import Trust, find
 from ip2p_lightning.models.edit_head import EditHead
 from ip2p_lightning.models.identity import IdentityAutoencoder
 from ip2p_lightning.models.loading import load_model, load_tokenizer, quiet
@@ -77,6 +78,7 @@ def load_components(
     variant: str | None = None,
     dtype: str = "float32",
     without: Sequence[str] = (),
+    trust: Iterable[str] | None = None,
 ) -> dict[str, Any]:
     """Role -> part, for the parts of a pipeline that edit or make images; others (a safety checker) are left out.
 
@@ -86,6 +88,7 @@ def load_components(
         variant: which weight files, see `find_weights`.
         dtype: of the weights in memory.
         without: roles that are not opened.
+        trust: packages of the user's, whose networks may be parts, too.
 
     Raises:
         WeightsError: a class that its role does not know, or a part that is not whole.
@@ -99,14 +102,17 @@ def load_components(
         elif role == "scheduler":
             parts[role] = _scheduler(weights, name, single=index["_class_name"])
         else:
-            parts[role] = load_model(_kind(role, name, weights), weights, role, variant, dtype)
+            parts[role] = load_model(_kind(role, name, weights, index, trust), weights, role, variant, dtype)
     return parts
 
 
-def _kind(role: str, name: str, weights: str | Path) -> Any:
+def _kind(role: str, name: str, weights: str | Path, index: Mapping[str, Any], trust: Iterable[str] | None) -> Any:
     found = {kind.__name__: kind for kind in _ROLES[role]}
     if role == "mllm" and name.endswith("ForCausalLM"):
         return AutoModelForCausalLM  # whose class the model's own type decides, within transformers
+    library = str(index[role][0])
+    if name not in found and library.split(".")[0] not in ("diffusers", "transformers", "ip2p_lightning", ""):
+        return find(f"{library}.{name}", f"{weights}: model_index.json: {role}", Trust.of(trust)).call
     if name not in found:
         raise WeightsError(f"{weights}: its {role} is a {name}; opened is {' or '.join(found)}")
     return found[name]

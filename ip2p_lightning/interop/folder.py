@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -97,7 +97,7 @@ def as_pipeline(module: EditingModule) -> DiffusionPipeline:
     )
 
 
-def load_pipeline(folder: str | Path) -> DiffusionPipeline:
+def load_pipeline(folder: str | Path, trust: Iterable[str] | None = None) -> DiffusionPipeline:
     """Open a folder that edits by instruction as a pipeline of diffusers.
 
     Every part is opened by its role, in float32; what the folder asks for beyond that (a safety checker, an image
@@ -106,6 +106,7 @@ def load_pipeline(folder: str | Path) -> DiffusionPipeline:
     Args:
         folder: one that `export` wrote, any InstructPix2Pix in diffusers' format, a hub name of one, or a single file
             of it in the original layout (.safetensors).
+        trust: packages of yours whose networks may be parts.
 
     Raises:
         WeightsError: no pipeline there, one that does not edit by instruction, or parts that are not whole.
@@ -127,23 +128,24 @@ def load_pipeline(folder: str | Path) -> DiffusionPipeline:
     else:
         kind, values = StableDiffusionInstructPix2PixPipeline, {"safety_checker": None, "feature_extractor": None}
         values["requires_safety_checker"] = False
-    parts = load_components(folder, index)
+    parts = load_components(folder, index, trust=trust)
     try:
         return kind(**parts, **values)
     except _MISFITS as error:
         raise WeightsError(f"{folder}: its parts do not make up a {name} ({_line(error)})") from error
 
 
-def load_folder(folder: str | Path) -> EditingModule:
+def load_folder(folder: str | Path, trust: Iterable[str] | None = None) -> EditingModule:
     """Open a pipeline folder as a module that edits (and that training can begin from).
 
     Args:
         folder: see `load_pipeline`.
+        trust: see `load_pipeline`.
 
     Raises:
         As `load_pipeline`.
     """
-    pipeline: Any = load_pipeline(folder)
+    pipeline: Any = load_pipeline(folder, trust)
     try:
         if isinstance(pipeline, EditingPipeline):
             return pipeline.as_module()

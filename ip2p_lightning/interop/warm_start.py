@@ -89,7 +89,8 @@ def load_part(checkpoint: str | Path, part: str, trust: Iterable[str] | None = N
     Raises:
         As `load_module` and `load_folder`; ValueError also if there is no such part.
     """
-    return _part(load_folder(checkpoint) if Path(checkpoint).is_dir() else load_module(checkpoint, trust=trust), part)
+    module = load_folder(checkpoint, trust) if Path(checkpoint).is_dir() else load_module(checkpoint, trust=trust)
+    return _part(module, part)
 
 
 def _from_checkpoint(

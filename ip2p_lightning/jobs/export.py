@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import torch
 from omegaconf import DictConfig
 
 from ip2p_lightning.interop import export, export_lora
@@ -21,4 +22,15 @@ def run(config: DictConfig) -> None:
     if output.is_file() or (output.is_dir() and any(output.iterdir())):
         raise ValueError(f"output={output} exists already; choose a new folder, or remove it")
     module = load_module(config.checkpoint, weights=config.weights, trust=config.trust)
+    _check_finite(module, str(config.checkpoint))
     print((export_lora if config.lora else export)(module, output))
+
+
+def _check_finite(module: torch.nn.Module, name: str) -> None:
+    floats = {key: tensor for key, tensor in module.state_dict().items() if tensor.is_floating_point()}
+    broken = [key for key, tensor in floats.items() if not torch.isfinite(tensor).all()]
+    if broken:
+        raise ValueError(
+            f"{name}: {len(broken)} of its {len(floats)} tensors hold NaN or infinite values "
+            f"({', '.join(broken[:3])}); export an earlier checkpoint of the run"
+        )

@@ -80,7 +80,11 @@ def load_method(
             f"{path}: holds a {type(module).__name__}, not the {method.__name__} that is asked for here; "
             "`config.yaml` in its run folder says which experiment made it"
         )
-    load_strictly(module, with_pretrained(state, left_out_of(checkpoint), module.state_dict()), origin=str(path))
+    try:
+        state = with_pretrained(state, left_out_of(checkpoint), module.state_dict())
+    except ValueError as error:
+        raise CheckpointError(f"{path}: {error}") from error
+    load_strictly(module, state, origin=str(path))
     module.config = dict(config)
     module.stage = next((stage for stage in module.stages if stage.name == checkpoint["stage"]), module.stage)
     return module.to(device).eval()
@@ -109,7 +113,11 @@ def load_strictly(module: nn.Module, state: Mapping[str, Tensor], origin: str) -
             f"{origin}: weights of another architecture than {type(module).__name__}'s: {'; '.join(found)}. "
             "Choose the same model configuration, or the part (from / to) that fits"
         )
-    module.load_state_dict(state, strict=True)
+    try:
+        module.load_state_dict(state, strict=True)
+    except (RuntimeError, NotImplementedError) as error:  # tensors of a kind that cannot be copied
+        reason = str(error).splitlines()[-1].strip()[:200]
+        raise CheckpointError(f"{origin}: its weights cannot be loaded ({reason}); copy the file again") from error
 
 
 def state_of(checkpoint: Mapping[str, Any], weights: Weights) -> dict[str, Tensor]:

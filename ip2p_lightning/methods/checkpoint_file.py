@@ -11,8 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ip2p_lightning.config.arguments import shown
 from ip2p_lightning.config.stored import check_bounds
-from ip2p_lightning.limits import PICKLE_BYTES
+from ip2p_lightning.limits import PICKLE_BYTES, LimitError
 from ip2p_lightning.methods.stored_names import current_names
 
 _EMPTY: Mapping[str, Any] = {"raw_parameters": {}, "pretrained": {}, "config": None, "stage": None}
@@ -88,7 +89,9 @@ def _check_archive(path: str | Path) -> None:
                     )
                 if member.filename.endswith(".pkl"):
                     PICKLE_BYTES.check(member.file_size, f"{path}: {member.filename[:80]}")
-    except zipfile.BadZipFile as error:
+    except (CheckpointError, LimitError):
+        raise
+    except Exception as error:  # zipfile raises many types on damaged archives
         with Path(path).open("rb") as file:
             start = file.read(2)
         if start[:1] == b"\x80" or start[:2] in (b"us", b"./"):  # a bare pickle, or torch's tar
@@ -96,8 +99,9 @@ def _check_archive(path: str | Path) -> None:
                 f"{path}: not readable as a checkpoint: a bare pickle or a torch file from before version 1.6; on a "
                 "machine where you trust it, open it with torch.load and save it again with torch.save"
             ) from error
+        reason = str(error)[:200] or type(error).__name__
         raise CheckpointError(
-            f"{path}: not readable as a checkpoint ({error}); it may be truncated: copy it again"
+            f"{path}: not readable as a checkpoint ({reason}); it may be truncated: copy it again"
         ) from error
 
 
@@ -115,13 +119,13 @@ def _check_form(checkpoint: Mapping[str, Any], path: str | Path) -> None:
     for group in ("state_dict", "raw_parameters"):
         for name, value in checkpoint[group].items():
             if not isinstance(name, str) or not isinstance(value, Tensor):
-                raise CheckpointError(f"{path}: damaged: its {group} has {repr(name)[:80]}, which is no named tensor")
+                raise CheckpointError(f"{path}: damaged: its {group} has {shown(name)}, which is no named tensor")
     for name, mark in checkpoint["pretrained"].items():
         right = isinstance(mark, list | tuple) and len(mark) == 2 and isinstance(mark[0], int)
         if not isinstance(name, str) or not right or not isinstance(mark[1], str):
             raise CheckpointError(
-                f"{path}: damaged: pretrained says of {repr(name)[:80]} {repr(mark)[:80]}, not a checksum and a source"
+                f"{path}: damaged: pretrained says of {shown(name)} {shown(mark)}, not a checksum and a source"
             )
     for name in ("global_step", "epoch"):
         if not 0 <= checkpoint.get(name, 0) <= _STEPS:
-            raise CheckpointError(f"{path}: damaged: its {name} is {repr(checkpoint[name])[:40]}, no number of steps")
+            raise CheckpointError(f"{path}: damaged: its {name} is {shown(checkpoint[name], 40)}, no number of steps")

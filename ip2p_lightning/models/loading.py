@@ -10,7 +10,7 @@ import json
 import logging
 import pickle
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -22,7 +22,9 @@ from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
+from ip2p_lightning.config.budget import Budget
 from ip2p_lightning.config.parts import loads
+from ip2p_lightning.limits import LimitError
 from ip2p_lightning.models.pretrained import remember
 from ip2p_lightning.models.single_file import is_single_file, load_single, single_tokenizer
 from ip2p_lightning.models.weight_files import (
@@ -32,6 +34,7 @@ from ip2p_lightning.models.weight_files import (
     WeightsError,
     find_settings,
     find_weights,
+    read_json,
 )
 
 log = logging.getLogger(__name__)
@@ -80,9 +83,13 @@ def load_model(
         _check_config(files.folder / "config.json", shown)
     with quiet():
         try:
-            model, info = cast(Any, kind).from_pretrained(
-                files.folder, dtype=precision, variant=named, ignore_mismatched_sizes=True, **safe
-            )
+            _check_settings(files.folder)
+            with _budget(files.folder, shown) if not gguf else nullcontext():
+                model, info = cast(Any, kind).from_pretrained(
+                    files.folder, dtype=precision, variant=named, ignore_mismatched_sizes=True, **safe
+                )
+        except LimitError:
+            raise
         except _DAMAGE as error:
             raise WeightsError(f"{shown} cannot be opened as {kind.__name__}: {_reason(error)}") from error
     _check_complete(info, shown, type(model).__name__)
@@ -130,6 +137,17 @@ def quiet() -> Iterator[None]:
         logging.disable(before)
         for library in bars:
             library.enable_progress_bar()
+
+
+def _check_settings(folder: Path) -> None:
+    for path in folder.glob("*config.json"):
+        read_json(path)
+
+
+def _budget(folder: Path, shown: str) -> Budget:
+    """As large as the weight files: a number takes a byte or more, and few tensors are smaller than 256 bytes."""
+    size = sum(path.stat().st_size for path in folder.iterdir() if path.suffix in (".safetensors", ".bin"))
+    return Budget(size, size // 256, shown)
 
 
 def _dtype(dtype: str | torch.dtype) -> torch.dtype:

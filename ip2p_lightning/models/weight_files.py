@@ -23,6 +23,8 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
 )
 
+from ip2p_lightning.limits import JSON_BYTES, JSON_DEPTH, LimitError
+
 PACKAGE = "package:"
 _PATIENCE = 20.0
 """Seconds that the hub may take to list a repository's files."""
@@ -132,12 +134,34 @@ def read_index(weights: str | Path) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     try:
-        index = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
+        index = read_json(path)
+    except LimitError:
+        raise
+    except ValueError as error:
         raise WeightsError(f"{weights}: its {name} is no JSON ({error}); copy the folder again") from error
     if not isinstance(index, dict) or not isinstance(index.get("_class_name"), str):
         raise WeightsError(f"{weights}: its {name} names no pipeline (`_class_name`); copy the folder again")
     return index
+
+
+def read_json(path: Path) -> Any:
+    """A JSON file of a model folder, no larger and no deeper than the limits.
+
+    Raises:
+        ValueError: no JSON; LimitError where it is too large.
+    """
+    JSON_BYTES.check(path.stat().st_size, path)
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except RecursionError as error:
+        raise LimitError(f"{path}: brackets in brackets beyond the limit of {JSON_DEPTH.value} levels") from error
+    level, depth = [data], 0
+    while level:
+        JSON_DEPTH.check(depth, path)
+        nested = [node for node in level if isinstance(node, list | dict)]
+        level = [child for node in nested for child in (node.values() if isinstance(node, dict) else node)]
+        depth += 1
+    return data
 
 
 def components(index: Mapping[str, Any]) -> dict[str, str]:
