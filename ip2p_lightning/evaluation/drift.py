@@ -7,6 +7,7 @@ which leaves the autoencoder out; and through the autoencoder alone, which leave
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,7 @@ import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
+from ip2p_lightning.data.alignment import align
 from ip2p_lightning.data.pair import PairBatch
 from ip2p_lightning.data.randomness import hashed_integer
 from ip2p_lightning.data.sources import PairSource
@@ -33,6 +35,8 @@ from ip2p_lightning.metrics.base import mean_error
 
 Through = Literal["pixels", "latents", "autoencoder"]
 BANDS = range(len(EDGES))
+MOVEMENTS = ("moved", "zoom")
+"""Displacement from the original in pixels and enlargement against it in per cent; NaN where that is unknown."""
 _NO_INTERVALS = IntervalSettings()
 _AS_TRAINED = SamplingSettings()
 
@@ -77,7 +81,7 @@ class Drift:
 
     Args:
         rows: a row for each chain, way, pair, seed and turn (0 is the original): error in grey levels, `error_0` ... by
-            band (root mean square in grey levels), `gain_0` ... by band (dB).
+            band (root mean square in grey levels), `gain_0` ... by band (dB), and `MOVEMENTS`.
         provenance: where they come from, JSON values.
         intervals: how intervals are made.
     """
@@ -87,7 +91,7 @@ class Drift:
     intervals: IntervalSettings = field(default_factory=IntervalSettings)
 
     def by_turn(self) -> pa.Table:
-        """A row for each chain, way and turn: the mean error with its interval, and the means by band."""
+        """A row for each chain, way and turn: the mean error with its interval, means by band, median movements."""
         info = MetricInfo("error", "/255", False)
         columns = {name: self.rows.column(name).to_numpy(zero_copy_only=False) for name in self.rows.column_names}
         keys = zip(*(columns[name].tolist() for name in ("chain", "through", "turn")), strict=True)
@@ -104,6 +108,9 @@ class Drift:
                 row[f"error_{band}"] = float(np.sqrt(np.square(columns[f"error_{band}"][at]).mean()))
                 gains = columns[f"gain_{band}"][at].astype(np.float64)
                 row[f"gain_{band}"] = float(np.nanmean(gains)) if not np.isnan(gains).all() else float("nan")
+            for name in MOVEMENTS:
+                values = columns[name][at].astype(np.float64)
+                row[name] = float(np.nanmedian(values)) if not np.isnan(values).all() else float("nan")
             rows.append(row)
         return pa.Table.from_pylist(rows)
 
@@ -199,9 +206,16 @@ def _compared(
         for place, names in enumerate(named):
             bands = {f"error_{band}": float(errors[place, band]) for band in BANDS}
             bands |= {f"gain_{band}": float(gains[place, band]) for band in BANDS}
+            bands |= _movement(kept[0][place], images[place]) if turn else dict.fromkeys(MOVEMENTS, 0.0)
             yield {**names, "turn": turn, "error": float(error[place]), **bands}
         if turn:
             on_progress(len(named))
+
+
+def _movement(original: Tensor, image: Tensor) -> dict[str, float]:
+    found = align(original, image)
+    zoom = 100 * (found.zoom - 1) if found.found else math.nan
+    return dict(zip(MOVEMENTS, (found.displacement, zoom), strict=True))
 
 
 @torch.no_grad()

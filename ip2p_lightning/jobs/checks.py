@@ -178,6 +178,7 @@ def _checkpoints(config: DictConfig) -> None:
 
 
 def _data(config: DictConfig) -> None:
+    pairs = "a dataset folder, or files with format=..., e.g. path=data/mine"
     needs = {
         "render": {"output": "the dataset folder to make, e.g. output=data/world"},
         "import": {
@@ -194,11 +195,13 @@ def _data(config: DictConfig) -> None:
         "stats": {"path": "the dataset folder, e.g. path=data/world"},
         "show": {"output": "the picture to write, e.g. output=pairs.png"},
         "what-if": {"path": "the dataset folder, e.g. path=generated/world/dataset"},
+        "doctor": {"path": pairs, "output": "the folder of the report, e.g. output=checked"},
+        "align": {"path": pairs, "output": "the dataset folder to make, e.g. output=data/aligned"},
     }
     for key, what in needs[config.command].items():
         if not config.get(key):
             raise ValueError(f"{key} is missing: {what}")
-    making = config.command in ("render", "import") and not config.overwrite
+    making = config.command in ("render", "import", "align") and not config.overwrite
     if making and Path(config.output).exists() and "://" not in config.output:
         raise ValueError(f"{config.output} exists already; choose another output, or overwrite=true to replace it")
 

@@ -7,10 +7,13 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from ip2p_lightning.config import build, plain
+from ip2p_lightning.data.doctor.geometry import Bounds
 from ip2p_lightning.data.formats import Format
+from ip2p_lightning.data.reader import ShardDataset
 from ip2p_lightning.data.selection import Selection
+from ip2p_lightning.data.sources import EncodedSource
 from ip2p_lightning.generation.what_if import WhatIf
-from ip2p_lightning.jobs import data_commands
+from ip2p_lightning.jobs import data_commands, data_doctor
 from ip2p_lightning.jobs.guide import options
 from ip2p_lightning.terminal import Terminal
 
@@ -23,6 +26,7 @@ def run(config: DictConfig) -> None:
     """
     commands = {"render": _render, "import": _import, "export": _export}
     commands |= {"verify": _verify, "stats": _stats, "show": _show, "what-if": _what_if}
+    commands |= {"doctor": _doctor, "align": _align}
     commands[config.command](config)
 
 
@@ -66,6 +70,44 @@ def _format(config: DictConfig) -> Format:
     if config.get("format") is None:
         raise ValueError(f"format is missing: which layout the files have, one of {', '.join(options('format'))}")
     return build(config.format)
+
+
+def _doctor(config: DictConfig) -> None:
+    output = _needed(config, "output", "the folder of the report, e.g. output=checked")
+    found = data_doctor.doctor(
+        _source(config),
+        output,
+        resolution=config.resolution,
+        fit=config.fit,
+        alignment=config.alignment,
+        bounds=Bounds(shift=config.max_shift),
+        workers=config.workers,
+        count=config.count,
+        columns=config.columns,
+        side=config.side,
+    )
+    if found.findings and config.strict:
+        raise SystemExit(1)
+
+
+def _align(config: DictConfig) -> None:
+    output = _needed(config, "output", "the dataset folder to make, e.g. output=data/aligned")
+    data_doctor.align(
+        _source(config),
+        output,
+        bounds=Bounds(shift=config.max_shift),
+        workers=config.workers,
+        skip_failures=config.skip_failures,
+        overwrite=config.overwrite,
+    )
+
+
+def _source(config: DictConfig) -> EncodedSource:
+    """The files of a format, or a dataset folder."""
+    path = _needed(config, "path", "a dataset folder, or files with format=..., e.g. path=data/mine")
+    if config.get("format") is None:
+        return ShardDataset(path, _selection(config))
+    return _format(config).open(path, config.licence)
 
 
 def _verify(config: DictConfig) -> None:

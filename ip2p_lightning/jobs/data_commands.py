@@ -59,7 +59,7 @@ def render(
     """
     console = console or Terminal()
     total = sum(len(part) for part in source.values()) if isinstance(source, Mapping) else len(source)
-    with _progress(console, f"rendering {path}", total) as advance:
+    with progress(console, f"rendering {path}", total) as advance:
         report = render_dataset(
             source,
             path,
@@ -80,8 +80,8 @@ def render(
     if report.skipped:
         counted = ", ".join(f"{count:,} x {reason}" for reason, count in report.reasons.most_common())
         console.print(f"left out {len(report.skipped):,}: {counted}", highlight=False, soft_wrap=True)
-    _print_list(console, "left out", report.skipped)
-    _print_list(console, "notes", getattr(source, "notes", []))
+    print_list(console, "left out", report.skipped)
+    print_list(console, "notes", getattr(source, "notes", []))
     for line in report.left_out.lines():
         console.print(f"not used: {line}", highlight=False, markup=False, soft_wrap=True)
     if "validation" not in report.info.splits:
@@ -108,10 +108,10 @@ def export(
     """
     console = console or Terminal()
     dataset = ShardDataset(path, selection)
-    with _progress(console, f"exporting {path}", len(dataset)) as advance:
+    with progress(console, f"exporting {path}", len(dataset)) as advance:
         report = export_pairs(dataset, format, output, advance=advance)
     console.print(f"{report.pairs:,} pairs in {output} ({format.name})", highlight=False, soft_wrap=True)
-    _print_list(console, "notes", report.notes)
+    print_list(console, "notes", report.notes)
     return report
 
 
@@ -124,13 +124,13 @@ def verify(path: str | Path, *, decode: bool = False, console: Console | None = 
         console: where to print.
     """
     console = console or Terminal()
-    with _progress(console, f"checking {path}", DatasetInfo.load(path).pairs) as advance:
+    with progress(console, f"checking {path}", DatasetInfo.load(path).pairs) as advance:
         report = verify_dataset(path, decode=decode, advance=advance)
     if report.ok:
         console.print(f"{path} is whole: {report.pairs:,} pairs in {report.shards} shard(s)", highlight=False)
     else:
         console.print(f"{path} is damaged: {report.sound_pairs:,} of {report.pairs:,} pairs are sound", highlight=False)
-        _print_list(console, "problems", [str(problem) for problem in report.problems])
+        print_list(console, "problems", [str(problem) for problem in report.problems])
     return report
 
 
@@ -234,7 +234,8 @@ def _percent(spread: Spread | None) -> str:
     return "" if spread is None else f"{spread.median:.0%} ({100 * spread.low:.0f}-{100 * spread.high:.0f})"
 
 
-def _print_list(console: Console, title: str, lines: list[str]) -> None:
+def print_list(console: Console, title: str, lines: list[str]) -> None:
+    """Print the first lines of a list, and how many more there are."""
     for line in lines[:_SHOWN]:
         console.print(f"  {line}", highlight=False)
     if len(lines) > _SHOWN:
@@ -242,7 +243,8 @@ def _print_list(console: Console, title: str, lines: list[str]) -> None:
 
 
 @contextmanager
-def _progress(console: Console, text: str, total: int) -> Iterator:
-    with bar(console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task(text, total=total)
-        yield lambda pairs: progress.advance(task, pairs)
+def progress(console: Console, text: str, total: int) -> Iterator:
+    """A progress bar; yields what is called with a number of pairs."""
+    with bar(console=console, transient=True, disable=not console.is_terminal) as shown:
+        task = shown.add_task(text, total=total)
+        yield lambda pairs: shown.advance(task, pairs)

@@ -36,19 +36,20 @@ def run(config: DictConfig) -> None:
     from ip2p_lightning.report.plotting import save_figure
 
     figure, _ = save_figure(drift_figure(result), folder / "drift")
-    table = _table(result)
+    tables = [_table(result), _table(result, "moved", "displacement from the original (px, median) by turn")]
     page = FigurePage(
         title="What becomes of pictures that are edited again and again",
         lede="The mean error of each turn, in grey levels: of chains that go through pixels, as files are passed on, "
         "through latents, without the autoencoder, and through the autoencoder alone, without the denoiser; beside it, "
         "by band of spatial frequency.",
         figures={"Drift": figure},
-        tables=[Grid.of(table)],
+        tables=[Grid.of(table) for table in tables],
         provenance=result.provenance,
         kicker="ip2p_lightning drift",
     )
     written = write_figure_page(page, folder / "report.html")
-    console.print(table)
+    for table in tables:
+        console.print(table)
     console.print(f"report: {written}", highlight=False, soft_wrap=True)
 
 
@@ -82,14 +83,14 @@ def measure(config: DictConfig, console: Console) -> Drift:
     return result
 
 
-def _table(result: Drift) -> Table:
+def _table(result: Drift, name: str = "error", title: str = "mean error (/255) by turn") -> Table:
     rows = result.by_turn().to_pylist()
     lines: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for row in rows:
         lines.setdefault((row["chain"], row["through"]), []).append(row)
-    table = Table("chain", "through", title="mean error (/255) by turn", title_justify="left")
+    table = Table("chain", "through", title=title, title_justify="left")
     for turn in sorted({row["turn"] for row in rows} - {0}):
         table.add_column(str(turn), justify="right")
     for (chain, through), found in lines.items():
-        table.add_row(chain, through, *(number(row["error"], "/255") for row in found if row["turn"]))
+        table.add_row(chain, through, *(number(row[name], "/255") for row in found if row["turn"]))
     return table

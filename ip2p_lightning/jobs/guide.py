@@ -114,6 +114,8 @@ JOBS = {
             "data verify path=data/world",
             "data stats path=data/world",
             "data show path=data/world output=pairs.png       # or source=world, without a dataset",
+            "data doctor path=data/mine output=checked resolution=256",
+            "data align path=data/mine output=data/aligned",
             "data what-if path=generated/world/dataset output=thresholds.png",
         ),
         {
@@ -123,6 +125,8 @@ JOBS = {
             "verify": "check every member against its checksum and decode it",
             "stats": "counts by kind and split, sizes and texts",
             "show": "a picture of some pairs with their instructions",
+            "doctor": "find swapped, misaligned, duplicated, unchanged and small pairs, and wrong texts",
+            "align": "a dataset in which edited images lie as their originals do",
             "what-if": "how many pairs other thresholds would keep, with pictures at each",
         },
     ),

@@ -107,7 +107,12 @@ JOBS: dict[str, dict[str, Any]] = {
         "count": SOME,
     },
     "data": {
-        "command": Literal["render", "import", "export", "verify", "stats", "show", "what-if"],
+        "command": Literal["render", "import", "export", "verify", "stats", "show", "what-if", "doctor", "align"],
+        "resolution": SIDE,
+        "fit": Literal["squash", "centre_crop"],
+        "alignment": FLAG,
+        "max_shift": number(above=0),
+        "strict": FLAG,
         "path": INPUT | None,
         "output": OUTPUT | None,
         "default_splits": SPLITS,

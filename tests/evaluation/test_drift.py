@@ -61,6 +61,19 @@ def test_cycles_are_compared_with_their_first_visit_and_null_chains_with_the_ori
     assert all(gain < -5 for gain in means(result, "nothing", "pixels", "gain_3")[1:])  # half the contrast: -6 dB
 
 
+class Moving(Editor):
+    """Moves its picture to the right by a pixel."""
+
+    def edit_prepared(self, requests: Sequence[EditRequest], on_step: Any = None) -> list[EditResult]:
+        return [EditResult(request.image.roll(1, -1), request) for request in requests]
+
+
+def test_an_editor_that_moves_its_picture_is_found_out() -> None:
+    result = drift(Moving(), WorldSource(4, 64), [NOTHING], 3, through=["pixels"], intervals=FEW)
+    assert means(result, "nothing", "pixels", "moved") == pytest.approx([0, 1, 2, 3], abs=0.1)
+    assert means(result, "nothing", "pixels", "zoom") == pytest.approx([0, 0, 0, 0], abs=0.3)
+
+
 def test_the_autoencoder_alone_is_told_apart_from_the_denoiser() -> None:
     module = tiny_module(WORLD).eval()  # outputs zero beside the residual: it copies its input's latents
     lossless = TrainedEditor(module)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 from PIL import Image
+
+from ip2p_lightning.data.rendering import render_dataset
+from tests.data.doctor.planting import InMemory, honest, planted
 
 
 def test_render_verify_stats_show(ip2p, tmp_path):
@@ -68,3 +72,27 @@ def test_own_pairs_from_a_table(ip2p, tmp_path):
     assert "data=shards has it: data=shards data.path=..." in ip2p(
         "train", "experiment=ip2p/world", "data.path=photos", fails=True
     )
+
+
+@pytest.mark.slow
+def test_the_doctor_and_what_it_mends(ip2p, tmp_path):
+    pairs, _ = planted(honest(104))
+    chosen = [pair for pair in pairs if pair.kind in ("local", "brightness") and pair.instruction][:14]
+    render_dataset(InMemory(chosen), "mine", skip_failures=True)
+    printed = ip2p("data", "doctor", "path=mine", "output=checked", "resolution=192")
+    assert "with findings" in printed
+    assert "misaligned" in printed
+    assert "training at 192 (squash):" in printed
+    names = {path.name for path in (tmp_path / "checked").iterdir()}
+    assert names == {"findings.csv", "findings.png", "pairs.csv", "report.json"}
+    with pytest.raises(SystemExit) as error:
+        ip2p("data", "doctor", "path=mine", "output=checked", "resolution=192", "alignment=false", "strict=true")
+    assert error.value.code == 1
+    ip2p("data", "export", "format=csv", "path=mine", "output=table")
+    assert "misaligned" in ip2p("data", "doctor", "format=csv", "path=table", "output=again")
+    assert "skip_failures=true" in ip2p("data", "align", "path=mine", "output=mended", fails=True)
+    assert " mended; " in ip2p("data", "align", "path=mine", "output=mended", "skip_failures=true")
+    assert (
+        "misaligned" not in ip2p("data", "doctor", "path=mended", "output=after", "resolution=192").split("training")[0]
+    )
+    assert "output is missing" in ip2p("data", "doctor", "path=mine", fails=True)
