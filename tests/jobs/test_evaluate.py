@@ -43,7 +43,8 @@ def test_leaves_tables_pictures_and_a_page(
     output = tmp_path / "new" / "evaluation"
     evaluate.run(compose("evaluate", overrides(checkpoint, output, "seeds=[1,2]", "show=2")))
     names = {path.name for path in output.iterdir()}
-    assert names == {"rows.parquet", "rows.csv", "summary.json", "pictures", "figures", "grid.png", "report.html"}
+    files = {"rows.parquet", "rows.csv", "summary.json", "settings.json", "grid.png", "report.html"}
+    assert names == {*files, "pictures", "figures"}
     summary = json.loads((output / "summary.json").read_text())
     assert summary["provenance"]["checkpoint"] == str(checkpoint)
     assert summary["provenance"]["sampling"] == {"steps": 1}

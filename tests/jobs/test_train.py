@@ -76,11 +76,11 @@ def test_an_interval_that_is_asked_for_is_kept(composed, tmp_path):
 
 
 def test_no_validation_pairs_are_said_in_a_sentence(composed, caplog):
-    train(composed("data.validation=null"))
+    train(composed("data.validation=null", name="none"))
     assert "no validation pairs in data: training has no validation loss and no images" in caplog.text
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        train(composed("data.validation=null"))
+        train(composed("data.validation=null", name="none"))
     assert not [str(one.message) for one in caught if "Total length" in str(one.message)]
 
 
