@@ -76,7 +76,7 @@ def test_an_interval_that_is_asked_for_is_kept(composed, tmp_path):
 
 
 def test_no_validation_pairs_are_said_in_a_sentence(composed, caplog):
-    train(composed("data.validation=null", name="none"))
+    train(composed("data.validation=null"))
     assert "no validation pairs in data: training has no validation loss and no images" in caplog.text
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
