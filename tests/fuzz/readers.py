@@ -7,6 +7,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from fuzz.checkpoint_readers import CHECKPOINT_READERS
 from fuzz.data_readers import DATA_READERS
 from fuzz.harness import Reader
 from fuzz.inputs import damaged
@@ -32,5 +33,6 @@ def _open_image(data: bytes, folder: Path) -> None:
 
 READERS = {
     "image": Reader(damaged(_seeds()), _open_image, (ImageError,)),
+    **CHECKPOINT_READERS,
     **DATA_READERS,
 }
