@@ -7,6 +7,7 @@ import os
 import pickle
 import socket
 import sys
+import traceback
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -84,7 +85,11 @@ def start(function: Callable[[], Any], log: Path, environment: Mapping[str, str]
             os.dup2(file.fileno(), 1)
             os.dup2(file.fileno(), 2)
             sys.stdout = sys.stderr = file  # pytest's own hold what it captures
-            code = function()
+            try:
+                code = function()
+            except Exception:
+                traceback.print_exc(file=file)  # multiprocessing would, after the file is closed
+                code = 1
         os._exit(code if isinstance(code, int) else 0)
 
     process = multiprocessing.get_context("fork").Process(target=run)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,13 +92,13 @@ class Builder:
     def build(self, rank: int = 0, ranks: int = 1, stop: Callable[[], bool] = lambda: False) -> None:
         """Make this rank's share of the missing parts, with a progress bar on the first rank.
 
-        Parts that another job has made in the meantime are left alone; jobs begin at different parts, so that they
-        help each other.
+        Jobs that build the same cache claim the parts they make, and begin at different ones, so that they help each
+        other.
 
         Args:
             rank: of this process.
             ranks: how many there are.
-            stop: asked before each part; true leaves the rest for another time.
+            stop: asked before each part, and while others make the last ones; true leaves the rest for another time.
 
         Raises:
             ValueError: a damaged pair in whose place the source gives another; its part is not written.
@@ -108,13 +108,17 @@ class Builder:
         start = os.getpid() % max(1, len(parts))
         for store in (self.texts, *(store for _, store in self.stores)):
             store.begin()
+        keys = {self.texts.key(part): part for part in [*parts[start:], *parts[:start]]}
         with _bar(disable=rank > 0) as bar:
             task = bar.add_task("cache", total=sum(len(self.texts.members(part)) for part in parts))
-            for part in [*parts[start:], *parts[:start]]:
-                if stop():
-                    return
-                self._part(part)
-                bar.advance(task, len(self.texts.members(part)))
+            for key in self.texts.store.claims.work(keys, lambda names: self._lacking(keys, names), stop):
+                self._part(keys[key])
+                bar.advance(task, len(self.texts.members(keys[key])))
+
+    def _lacking(self, parts: Mapping[str, int], names: Iterable[str]) -> list[str]:
+        """The names of parts that any store lacks."""
+        stores = [self.texts, *(store for _, store in self.stores)]
+        return [name for name in names if not all(store.file(parts[name]).is_file() for store in stores)]
 
     @torch.no_grad()
     def _part(self, part: int) -> None:

@@ -59,16 +59,18 @@ class StageProgress(ProgressBar):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Move on by a batch."""
+        """Move on by a block, and by those that other processes have done."""
+        if outputs is None:
+            return
         facts = outputs.facts
         self._inputs += facts.inputs
         self._failed += len(facts.errors)
         self._calls += facts.calls
         if self._bar is not None:
-            self._bar.update(self._bar.task_ids[0], completed=batch_idx + 1, told=self._told())
+            self._bar.update(self._bar.task_ids[0], completed=_done(trainer), told=self._told())
         elif self._enabled and time.monotonic() - self._printed >= self.line_interval:
             self._printed = time.monotonic()
-            self._line(trainer, pl_module, batch_idx + 1)
+            self._line(trainer, pl_module, _done(trainer))
 
     def on_predict_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Let the terminal go, or say that the stage is done."""
@@ -98,6 +100,10 @@ class StageProgress(ProgressBar):
 
 def _batches(trainer: L.Trainer) -> int:
     return int(sum(trainer.num_predict_batches))
+
+
+def _done(trainer: L.Trainer) -> int:
+    return trainer.datamodule.done()  # type: ignore[attr-defined]
 
 
 def _name(module: L.LightningModule) -> str:

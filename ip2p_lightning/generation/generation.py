@@ -25,6 +25,7 @@ from ip2p_lightning.generation.pairs import MakePairs
 from ip2p_lightning.generation.stages import Work, run_stage
 from ip2p_lightning.generation.triples import WriteTriples
 from ip2p_lightning.progress import bar
+from ip2p_lightning.store import Claims
 from ip2p_lightning.terminal import Terminal
 
 STAGES = ("triples", "pairs", "filter", "expressive")
@@ -67,7 +68,8 @@ class Generation:
         self._tell_plan()
         self._stages(limit=None)
         if self.trainer.is_global_zero and (triples := self._recorded()):
-            self._finish(triples)
+            with Claims(self.folder).hold(DATASET):  # every member of a job array has all; one after the other merges
+                self._finish(triples)
         self.trainer.strategy.barrier()
 
     def _stages(self, limit: int | None) -> None:

@@ -1,25 +1,24 @@
 """What a stage has done, on disk: parts of many records, each with a manifest, there as a whole or not at all.
 
-A part is written beside its name, forced to the disk and renamed, and its manifest after it: the manifest's name is the
-moment from which the part counts. Nobody writes into another's part, so any number of processes may work in one folder,
-and a process may be killed at any moment.
+The data of a part are forced to the disk under a name of their own, and their manifest after them: the manifest is the
+part of the store, whose appearance is the moment from which the records count. Any number of processes may work in one
+folder, and a process may be killed at any moment.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import logging
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 from uuid import uuid4
 
 from ip2p_lightning import files
-from ip2p_lightning.store import keep_settings
+from ip2p_lightning.store import PartStore, digest, keep_settings
 
 log = logging.getLogger(__name__)
 
@@ -81,9 +80,9 @@ class Record:
             file.seek(self.offset)
             data = file.read(self.length)
         if len(data) != self.length or zlib.crc32(data) != self.crc32:
-            manifest = self.part.with_suffix(_MANIFEST)
+            manifest = self.part.name.split(".")[0] + _MANIFEST
             raise ManifestError(
-                f"{self.part} is damaged; remove it with {manifest.name}, then run the stage again: it makes that anew"
+                f"{self.part} is damaged; remove it with {manifest}, then run the stage again: it makes that anew"
             )
         return data
 
@@ -122,6 +121,8 @@ class Ledger:
 
     def __init__(self, folder: str | Path, ending: str) -> None:
         self.folder, self.ending = Path(folder), ending
+        self.parts = PartStore(self.folder, _MANIFEST)
+        self._read: dict[Path, dict[str, Any]] = {}
 
     def settings(self, settings: Mapping[str, Any]) -> None:
         """Keep what the records depend on, or compare it with what was kept.
@@ -162,16 +163,38 @@ class Ledger:
         total.errors = {id: error for id, error in total.errors.items() if id not in done}
         return total
 
+    def block(self, number: int, inputs: Sequence[Input], there: Container[str] = ()) -> str:
+        """Name of a new part for the results of some inputs.
+
+        Args:
+            number: of the block.
+            inputs: of the block.
+            there: names of parts that hold errors or damage for the same inputs, which a new attempt does not touch.
+        """
+        name = first = f"part-{number:05d}-{digest([(entry.id, entry.digest) for entry in inputs])[:12]}"
+        attempt = 0
+        while name in there:
+            attempt += 1
+            name = f"{first}-{attempt}"
+        return name
+
     def commit(
-        self, records: Mapping[str, bytes], facts: Facts, rank: int = 0, made_of: Mapping[str, str] | None = None
+        self,
+        records: Mapping[str, bytes],
+        facts: Facts,
+        part: str | None = None,
+        made_of: Mapping[str, str] | None = None,
     ) -> Path:
-        """Write a part; when this returns it is on the disk and counts.
+        """Write a part; when this returns it is on the disk and counts, unless another process was first.
 
         Args:
             records: id of the input -> its result.
             facts: about the work.
-            rank: of the process, for the name.
+            part: its name, see `block`; a new one for None.
             made_of: id of the input -> digest of its content.
+
+        Returns:
+            The file of the records.
 
         Raises:
             PartWriteError: the disk is full, or the folder cannot be written to; nothing of the part remains.
@@ -180,56 +203,55 @@ class Ledger:
         for id, data in records.items():
             positions[id] = (offset, len(data), zlib.crc32(data), (made_of or {}).get(id, ""))
             offset += len(data)
-        part = self.folder / f"part-{rank:05d}-{uuid4().hex[:12]}{self.ending}"
-        content = {"size": offset, "records": positions, "facts": asdict(facts)}
-        write_whole(part, b"".join(records.values()))
+        key, own = part or f"part-00000-{uuid4().hex[:12]}", uuid4().hex[:8]
+        file = self.folder / f"{key}.{own}{self.ending}"
+        content = {"file": file.name, "size": offset, "records": positions, "facts": asdict(facts)}
+        write_whole(file, b"".join(records.values()))
         try:
-            write_whole(part.with_suffix(_MANIFEST), json.dumps(content).encode())
-        except PartWriteError:
+            self.parts.write(key, json.dumps(content))
+            if json.loads(self.parts.read(key))["file"] != file.name:
+                log.warning("%s was done by another process meanwhile; its results stay", key)
+                file.unlink()
+        except OSError as error:
             with contextlib.suppress(OSError):
-                part.unlink()
-            raise
-        return part
+                file.unlink()
+            raise _not_written(self.parts.file(key), error) from error
+        return file
 
     def sweep(self) -> None:
-        """Remove what killed writers left; only while nobody else writes."""
-        if not self.folder.is_dir():
+        """Remove what killed writers left; does nothing while anybody has a claim, and so may write."""
+        if not self.parts.claims.idle():
             return
-        for file in self.folder.glob(".*.part"):
-            file.unlink(missing_ok=True)
-        for part in self.folder.glob(f"part-*{self.ending}"):
-            if not part.with_suffix(_MANIFEST).exists():
-                part.unlink(missing_ok=True)
+        self.parts.sweep(age=0)
+        for _ in self._manifests():
+            pass
+        named = {self._data(file, manifest).name for file, manifest in self._read.items()}
+        for file in self.folder.glob(f"part-*{self.ending}"):
+            if file.name not in named:
+                file.unlink(missing_ok=True)
 
     def _manifests(self) -> Iterator[tuple[Path, dict[str, Any]]]:
-        files = self.folder.glob(f"part-*{_MANIFEST}")
-        for file in sorted(files, key=lambda file: (file.stat().st_mtime_ns, file.name)):  # oldest first
-            part = file.with_name(file.name.removesuffix(_MANIFEST) + self.ending)
+        for file in sorted(map(self.parts.file, self.parts.keys()), key=_written):  # oldest first
             try:
-                manifest = json.loads(file.read_text(encoding="utf-8"))
+                if file not in self._read:  # manifests are never changed
+                    self._read[file] = json.loads(file.read_text(encoding="utf-8"))
+                manifest = self._read[file]
                 size = manifest["size"]
             except (ValueError, KeyError) as error:
                 raise ManifestError(f"{file} is damaged ({error}); remove it, and what it held is done anew") from error
+            part = self._data(file, manifest)
             if not part.is_file() or part.stat().st_size != size:
-                log.warning("%s is missing or cut short; what it held is done anew", part)
+                log.warning("%s is missing or cut short; what it held is done again", part)
                 continue
             yield part, manifest
 
+    def _data(self, file: Path, manifest: Mapping[str, Any]) -> Path:
+        """The file of the records; manifests of version 0.1.0 do not name it."""
+        return file.with_name(manifest.get("file", file.name.removesuffix(_MANIFEST) + self.ending))
 
-@contextlib.contextmanager
-def only_one(folder: Path) -> Iterator[None]:
-    """Hold a folder for one run.
 
-    Raises:
-        ManifestError: another run holds it.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise ManifestError(f"another `ip2p generate` is at work in {folder}; wait for it or stop it") from error
-        yield
+def _written(file: Path) -> tuple[int, str]:
+    return file.stat().st_mtime_ns, file.name
 
 
 def write_whole(path: Path, data: bytes) -> None:
@@ -239,9 +261,13 @@ def write_whole(path: Path, data: bytes) -> None:
         PartWriteError: it could not be written; an older file of that name is untouched.
     """
     try:
-        files.write_whole(path, data)
+        files.write_whole(path, data, shared=True)
     except OSError as error:
-        raise PartWriteError(
-            f"{path} could not be written ({error.strerror or error}). Everything before it is safe; make room, then "
-            "give the same command again: it goes on from there"
-        ) from error
+        raise _not_written(path, error) from error
+
+
+def _not_written(path: Path, error: OSError) -> PartWriteError:
+    return PartWriteError(
+        f"{path} could not be written ({error.strerror or error}). Everything before it is safe; make room, then "
+        "give the same command again: it goes on from there"
+    )

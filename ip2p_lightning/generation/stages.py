@@ -1,23 +1,24 @@
-"""Stages as Lightning predict jobs: what is not in the manifests yet is shared out, done, and written batch by batch.
+"""Stages as Lightning predict jobs: blocks of inputs are claimed, done, and written as parts.
 
-The ranks need no word of each other but at the start, when all look at the same manifests before anyone writes.
+Ranks of one job and members of a job array do the same: each takes the next block that is neither done nor claimed.
+They may join late and be killed; a block is in the result once.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
 from typing import Any, Protocol
+from uuid import uuid4
 
 import lightning.pytorch as L
 import torch
 from diffusers import DiffusionPipeline
 from lightning.pytorch.callbacks import BasePredictionWriter, Callback
 from torch import nn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from ip2p_lightning.generation.manifest import Facts, Input, Ledger
 from ip2p_lightning.model_server import EndpointError
@@ -55,15 +56,30 @@ class Work(Protocol):
 
 
 @dataclass(frozen=True)
-class Results:
-    """What came of a batch.
+class Block:
+    """Inputs that are done together, and make a part.
 
     Args:
+        part: its name.
+        inputs: at least one.
+    """
+
+    part: str
+    inputs: Sequence[Input]
+
+
+@dataclass(frozen=True)
+class Results:
+    """What came of a block.
+
+    Args:
+        part: name of the block's part.
         records: id of the input -> its result.
         facts: about the work.
         made_of: id of the input -> digest of its content.
     """
 
+    part: str
     records: dict[str, bytes]
     facts: Facts
     made_of: dict[str, str]
@@ -96,14 +112,20 @@ class Stage(L.LightningModule):
                     part.to(self.device)
 
     @torch.no_grad()
-    def predict_step(self, batch: Sequence[Input], batch_idx: int = 0) -> Results:
-        """The results for a batch; after an error in it, one input at a time, so that the fault stays with its input.
+    def predict_step(self, block: Block | None, batch_idx: int = 0) -> Results | None:
+        """The results for a block; after an error in it, one input at a time, so that the fault stays with its input.
+
+        Args:
+            block: None where others have done the rest.
+            batch_idx: not used.
 
         Raises:
             EndpointError: a server that a part of the work needs is not there.
             StageError: too many inputs in a row failed; the last error is its cause.
         """
-        calls, begun = self.work.calls, time.monotonic()
+        if block is None:
+            return None
+        batch, calls, begun = block.inputs, self.work.calls, time.monotonic()
         errors: dict[str, str] = {}
         try:
             records = self.work(batch)
@@ -118,7 +140,7 @@ class Stage(L.LightningModule):
                 records = self._singly(batch, errors)
         seconds = time.monotonic() - begun
         facts = Facts(len(batch), self.work.calls - calls, seconds, errors)
-        return Results(records, facts, {entry.id: entry.digest for entry in batch})
+        return Results(block.part, records, facts, {entry.id: entry.digest for entry in batch})
 
     def _singly(self, batch: Sequence[Input], errors: dict[str, str]) -> dict[str, bytes]:
         records: dict[str, bytes] = {}
@@ -156,7 +178,7 @@ class Stage(L.LightningModule):
 
 
 class PartWriter(BasePredictionWriter):
-    """Writes the results of each batch as a part of the ledger.
+    """Writes the results of each block as a part of the ledger.
 
     Args:
         ledger: of the stage.
@@ -170,23 +192,24 @@ class PartWriter(BasePredictionWriter):
         self,
         trainer: L.Trainer,
         pl_module: L.LightningModule,
-        prediction: Results,
+        prediction: Results | None,
         batch_indices: Sequence[int] | None,
         batch: Any,
         batch_idx: int,
         dataloader_idx: int,
     ) -> None:
-        """When this returns, the batch is safe from whatever happens to the process."""
-        self.ledger.commit(prediction.records, prediction.facts, trainer.global_rank, prediction.made_of)
+        """When this returns, the block is safe from whatever happens to the process."""
+        if prediction is not None:
+            self.ledger.commit(prediction.records, prediction.facts, prediction.part, prediction.made_of)
 
 
 class Inputs(L.LightningDataModule):
-    """The inputs of a stage that are not done yet, shared out among the ranks.
+    """The inputs of a stage that are not done yet, in blocks that whoever comes first takes.
 
     Args:
-        inputs: all of them, the same on each rank.
+        inputs: all of them, the same in each process.
         ledger: of the stage.
-        batch_size: inputs in a batch, and in a part.
+        batch_size: inputs in a block.
     """
 
     allow_zero_length_dataloader_with_multiple_devices = True
@@ -194,48 +217,104 @@ class Inputs(L.LightningDataModule):
     def __init__(self, inputs: Sequence[Input], ledger: Ledger, batch_size: int) -> None:
         super().__init__()
         self.inputs, self.ledger, self.batch_size = inputs, ledger, batch_size
+        self._next: Generator[Block, None, None] | None = None
+        self._parts: list[str] = []
 
     def predict_dataloader(self) -> DataLoader:
-        """This rank's share, one input after the other to each rank.
+        """The next free block at each step, and None where there is no more.
 
         Raises:
-            RuntimeError: the ranks do not see the same manifests.
+            RuntimeError: the ranks do not see the same files.
         """
         assert self.trainer is not None
-        todo = todo_of(self.inputs, self.ledger)
-        digest = blake2b("\0".join(entry.id for entry in todo).encode(), digest_size=16).hexdigest()
-        if self.trainer.strategy.broadcast(digest) != digest:
-            raise RuntimeError(
-                f"the processes see different files in {self.ledger.folder}; it must lie on one file system of all "
-                "machines. Wait a moment and give the command again"
-            )
-        self.trainer.strategy.barrier()  # nobody writes before all have looked
-        share = list(todo[self.trainer.global_rank :: self.trainer.world_size])
-        return DataLoader(share, batch_size=self.batch_size, collate_fn=list)  # type: ignore[arg-type]
+        self._check_folder(self.trainer)
+        blocks = self.blocks()
+        self._parts = list(blocks)
+        self.trainer.strategy.barrier()  # nobody writes before all ranks have looked
+        self._next = self._claimed(blocks)
+        return DataLoader(_Turns(self._next, len(blocks)), batch_size=1, collate_fn=_only)
+
+    def blocks(self) -> dict[str, Block]:
+        """The name of each block's part -> what is not done of the block."""
+        there = (
+            self.ledger.parts.keys()
+        )  # before the look at the records: a part that comes later is no earlier attempt
+        done = self.ledger.records(self.inputs)
+        found: dict[str, Block] = {}
+        for number, start in enumerate(range(0, len(self.inputs), self.batch_size)):
+            left = [entry for entry in self.inputs[start : start + self.batch_size] if entry.id not in done]
+            if left:
+                part = self.ledger.block(number, left, there)
+                found[part] = Block(part, left)
+        return found
+
+    def done(self) -> int:
+        """How many of the blocks are done, by whichever process."""
+        return len(self._parts) - len(self.ledger.parts.missing(self._parts))
+
+    def close(self) -> None:
+        """Give back what is claimed, whatever ended the stage."""
+        if self._next is not None:
+            self._next.close()
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
         """Inputs are texts and places of files; they stay where they are."""
         return batch
 
+    def _claimed(self, blocks: Mapping[str, Block]) -> Generator[Block, None, None]:
+        for part in self.ledger.parts.work(blocks):
+            yield blocks[part]
 
-def todo_of(inputs: Sequence[Input], ledger: Ledger) -> list[Input]:
-    """The inputs without a result of their content, in their order."""
-    done = ledger.records(inputs)
-    return [entry for entry in inputs if entry.id not in done]
+    def _check_folder(self, trainer: L.Trainer) -> None:
+        """Whether a file that the first rank makes is there for all."""
+        token = self.ledger.folder / f".seen-{trainer.strategy.broadcast(uuid4().hex)}"
+        if trainer.is_global_zero:
+            token.touch()
+        trainer.strategy.barrier()
+        seen = trainer.strategy.reduce_boolean_decision(token.exists(), all=True)
+        if trainer.is_global_zero:
+            token.unlink(missing_ok=True)
+        if not seen:
+            raise RuntimeError(
+                f"the processes see different files in {self.ledger.folder}; it must lie on one file system of all "
+                "machines"
+            )
+
+
+class _Turns(Dataset[Block | None]):
+    """As many turns as there are blocks; who has a turn gets the next free block, not that of the turn's number."""
+
+    def __init__(self, blocks: Iterator[Block], count: int) -> None:
+        self._blocks, self._count = blocks, count
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, turn: int) -> Block | None:
+        return next(self._blocks, None)
+
+
+def _only(turn: list[Block | None]) -> Block | None:
+    return turn[0]
 
 
 def run_stage(trainer: L.Trainer, work: Work, inputs: Sequence[Input], ledger: Ledger, batch_size: int) -> None:
-    """Do what is not done yet of a stage, on all ranks; on return all of them are through.
+    """Do what is not done yet of a stage, on all ranks; on return every input is done, or was tried by some process.
 
     Args:
         trainer: of any strategy.
         work: what is done.
-        inputs: all inputs, the same on each rank.
+        inputs: all inputs, the same in each process.
         ledger: where the results go.
-        batch_size: inputs in a batch, and in a part.
+        batch_size: inputs in a block.
     """
     if trainer.is_global_zero:
         ledger.folder.mkdir(parents=True, exist_ok=True)
-        ledger.sweep()
-    trainer.predict(Stage(work, ledger), datamodule=Inputs(inputs, ledger, batch_size), return_predictions=False)
+    shared = Inputs(inputs, ledger, batch_size)
+    try:
+        trainer.predict(Stage(work, ledger), datamodule=shared, return_predictions=False)
+    finally:
+        shared.close()
     trainer.strategy.barrier()
+    if trainer.is_global_zero:
+        ledger.sweep()

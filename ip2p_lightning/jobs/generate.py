@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import warnings
-from contextlib import nullcontext
 from pathlib import Path
 
 import lightning.pytorch as L
@@ -13,8 +12,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from ip2p_lightning.config import build
 from ip2p_lightning.distributed.ranks import ranks
+from ip2p_lightning.files import write_whole
 from ip2p_lightning.generation.generation import Generation
-from ip2p_lightning.generation.manifest import only_one
 from ip2p_lightning.jobs.arithmetic import decide_precision, recorded_precision
 from ip2p_lightning.redaction import without_secrets
 
@@ -32,7 +31,7 @@ def generate(config: DictConfig) -> Path:
 
     Raises:
         ValueError: an unknown stage, or a stage without what the one before it leaves.
-        ManifestError: a folder with records of other settings, or in use.
+        ManifestError: a folder with records of other settings.
     """
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message=r".*does not have many workers")  # texts need none
@@ -47,8 +46,8 @@ def generate(config: DictConfig) -> Path:
     decide_precision(config.trainer, recorded_precision(folder))
     trainer: L.Trainer = build(config.trainer, callbacks=callbacks, **options)
     generation = Generation(config, trainer)
-    with only_one(folder) if trainer.is_global_zero else nullcontext(), ranks(trainer, config, f"{__name__}:generate"):
+    with ranks(trainer, config, f"{__name__}:generate"):
         if trainer.is_global_zero:
-            OmegaConf.save(OmegaConf.create(without_secrets(config)), folder / "config.yaml")
+            write_whole(folder / "config.yaml", OmegaConf.to_yaml(without_secrets(config)), shared=True)
         generation.run()
     return folder / "dataset"

@@ -109,7 +109,10 @@ class Claims:
         return Claim(self, key, generation + 1)
 
     def work(
-        self, keys: Iterable[str], missing: Callable[[Iterable[str]], list[str]], wait: bool = True
+        self,
+        keys: Iterable[str],
+        missing: Callable[[Iterable[str]], list[str]],
+        stop: Callable[[], bool] = lambda: False,
     ) -> Iterator[str]:
         """The parts to be made by this process, one after the other, each claimed while it is the current one.
 
@@ -119,12 +122,14 @@ class Claims:
         Args:
             keys: of all parts.
             missing: those of some keys whose parts are not there, in their order.
-            wait: until every part is there or was tried; False ends with what nobody else has.
+            stop: asked before each part, and while others have what is left; true leaves the rest.
         """
         left = list(keys)
         while left := missing(left):
             taken = False
             for key in list(left):
+                if stop():
+                    return
                 claim = self.take(key)
                 if claim is None:
                     continue
@@ -135,9 +140,20 @@ class Claims:
                         if missing([key]):
                             left.remove(key)
             if not taken:
-                if not wait:
-                    return
                 time.sleep(min(1.0, self.expiry * _LOOK))
+
+    def hold(self, key: str) -> Claim:
+        """Claim a part, after waiting for whoever has it."""
+        while (claim := self.take(key)) is None:
+            time.sleep(min(1.0, self.expiry * _LOOK))
+        return claim
+
+    def idle(self) -> bool:
+        """Whether nobody is at work in the folder; claims of processes that are known to be dead are removed."""
+        for file in self.folder.glob(".*.claim-*"):
+            if claim := self.take(file.name[1:].rsplit(".claim-", 1)[0]):
+                claim.release()
+        return not any(self.folder.glob(".*.claim-*"))
 
     def owner_of(self, file: Path) -> str:
         """What a claim's file says: host:process, their kernel, and a word that no other claim has; "?" without one."""

@@ -85,9 +85,9 @@ class PartStore:
         there = self.keys() if len(wanted) > 1 else ()
         return [key for key in wanted if key not in there and key not in self]
 
-    def work(self, keys: Iterable[str], wait: bool = True) -> Iterator[str]:
+    def work(self, keys: Iterable[str], stop: Callable[[], bool] = lambda: False) -> Iterator[str]:
         """The parts to be made by this process, each claimed while it is the current one; see `Claims.work`."""
-        return self.claims.work(keys, self.missing, wait)
+        return self.claims.work(keys, self.missing, stop)
 
     def sweep(self, age: float = _ABANDONED) -> None:
         """Remove what dead writers left.

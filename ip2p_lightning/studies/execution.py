@@ -13,6 +13,7 @@ from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 from ip2p_lightning.config import compose
+from ip2p_lightning.store import Claims
 from ip2p_lightning.studies.run import Run, changed, read_record
 
 Tell = Callable[[str], None]
@@ -96,11 +97,12 @@ def _do_if_needed(run: Run, folder: Path, ends: Mapping[str, str], tell: Tell, a
         why = f"{lacking[0]}, which it needs, has no result"
     elif error := run.fault(folder):
         why = error
-    elif run.missing(folder):
-        tell(f"{run.name}: ip2p {run.job} {' '.join(run.overrides)}")
-        why = _do(run, folder, apart)
     else:
         why = ""
+        name = run.name.replace("/", "~")
+        for _ in Claims(folder).work([name], lambda keys: list(keys) if run.missing(folder) else []):
+            tell(f"{run.name}: ip2p {run.job} {' '.join(run.overrides)}")
+            why = _do(run, folder, apart)
     if why:
         tell(f"{run.name}: NO RESULT: {why}")
     return why

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import resource
+import zlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -27,17 +28,18 @@ from ip2p_lightning.generation.base import Candidate, Caption, EditTriple, MadeP
 from ip2p_lightning.generation.captions import JsonlCaptions, TarCaptions, TextCaptions, take
 from ip2p_lightning.generation.filter import KEPT, PairFilter, Thresholds
 from ip2p_lightning.generation.filtering import NOT_STORED, FilterPairs, read_reasons, reasons, recorded
-from ip2p_lightning.generation.manifest import Facts, Ledger, ManifestError, PartWriteError, only_one
+from ip2p_lightning.generation.manifest import Facts, Ledger, ManifestError, PartWriteError
 from ip2p_lightning.generation.merge import CANDIDATES
 from ip2p_lightning.generation.pairs import read_record
 from ip2p_lightning.generation.planner import Rate, make_plan
 from ip2p_lightning.generation.prompt_to_prompt import PromptToPromptMaker
 from ip2p_lightning.generation.rendering import RenderedPairs
-from ip2p_lightning.generation.stages import PATIENCE, StageError, run_stage, todo_of
+from ip2p_lightning.generation.stages import PATIENCE, Inputs, StageError, run_stage
 from ip2p_lightning.generation.triples import WriteTriples, read_triples, triples_of_file
 from ip2p_lightning.generation.what_if import WhatIf
 from ip2p_lightning.generation.world_triples import WorldCaptions
 from ip2p_lightning.generation.writers.grammar import GrammarWriter
+from ip2p_lightning.store import Claims
 
 
 class Broken:
@@ -68,13 +70,16 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Ledger]:
 def test_a_part_counts_from_its_manifest_on(tmp_path: Path):
     ledger = Ledger(tmp_path / "stage", ".jsonl")
     ledger.commit({"a": b"one\n", "b": b"two\n"}, Facts(2, 10, 1.5, {"c": "no"}))
-    ledger.commit({"c": b"three\n"}, Facts(1, 5, 0.5), rank=3)
+    ledger.commit({"c": b"three\n"}, Facts(1, 5, 0.5))
     (tmp_path / "stage/part-00009-0.jsonl").write_bytes(b"killed before its manifest")
     (tmp_path / "stage/.part-00009-1.jsonl.part").write_bytes(b"killed whil")
     assert {id: record.read() for id, record in ledger.records().items()} == {
         "a": b"one\n", "b": b"two\n", "c": b"three\n",
     }  # fmt: skip
     assert ledger.facts() == Facts(3, 15, 2.0, {})  # c failed once, and is done now
+    with Claims(tmp_path / "stage").hold("part-00009-0"):
+        ledger.sweep()
+        assert len(list((tmp_path / "stage").iterdir())) == 7, "somebody may be writing"
     ledger.sweep()
     assert len(list((tmp_path / "stage").iterdir())) == 4
 
@@ -91,14 +96,36 @@ def test_a_part_that_is_cut_short_is_made_anew_and_a_changed_one_is_named(tmp_pa
         records["b"].read()
 
 
-def test_a_folder_belongs_to_its_settings_and_to_one_run_at_a_time(tmp_path: Path):
+def test_a_folder_belongs_to_its_settings(tmp_path: Path):
     ledger = Ledger(tmp_path / "pairs", ".tar")
     ledger.settings({"maker": {"steps": 25}, "seed": 0})
     ledger.settings({"maker": {"steps": 25}, "seed": 0})
     with pytest.raises(ManifestError, match=r"other settings \(maker.steps\)"):
         ledger.settings({"maker": {"steps": 50}, "seed": 0})
-    with only_one(tmp_path), pytest.raises(ManifestError, match="another `ip2p generate`"), only_one(tmp_path):
-        pass
+
+
+def test_a_block_that_two_processes_did_counts_once(tmp_path: Path):
+    """As when the first was taken for dead; the first result stays, to the byte."""
+    entries = [*WorldCaptions(2, "simple")]
+    ledger, other = Ledger(tmp_path, ".jsonl"), Ledger(tmp_path, ".jsonl")
+    part = ledger.block(0, entries)
+    ledger.commit({entries[0].id: b"first\n"}, Facts(2, 1, 1.0), part)
+    other.commit({entries[0].id: b"second, and longer\n"}, Facts(2, 1, 1.0), part)
+    assert {id: record.read() for id, record in other.records().items()} == {entries[0].id: b"first\n"}
+    assert ledger.facts() == Facts(2, 1, 1.0)
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_parts_of_the_first_version_are_read(tmp_path: Path):
+    """Their manifests do not name the file of the data, which has the same name."""
+    (tmp_path / "part-00000-0123456789ab.jsonl").write_bytes(b"one\n")
+    row = [0, 4, zlib.crc32(b"one\n"), ""]
+    manifest = {"size": 4, "records": {"a": row}, "facts": {"inputs": 1, "calls": 2, "seconds": 3.0, "errors": {}}}
+    (tmp_path / "part-00000-0123456789ab.manifest.json").write_text(json.dumps(manifest))
+    ledger = Ledger(tmp_path, ".jsonl")
+    ledger.sweep()
+    assert ledger.records()["a"].read() == b"one\n"
+    assert ledger.facts() == Facts(1, 2, 3.0)
 
 
 def test_a_full_disk_loses_the_batch_in_hand_alone(tmp_path: Path):
@@ -182,6 +209,31 @@ def test_one_bad_caption_fails_alone_and_is_tried_again(tmp_path: Path):
     assert read_triples(ledger).triples == read_triples(whole).triples
 
 
+def test_a_block_of_which_nothing_came_is_tried_again_by_the_next_run(tmp_path: Path):
+    """It has the same inputs then, and the part that holds its errors is there."""
+
+    class Moody(GrammarWriter):
+        away = True
+
+        def write(self, captions: Sequence[Caption], seed: int = 0) -> list[EditTriple | Rejected]:
+            if self.away and captions[0].id.endswith("-1"):
+                raise ValueError("not now")
+            return super().write(captions, seed)
+
+    captions, ledger, writer = [*WorldCaptions(3, "simple")], Ledger(tmp_path, ".jsonl"), Moody()
+    for _ in range(2):
+        run_stage(trainer(), WriteTriples(writer), captions, ledger, 1)
+        assert list(ledger.facts().errors) == ["simple-train-0-1"]
+    writer.away = False
+    run_stage(trainer(), WriteTriples(writer), captions, ledger, 1)
+    assert ledger.facts().errors == {}
+    assert len(ledger.records(captions)) == 3
+    cut = next(tmp_path.glob("part-00002-*.jsonl"))
+    cut.write_bytes(cut.read_bytes()[:-1])
+    run_stage(trainer(), WriteTriples(writer), captions, Ledger(tmp_path, ".jsonl"), 1)
+    assert len(Ledger(tmp_path, ".jsonl").records(captions)) == 3, "what was cut short is made again"
+
+
 def test_a_writer_that_answers_rubbish_is_counted_by_reason(tmp_path: Path):
     class Rubbish:
         name = "rubbish"
@@ -210,7 +262,7 @@ def test_edits_that_a_maker_cannot_make_are_counted_once(cross: Any, refused: in
     ledger = make(tmp_path, entries, maker, scorer=Indifferent())
     done = merged(tmp_path, ledger)
     assert not ledger.facts().errors
-    assert todo_of(entries, ledger) == []
+    assert Inputs(entries, ledger, 2).blocks() == {}
     assert (done.triples, done.reasons.total()) == (3, 6 * (3 - refused))
     told = {"beyond the text encoder": 1, "unequal numbers of words": 1}
     assert done.refused == (told if refused == 2 else {"beyond the text encoder": 1} if refused else {})

@@ -104,3 +104,27 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     folder = tmp_path_factory.mktemp("whole") / "run"
     ended_well(life(folder, 1), folder)
     return stored(folder)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_members_of_a_job_array_come_and_go(tmp_path: Path, whole: dict[str, bytes]):
+    """Two processes that know nothing of each other but the folder; one is killed, a third joins."""
+    folder, logs = tmp_path / "run", [tmp_path / f"log-{number}" for number in range(3)]
+    first, second = (member(folder, log) for log in logs[:2])
+    while len(done(folder, "pairs")) < 6:
+        time.sleep(0.002)
+    first.kill()
+    first.join()
+    third = member(folder, logs[2])
+    for process, log in ((second, logs[1]), (third, logs[2])):
+        process.join(180)
+        assert process.exitcode == 0, log.read_text()
+    assert stored(folder) == whole
+    for stage in ("triples", "pairs", "expressive"):
+        assert len(done(folder, stage)) == len(set(done(folder, stage))), "nothing is in the result twice"
+    assert not [path.name for path in folder.rglob(".*") if ".claim" in path.name or path.suffix == ".part"]
+
+
+def member(folder: Path, log: Path) -> Any:
+    return start(lambda: generate(compose("generate", [*RUN, f"output_dir={folder}"])) and None, log)

@@ -151,12 +151,10 @@ def test_a_part_that_could_not_be_made_is_left_to_the_next_run(tmp_path: Path) -
     assert store.keys() == set()
 
 
-def test_work_that_others_have_can_be_left_to_them(tmp_path: Path) -> None:
-    store = PartStore(tmp_path, ".txt", EXPIRY)
-    claim = Claims(tmp_path, EXPIRY).take("a")
-    assert claim is not None
-    with claim:
-        assert list(store.work(["a", "b"], wait=False)) == ["b"]
+def test_work_can_be_stopped_also_while_others_have_what_is_left(tmp_path: Path) -> None:
+    store, asked = PartStore(tmp_path, ".txt", EXPIRY), []
+    with Claims(tmp_path, EXPIRY).hold("a"):
+        assert list(store.work(["a", "b"], stop=lambda: len(asked) > 2 or bool(asked.append(1)))) == ["b"]
 
 
 def test_a_claim_is_watched_not_timed_by_clocks(tmp_path: Path) -> None:
