@@ -148,7 +148,11 @@ class Prompt:
         return len(prompt) - len(self._picture)
 
     def _tokens(self, text: str) -> list[int]:
-        ids = self.tokenizer(text, add_special_tokens=False, split_special_tokens=True).input_ids if text else []
+        ids = (
+            self.tokenizer(text, add_special_tokens=False, split_special_tokens=True, verbose=False).input_ids
+            if text
+            else []
+        )
         return cast("list[int]", ids)
 
     def _text(self, ids: list[int]) -> str:

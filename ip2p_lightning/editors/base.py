@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, Protocol, Self, runtime_checkable
 
 import torch
 from PIL import Image
-from torch import nn
+from torch import Tensor, nn
 
 from ip2p_lightning.data.sources import PairSource
 from ip2p_lightning.editors.inputs import requests_of
+from ip2p_lightning.editors.notes import with_seed_notes
 from ip2p_lightning.editors.request import EditCancelled, EditRequest, EditResult, Edits, OnStep, Step
 from ip2p_lightning.editors.whole import finished, prepared
 
@@ -49,6 +51,14 @@ class Editor(ABC):
         """A PIL RGB image at the size at which it is edited; here its own."""
         return image
 
+    def notes(self, request: EditRequest) -> list[str]:
+        """Sentences that the user should read with the result."""
+        return []
+
+    def _noted(self, edit: EditResult) -> EditResult:
+        shown = not isinstance(edit.image, Tensor)  # programs edit tensors, by the thousand
+        return replace(edit, notes=(*edit.notes, *self.notes(edit.request))) if shown else edit
+
     def networks(self) -> list[nn.Module]:
         """What edits; empty for editors without weights."""
         return []
@@ -68,10 +78,8 @@ class Editor(ABC):
         """
         ready = [prepared(request, self.fit) for request in requests]
         results = self.edit_prepared([request for request, _ in ready], on_step)
-        return Edits(
-            finished(result, request, photo)
-            for result, request, (_, photo) in zip(results, requests, ready, strict=True)
-        )
+        edits = [finished(*each, photo) for *each, (_, photo) in zip(results, requests, ready, strict=True)]
+        return Edits(with_seed_notes([self._noted(edit) for edit in edits]))
 
     def edit(
         self,
@@ -153,6 +161,10 @@ class Around(Editor):
     def networks(self) -> list[nn.Module]:
         """As the other one."""
         return self.editor.networks()
+
+    def notes(self, request: EditRequest) -> list[str]:
+        """As the other one."""
+        return self.editor.notes(request)
 
     def to(self, device: str | torch.device) -> Self:
         """Move the other one's networks."""

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ip2p_lightning.conditioners.cut_texts import CutTexts
 from ip2p_lightning.editors.base import Editor
 from ip2p_lightning.editors.batches import fitted, in_batches
+from ip2p_lightning.editors.notes import learned_kinds, unknown_words
 from ip2p_lightning.editors.request import EditRequest, EditResult, OnStep
 from ip2p_lightning.interop import load_folder
 from ip2p_lightning.methods.checkpoint import Weights, load_module
@@ -53,6 +54,8 @@ class TrainedEditor(Editor):
         self.resolution = resolution or module.autoencoder.factor * (sides if isinstance(sides, int) else max(sides))
         self.batch_size = batch_size
         self._cut = CutTexts()
+        self.learned: tuple[str, ...] = ()
+        """Kinds of edits that it learned, where its card says so."""
         self.square = self.resolution <= _SQUARES_UP_TO if square is None else square
         transformer = isinstance(module.denoiser, TransformerDenoiser)
         cells = network.patch_size if transformer else 2 ** (len(network.down_block_types) - 1)
@@ -115,7 +118,9 @@ class TrainedEditor(Editor):
             trust: packages of yours whose networks may be parts.
         """
         module = load_folder(folder, trust).to(device)
-        return cls(module.to(dtype) if dtype else module, resolution, batch_size, precision=precision)
+        editor = cls(module.to(dtype) if dtype else module, resolution, batch_size, precision=precision)
+        editor.learned = learned_kinds(folder)
+        return editor
 
     def edit_prepared(self, requests: Sequence[EditRequest], on_step: OnStep | None = None) -> list[EditResult]:
         """See `Editor.edit_prepared`; reads the instruction (and an expressive one, if the model writes them)."""
@@ -145,6 +150,11 @@ class TrainedEditor(Editor):
     def computing(self) -> AbstractContextManager[object]:
         """The arithmetic of the editor, for those who run its networks themselves."""
         return arithmetic(self.precision, self.module.device.type)
+
+    def notes(self, request: EditRequest) -> list[str]:
+        """On words that are new to an editor that ships."""
+        note = unknown_words(self.module.conditioner, self.learned, request.instruction)
+        return [note] if note else []
 
     def networks(self) -> list[nn.Module]:
         """The module."""

@@ -103,6 +103,7 @@ class EditResult:
         request: what was asked for.
         expressive_instruction: what the model wrote, or was given in its place; "" if it writes none.
         notes: what the user should know of this edit, a sentence each.
+        edited_at: width and height at which a PIL image was edited; None of tensors.
 
     Example:
         >>> from PIL import Image
@@ -116,6 +117,7 @@ class EditResult:
     request: EditRequest
     expressive_instruction: str = ""
     notes: tuple[str, ...] = ()
+    edited_at: tuple[int, int] | None = None
 
     def save(self, path: str | Path, quality: int = QUALITY) -> Path:
         """Write the image in the format of the file's ending, see `save_image`."""

@@ -105,7 +105,8 @@ def finished(result: EditResult, request: EditRequest, photo: Photo | None) -> E
     mask = None if request.mask is None else region(request.mask)
     if photo is not None:
         edited = to_pil(result.image) if isinstance(result.image, Tensor) else result.image
-        return replace(result, image=photo.with_edit(edited, request.size, mask), request=request)
+        whole = photo.with_edit(edited, request.size, mask)
+        return replace(result, image=whole, request=request, edited_at=photo.before.size)
     image = result.image
     if mask is not None and isinstance(image, Tensor) and isinstance(request.image, Tensor):
         share = ((to_tensor(mask) + 1) / 2).to(image)

@@ -141,14 +141,18 @@ def _edit(config: DictConfig) -> None:
             "edit takes either image=... (a picture, a folder or a list), or scene=... (words that the embedded world "
             'can draw, such as scene="a red castle by the sea at night")'
         )
-    instructions = [config.instruction] if isinstance(config.instruction, str) else list(config.instruction)
+    table = isinstance(config.image, str) and config.image.lower().endswith((".csv", ".tsv", ".jsonl"))
+    if config.instruction is None and not table:
+        raise ValueError('instruction needs a value: say what to change, for example instruction="make it winter"')
+    one = config.instruction is None or isinstance(config.instruction, str)
+    instructions = [text for text in [config.instruction] if text is not None] if one else list(config.instruction)
     for index, instruction in enumerate(instructions):
         if not instruction.strip():
             raise ValueError(
                 f"instruction {index + 1} of {len(instructions)} is empty; say what to change, for example "
                 'instruction="make it winter"'
             )
-    _edit_output(Path(config.output), config.overwrite)
+    _edit_output(Path(config.output), bool(config.overwrite))
 
 
 def _edit_output(output: Path, overwrite: bool) -> None:

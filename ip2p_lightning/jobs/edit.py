@@ -1,83 +1,47 @@
-"""`ip2p edit`: edit pictures with a checkpoint or a folder in diffusers' format."""
+"""`ip2p edit`: edit images with a checkpoint, a folder in diffusers' format, or an editor that ships."""
 
 from __future__ import annotations
 
-import itertools
-import logging
-import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 
 from omegaconf import DictConfig, ListConfig
-from PIL import Image
 
-from ip2p_lightning.data.images import FORMATS, open_image, picture_size
-from ip2p_lightning.data.left_out import LeftOut
-from ip2p_lightning.data.listing import OTHER_IMAGES, listed
+from ip2p_lightning.data.images import ImageError, open_as_is, picture_size
+from ip2p_lightning.data.saving import save_image
 from ip2p_lightning.diffusion.settings import SamplingSettings
 from ip2p_lightning.editors.base import Editor
 from ip2p_lightning.editors.opening import load_editor
-from ip2p_lightning.editors.request import EditRequest
+from ip2p_lightning.editors.request import EditRequest, EditResult, image_size
+from ip2p_lightning.jobs.edit_plan import SUFFIXES, TABLES, Job, image_files, plan, read_table, readable, slug
+from ip2p_lightning.report.alternatives import animation, sheet
 from ip2p_lightning.untrusted import printable
 from ip2p_lightning.world.drawing import draw
 from ip2p_lightning.world.reading import scene_of_words
 
-log = logging.getLogger(__name__)
-
-SUFFIXES = frozenset(end for end, name in Image.registered_extensions().items() if name in (*FORMATS, "MPO"))
 SCENE_SIDE = 64
 """Side in pixels of drawn scenes, that of the world's models."""
-
-
-@dataclass(frozen=True)
-class Request:
-    """One edit to make.
-
-    Args:
-        image: picture file.
-        instruction: what to change.
-        seed: of the noise.
-        output: file to write.
-    """
-
-    image: Path
-    instruction: str
-    seed: int
-    output: Path
+_PIXELS = 48_000_000
+"""Pixels of images that are held at once, whatever the batch size."""
 
 
 def run(config: DictConfig) -> None:
     """Check everything, then edit and write as `conf/edit.yaml` describes; prints a line for each edit.
 
     Raises:
-        FileNotFoundError: no such picture or checkpoint.
-        ValueError: an unreadable picture, an empty instruction, scales or steps out of range, or an output that is
-            in the way.
+        FileNotFoundError: no such image or checkpoint.
+        ValueError: an unreadable image, an empty instruction, or an output that is in the way.
     """
-    output = Path(config.output)
-    if (config.image is None) == (config.scene is None):
-        raise ValueError(
-            "edit takes either image=... (a picture, a folder or a list), or scene=... (words that the embedded world "
-            'can draw, such as scene="a red castle by the sea at night")'
-        )
-    scenes = [] if config.scene is None else [str(words) for words in _listed(config.scene)]
-    drawn = draw_scenes(scenes, output, config.resolution or SCENE_SIDE)
-    requests = plan(
-        pictures(_listed(config.image)) if config.image is not None else drawn,
-        [str(text) for text in _listed(config.instruction)],
-        [int(seed) for seed in _listed(config.seeds)],
-        output,
-        config.overwrite,
-    )
-    editor = _editor(config)
-    for start in range(0, len(requests), config.batch_size):
-        _edit(editor, requests[start : start + config.batch_size], config)
-
-
-def _editor(config: DictConfig) -> Editor:
-    """What `checkpoint` names."""
-    return load_editor(
+    jobs = _planned(config)
+    good, wrong = readable(jobs)
+    if wrong and (not config.skip_failures or not good):
+        file, text = next(iter(wrong.items()))
+        raise (ImageError if file.exists() else FileNotFoundError)(text)
+    if not good:
+        print("every edit is there already; nothing was left to do")
+        return
+    editor = load_editor(
         config.checkpoint,
         config.device,
         config.weights,
@@ -86,118 +50,117 @@ def _editor(config: DictConfig) -> Editor:
         trust=config.trust,
         precision=config.precision,
     )
+    told: set[str] = set()
+    for batch in _batches(good, config.batch_size):
+        for job, edit in _edited(editor, batch, config, wrong):
+            save_image(edit.image, job.output, config.quality)  # type: ignore[arg-type]
+            text = f" -> {edit.expressive_instruction}" if edit.expressive_instruction else ""
+            print(printable(f"{job.output}  {job.instruction}{text}  ({_sizes(edit)})"))
+            for note in edit.notes:
+                if note not in told:
+                    print(printable(f"note: {note}"))
+                told.add(note)
+    _show(good, config)
+    if wrong:
+        print(f"{len(wrong)} files could not be edited:")
+        for text in wrong.values():
+            print(printable(f"  {text}"))
 
 
-def draw_scenes(scenes: Sequence[str], output: Path, side: int) -> list[Path]:
+def _planned(config: DictConfig) -> list[Job]:
+    """What is to be edited, without what is there already."""
+    output, overwrite = Path(config.output), config.overwrite
+    mask = None if config.mask is None else Path(config.mask)
+    seeds = [int(seed) for seed in _listed(config.seeds)]
+    named = [] if config.image is None else [str(path) for path in _listed(config.image)]
+    if len(named) == 1 and Path(named[0]).suffix.lower() in TABLES:
+        texts = [] if config.instruction is None else _listed(config.instruction)
+        if len(texts) > 1 or len(seeds) > 1 or mask:
+            raise ValueError(f"{named[0]} lists edits: their instructions, seeds and masks stand in its columns")
+        return read_table(Path(named[0]), str(texts[0]) if texts else None, seeds[0], output, overwrite)
+    files = image_files(named) if named else draw_scenes(_listed(config.scene), output, config.resolution)
+    if config.instruction is None:
+        raise ValueError('instruction is missing; say what to change, for example instruction="make it winter"')
+    return plan(files, [str(text) for text in _listed(config.instruction)], seeds, output, overwrite, mask)
+
+
+def draw_scenes(scenes: Sequence[str], output: Path, side: int | None = None) -> list[Path]:
     """Draw scenes of the embedded world into the folder `scenes` beside the edits, named after their words.
 
     Args:
         scenes: what to draw, see `scene_of_words`; all are read before any is drawn.
-        output: where the edits go: a picture, or a folder.
-        side: of the pictures in pixels.
+        output: where the edits go: an image, or a folder.
+        side: of the images in pixels; None for `SCENE_SIDE`.
 
     Raises:
         ValueError: words that cannot be drawn.
     """
     folder = (output.parent if output.suffix.lower() in SUFFIXES else output) / "scenes"
     files = []
-    for words, scene in [(words, scene_of_words(words)) for words in scenes]:
-        folder.mkdir(parents=True, exist_ok=True)
-        files.append(folder / f"{_slug(words)}.png")
-        draw(scene, side).save(files[-1])
+    for words, scene in [(str(words), scene_of_words(str(words))) for words in scenes]:
+        files.append(folder / f"{slug(words)}.png")
+        save_image(draw(scene, side or SCENE_SIDE), files[-1])
         print(printable(f"{files[-1]}  {words}"))
     return files
 
 
-def pictures(paths: Sequence[str]) -> list[Path]:
-    """The picture files among `paths`, those in folders included, each checked for a readable header.
-
-    Raises:
-        FileNotFoundError: a path that is not there.
-        ValueError: no picture at all, or a file that is none.
-    """
-    files: list[Path] = []
-    for path in map(Path, paths):
-        if path.is_dir():
-            left_out = LeftOut()
-            found = listed(path, SUFFIXES, left_out, likely=OTHER_IMAGES)
-            if not found:
-                aside = f" (there is {left_out})" if left_out else ""
-                raise ValueError(f"image={path}: the folder holds no pictures (jpg, png, webp ...){aside}")
-            for line in left_out.lines():
-                log.warning("image=%s: not used: %s", path, line)
-            files += found
-        else:
-            files.append(path)
-    if not files:
-        raise ValueError("image is empty; give a picture, a folder of pictures, or a list")
-    for file in files:
-        picture_size(file)
-    return files
+def _batches(jobs: Sequence[Job], batch_size: int) -> Iterator[list[Job]]:
+    """Edits at once: as many as asked for, fewer of large images."""
+    batch: list[Job] = []
+    pixels = 0
+    for job in jobs:
+        width, height, _ = picture_size(job.image)
+        if batch and (len(batch) == batch_size or pixels + width * height > _PIXELS):
+            yield batch
+            batch, pixels = [], 0
+        batch.append(job)
+        pixels += width * height
+    yield batch
 
 
-def plan(
-    images: Sequence[Path], instructions: Sequence[str], seeds: Sequence[int], output: Path, overwrite: bool = False
-) -> list[Request]:
-    """Every picture under every instruction and seed, with the file each edit goes to.
-
-    One edit goes to `output` if that names a picture; otherwise `output` is a folder, and files are named after the
-    picture, and after instruction and seed where there are several.
-
-    Raises:
-        ValueError: an empty instruction, nothing to do, several edits for one file, or a file that is in the way.
-    """
-    for index, instruction in enumerate(instructions):
-        if not instruction.strip():
-            raise ValueError(
-                f"instruction {index + 1} of {len(instructions)} is empty; say what to change, for example "
-                "instruction='make it winter'"
-            )
-    combinations = list(itertools.product(images, instructions, seeds))
-    if not combinations:
-        raise ValueError("there is nothing to edit: instruction and seeds must each name at least one")
-    single = output.suffix.lower() in SUFFIXES and not output.is_dir()
-    if single and len(combinations) > 1:
-        raise ValueError(f"output={output} is one picture, but {len(combinations)} edits were asked for; name a folder")
-    if not single and output.is_file():
-        raise ValueError(f"output={output} is a file, and not named like a picture; name a picture or a folder")
-    names = [output] if single else [output / name for name in _names(combinations)]
-    if not overwrite and (existing := [name for name in names if name.exists()]):
-        raise ValueError(f"{existing[0]} exists already; choose another output, or overwrite=true")
-    return [Request(*combination, name) for combination, name in zip(combinations, names, strict=True)]
-
-
-def _edit(editor: Editor, requests: Sequence[Request], config: DictConfig) -> None:
+def _edited(
+    editor: Editor, jobs: Sequence[Job], config: DictConfig, wrong: dict[Path, str]
+) -> list[tuple[Job, EditResult]]:
+    """Results of some edits; with `skip_failures`, images that cannot be used are added to `wrong`."""
     sampling = SamplingSettings.read(config)
-    edits = editor.answer(
-        [
-            EditRequest(open_image(request.image), request.instruction, request.seed, sampling, size=config.size)
-            for request in requests
-        ]
-    )
-    for request, edit in zip(requests, edits, strict=True):
-        image, text = edit.image, edit.expressive_instruction
-        request.output.parent.mkdir(parents=True, exist_ok=True)
-        image.save(request.output)
-        print(printable(f"{request.output}  {request.instruction}{f' -> {text}' if text else ''}"))
+    requests: list[tuple[Job, EditRequest]] = []
+    opened = cache(open_as_is)  # each image once, however often it is edited
+    for job in jobs:
+        try:
+            mask = None if job.mask is None else opened(job.mask)
+            request = EditRequest(opened(job.image), job.instruction, job.seed, sampling, mask=mask, size=config.size)
+            requests.append((job, request))
+        except (OSError, ValueError) as error:
+            if not config.skip_failures:
+                raise
+            wrong[job.image] = str(error) if str(job.image) in str(error) else f"{job.image}: {error}"
+    edits = editor.answer([request for _, request in requests])
+    return [(job, edit) for (job, _), edit in zip(requests, edits, strict=True)]
 
 
-def _names(combinations: Sequence[tuple[Path, str, int]]) -> list[str]:
-    """File names that tell apart what differs; numbered where that is not enough."""
-    several = [len({combination[part] for combination in combinations}) > 1 for part in range(3)]
-    taken: dict[str, int] = {}
-    names = []
-    for image, instruction, seed in combinations:
-        slug = _slug(instruction)
-        parts = [image.stem, *([slug] if several[1] and slug else []), *([f"seed{seed}"] if several[2] else [])]
-        name = "-".join(parts)
-        taken[name] = taken.get(name, 0) + 1
-        names.append(f"{name}{f'-{taken[name]}' if taken[name] > 1 else ''}.png")
-    return names
+def _sizes(edit: EditResult) -> str:
+    width, height = image_size(edit.image)
+    text = f"{width} x {height}"
+    if edit.edited_at not in (None, (width, height)):
+        text += ", edited at {} x {}".format(*edit.edited_at)  # type: ignore[misc]
+    original = image_size(edit.request.image)
+    return text if original == (width, height) else f"{text}, from {original[0]} x {original[1]}"
 
 
-def _slug(text: str) -> str:
-    return re.sub(r"\W+", "-", text.lower()).strip("-")[:60]
+def _show(jobs: Sequence[Job], config: DictConfig) -> None:
+    """Sheets and animations of each image that was edited, beside its edits."""
+    by_image: dict[Path, list[Job]] = {}
+    for job in jobs:
+        if job.output.exists():
+            by_image.setdefault(job.image, []).append(job)
+    for number, (image, made) in enumerate(by_image.items(), 1):
+        stem = made[0].output.parent / (f"{image.stem}-{number}" if len(by_image) > 1 else image.stem)
+        pictures = [open_as_is(image), *(open_as_is(job.output) for job in made)]
+        labels = ["original", *(f"{job.instruction}, seed {job.seed}" for job in made)]
+        if config.sheet:
+            print(save_image(sheet(pictures, labels), stem.with_name(f"{stem.name}-sheet.png")))
+        if config.animation:
+            print(animation(pictures, stem.with_name(f"{stem.name}-animation.webp")))
 
 
 def _listed(value: object) -> list:

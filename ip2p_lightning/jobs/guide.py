@@ -101,7 +101,7 @@ JOBS = {
             'edit checkpoint=mgie scene="a red castle by the sea" instruction="make it winter" output=out.png',
             'edit checkpoint=last.ckpt image=photo.jpg instruction="make it winter" output=out.png',
             "edit checkpoint=last.ckpt image=photos instruction='[make it night,add a boat]' seeds=[0,1] output=edited",
-            'edit checkpoint=exported image=photo.jpg instruction="make it night" text_scale=5 image_scale=1.2',
+            "edit checkpoint=mgie image=jobs.csv output=edited overwrite=skip skip_failures=true sheet=true",
         ),
     ),
     "data": Job(

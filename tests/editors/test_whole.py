@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,7 @@ def noise(size: tuple[int, int], bands: int = 3) -> Image.Image:
     return Image.fromarray(values[:, :, 0] if bands == 1 else values)
 
 
+@cache  # the moment of its making stands in a profile
 def wide_gamut() -> bytes:
     """A profile whose green is far outside sRGB: sRGB's with red and green primaries that changed places."""
     profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())

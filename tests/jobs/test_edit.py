@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from ip2p_lightning.jobs.edit import pictures, plan
+from ip2p_lightning.jobs.edit_plan import image_files, plan, read_table
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def photo(tmp_path: Path) -> Path:
 def test_one_picture(ip2p, checkpoint, photo, tmp_path):
     model = checkpoint("ip2p/tiny")
     printed = ip2p("edit", f"checkpoint={model}", f"image={photo}", "instruction=make it winter", "output=a/out.png")
-    assert printed.splitlines()[-1].split("  ") == ["a/out.png", "make it winter"]
+    assert printed.splitlines()[-1].split("  ") == ["a/out.png", "make it winter", "(40 x 24, edited at 16 x 16)"]
     with Image.open(tmp_path / "a" / "out.png") as edited:
         assert edited.width > edited.height  # the picture's shape, at the model's size
 
@@ -150,10 +150,111 @@ def test_pictures_come_from_a_file_or_from_words(ip2p, photo, words, message):
     assert message in ip2p("edit", "checkpoint=mgie", "instruction=x", "output=out.png", *words, fails=True)
 
 
-def test_pictures_of_one_name_get_files_of_their_own(tmp_path):
-    for folder in ("a", "b"):
-        (tmp_path / folder).mkdir()
-        Image.new("L", (4, 4)).save(tmp_path / folder / "x.png")
-    found = pictures([str(tmp_path / "a"), str(tmp_path / "b")])
-    outputs = [request.output.name for request in plan(found, ["!!!"], [0], tmp_path / "out")]
-    assert outputs == ["x.png", "x-2.png"]
+def photos(folder: Path, *names: str) -> list[Path]:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (4, 4)).save(folder / name)
+    return [folder / name for name in names]
+
+
+@pytest.mark.parametrize(
+    ("names", "texts", "seeds", "expected"),
+    [
+        (["a/x.png", "b/x.png"], ["!!!"], [0], ["x.png", "x-2.png"]),
+        (["s/a.png", "s/a.jpg", "s/a-2.jpg"], ["x"], [0], ["a.png", "a.jpg", "a-2.jpg"]),
+        (["d1/a.png", "d2/a.png", "d3/a-2.png"], ["x"], [0], ["a.png", "a-2.png", "a-2-2.png"]),
+        (
+            ["a.jpg"],
+            ["blur it", "blur it!", "blur it 2"],
+            [0],
+            ["a-blur-it.jpg", "a-blur-it-2.jpg", "a-blur-it-2-2.jpg"],
+        ),
+        (["d1/A.png", "d2/a.png"], ["x"], [0], ["A.png", "a-2.png"]),
+        (["a.gif", "b.bmp"], ["x"], [0, 0], ["a.png", "a-2.png", "b.bmp", "b-2.bmp"]),
+    ],
+)
+def test_every_edit_has_a_file_of_its_own(tmp_path, names, texts, seeds, expected):
+    found = photos(tmp_path, *names)
+    assert [job.output.name for job in plan(found, texts, seeds, tmp_path / "out")] == expected
+
+
+def test_an_image_is_not_replaced_by_its_own_edit(tmp_path):
+    (image,) = photos(tmp_path, "a.png")
+    with pytest.raises(ValueError, match="is one of the images that are edited; choose another output"):
+        plan([image], ["x"], [0], tmp_path, overwrite=True)
+
+
+def test_what_a_folder_holds(tmp_path):
+    photos(tmp_path, "a.png", "b.webp")
+    for name in ("._a.png", "c.heic", "d.txt"):
+        (tmp_path / name).write_bytes(b"x")
+    assert [file.name for file in image_files([str(tmp_path)])] == ["a.png", "b.webp"]
+
+
+def test_a_table_lists_edits(tmp_path):
+    photos(tmp_path, "a.png", "b.jpg", "m.png")
+    rows = 'image,instruction,seed,mask,output\na.png,"blur it, please",3,m.png,one/x.webp\nb.jpg,,,,\n'
+    (tmp_path / "jobs.csv").write_text(rows, encoding="utf-8-sig")
+    first, second = read_table(tmp_path / "jobs.csv", "make it night", 7, tmp_path / "out")
+    assert (first.instruction, first.seed, first.mask) == ("blur it, please", 3, tmp_path / "m.png")
+    assert (second.instruction, second.seed, second.mask) == ("make it night", 7, None)
+    assert first.output == tmp_path / "out/one/x.webp"
+    lines = '{"image": "a.png", "instruction": "x", "seed": 3}\n\n{"image": "a.png", "instruction": "x"}'
+    (tmp_path / "jobs.jsonl").write_text(lines)
+    assert [job.seed for job in read_table(tmp_path / "jobs.jsonl", None, 0, tmp_path / "out")] == [3, 0]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("image,instruction\na.png,\n", "line 2: the row has no instruction"),
+        ("image,instruction\n,x\n", "line 2: the row has no image"),
+        ("image,prompt\na.png,x\n", "no column 'prompt' is read; columns are image, instruction"),
+        ("image,instruction,seed\na.png,x,one\n", "line 2: seed='one' must be a whole number"),
+        ("image,instruction\na.png,make it red, please\n", "line 2: more values than columns"),
+        ("image,instruction,output\na.png,x,../o.png\n", "leads out of the folder"),
+        ("image,instruction,output\na.png,x,o.psd\n", "is not named like a picture"),
+        ("image,instruction,output\na.png,x,o.png\na.png,y,O.png\n", "two edits would be written to"),
+        ("image,instruction\n", "lists no edits"),
+    ],
+)
+def test_a_table_that_is_wrong(tmp_path, text, message):
+    (tmp_path / "jobs.csv").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        read_table(tmp_path / "jobs.csv", None, 0, tmp_path / "out")
+
+
+def test_a_run_that_stopped_goes_on_and_leaves_out_what_cannot_be_read(ip2p, tmp_path):
+    photos(tmp_path / "in", "a.png", "b.jpg")
+    (tmp_path / "in" / "broken.png").write_bytes(b"no image")
+    Image.effect_noise((64, 64), 50).save(tmp_path / "in" / "c.png")
+    (tmp_path / "in" / "c.png").write_bytes((tmp_path / "in" / "c.png").read_bytes()[:2000])  # a sound header
+    words = ["edit", "checkpoint=instruct_pix2pix", "image=in", "instruction=make it sepia", "output=out"]
+    assert "broken.png" in ip2p(*words, fails=True)
+    assert not (tmp_path / "out").exists()
+    printed = ip2p(*words, "skip_failures=true")
+    assert "2 files could not be edited:" in printed
+    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == ["a.png", "b.jpg"]
+    assert "exists already" in ip2p(*words, "skip_failures=true", fails=True)
+    first = (tmp_path / "out" / "a.png").stat().st_mtime_ns
+    (tmp_path / "out" / "b.jpg").unlink()
+    ip2p(*words, "skip_failures=true", "overwrite=skip")
+    assert (tmp_path / "out" / "b.jpg").exists()
+    assert (tmp_path / "out" / "a.png").stat().st_mtime_ns == first
+    with Image.open(tmp_path / "out" / "b.jpg") as edited:
+        assert edited.format == "JPEG"
+
+
+def test_sheets_animations_masks_and_notes(ip2p, tmp_path):
+    photos(tmp_path, "a.png")
+    Image.new("L", (4, 4)).save(tmp_path / "mask.png")
+    words = ["edit", "checkpoint=instruct_pix2pix", "image=a.png", "output=out", "resolution=100", "mask=mask.png"]
+    printed = ip2p(*words, "instruction=make the hat sepia", "seeds=[0,1]", "sheet=true", "animation=true")
+    assert "note: this editor has never seen 'hat'; it learned: add, background, black and white" in printed
+    assert "note: seeds change this edit by 0.0 of 255 grey levels at most" in printed
+    with Image.open(tmp_path / "out/a-sheet.png") as sheet:
+        assert sheet.width > 3 * 256
+    with Image.open(tmp_path / "out/a-animation.webp") as moving:
+        assert moving.n_frames >= 1
+    with Image.open(tmp_path / "out/a-seed0.png") as edited, Image.open(tmp_path / "a.png") as original:
+        assert edited.tobytes() == original.tobytes()  # the mask is black

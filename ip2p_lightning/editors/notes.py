@@ -1,0 +1,73 @@
+"""Notes on an edit: words that the editor has never seen, and seeds that change nothing."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from ip2p_lightning.conditioners.base import Conditioner
+from ip2p_lightning.conditioners.language_model import LanguageModelConditioner
+from ip2p_lightning.conditioners.text import TextConditioner
+from ip2p_lightning.data.images import as_rgb
+from ip2p_lightning.editors.request import EditResult
+from ip2p_lightning.shipped import CARD
+
+_ALIKE = 2.0
+"""Mean difference in grey levels below which the edits of two seeds count as one."""
+_KIND = re.compile(r"scenes: (\w+), success")
+
+
+def learned_kinds(folder: str | Path) -> tuple[str, ...]:
+    """The kinds of edits that a shipped editor's card measures; empty for any other folder."""
+    card = Path(folder) / CARD
+    if not card.is_file():
+        return ()
+    figures = json.loads(card.read_text(encoding="utf-8"))["figures"]
+    return tuple(kind[1].replace("_", " ") for name in figures if (kind := _KIND.fullmatch(name)))
+
+
+def unknown_words(conditioner: Conditioner, kinds: Sequence[str], instruction: str) -> str:
+    """The note on words that an editor of the drawn world has never seen; "" where there are none.
+
+    Its tokenizer has one token for every word that training showed, so that a word of several tokens is a new one. Some
+    new words are one token, too, and are not found.
+    """
+    if not kinds or not isinstance(conditioner, TextConditioner | LanguageModelConditioner):
+        return ""
+    words = dict.fromkeys(re.findall(r"[^\W\d_]+", instruction))
+    new = [word for word in words if len(conditioner.tokenizer.tokenize(f" {word}")) > 1]
+    if not new:
+        return ""
+    lower = [word for word in new if len(conditioner.tokenizer.tokenize(f" {word.lower()}")) == 1]
+    hint = f" (write {lower[0].lower()!r} in lower case)" if lower else ""
+    named = ", ".join(map(repr, new[:3])) + (" and others" if len(new) > 3 else "")
+    return f"this editor has never seen {named}{hint}; it learned: {', '.join(kinds)}"
+
+
+def with_seed_notes(edits: Sequence[EditResult]) -> list[EditResult]:
+    """Results with a note where several seeds of one image and instruction gave nearly the same."""
+    alike: dict[tuple[int, str], list[int]] = {}
+    for place, edit in enumerate(edits):
+        if isinstance(edit.image, Image.Image):
+            alike.setdefault((id(edit.request.image), edit.request.instruction), []).append(place)
+    noted = list(edits)
+    for places in alike.values():
+        if len({edits[place].request.seed for place in places}) < 2:
+            continue
+        small = [_small(edits[place].image) for place in places]  # type: ignore[arg-type]
+        most = max(float(np.abs(one - small[0]).mean()) for one in small[1:])
+        if most < _ALIKE:
+            note = f"seeds change this edit by {most:.1f} of 255 grey levels at most: one of them is enough"
+            for place in places:
+                noted[place] = replace(edits[place], notes=(*edits[place].notes, note))
+    return noted
+
+
+def _small(image: Image.Image) -> np.ndarray:
+    return np.asarray(as_rgb(image).resize((64, 64), Image.Resampling.BOX), np.float32)

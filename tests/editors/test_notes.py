@@ -1,0 +1,53 @@
+"""Notes say what a user cannot see: words that are new, seeds that change nothing; and no more."""
+
+from __future__ import annotations
+
+import pytest
+from PIL import Image
+
+from ip2p_lightning.data.sources.photos import PhotoSource
+from ip2p_lightning.data.sources.world import WorldSource
+from ip2p_lightning.editors.notes import unknown_words, with_seed_notes
+from ip2p_lightning.editors.opening import load_editor
+from ip2p_lightning.editors.ours import TrainedEditor
+from ip2p_lightning.editors.request import EditRequest, EditResult
+
+
+@pytest.fixture(scope="module", params=["instruct_pix2pix", "mgie"])
+def editor(request: pytest.FixtureRequest) -> TrainedEditor:
+    return load_editor(request.param, "cpu")
+
+
+def test_no_instruction_of_what_it_learned_is_called_new(editor: TrainedEditor) -> None:
+    known = [WorldSource(150, size=16, level="broad", split="test"), PhotoSource(50, size=16, split="test")]
+    texts = {source[index].instruction for source in known for index in range(len(source))}
+    conditioner = editor.module.conditioner
+    assert len(texts) > 80
+    assert [text for text in texts if unknown_words(conditioner, editor.learned, text)] == []
+
+
+@pytest.mark.parametrize(
+    "text", ["make the cat wear a red hat", "put sunglasses on her", "mach es grün", "让它变成冬天"]
+)
+def test_words_that_it_never_saw_are_named(editor: TrainedEditor, text: str) -> None:
+    note = unknown_words(editor.module.conditioner, editor.learned, text)
+    assert "this editor has never seen" in note
+    assert "it learned: add, background, black and white, blur" in note
+
+
+def test_capitals_are_new_to_it_and_the_remedy_is_named(editor: TrainedEditor) -> None:
+    note = unknown_words(editor.module.conditioner, editor.learned, "Sepia please")
+    assert "(write 'sepia' in lower case)" in note
+
+
+def test_seeds_that_change_nothing_are_named_and_others_are_not() -> None:
+    def results(*levels: int) -> list[EditResult]:
+        image = Image.new("RGB", (8, 8))
+        requests = [EditRequest(image, "x", seed) for seed in range(len(levels))]
+        return [
+            EditResult(Image.new("RGB", (8, 8), (level,) * 3), r) for r, level in zip(requests, levels, strict=True)
+        ]
+
+    assert "by 1.0 of 255" in with_seed_notes(results(10, 10, 11))[0].notes[0]
+    assert [edit.notes for edit in with_seed_notes(results(10, 30))] == [(), ()]
+    assert with_seed_notes(results(10))[0].notes == ()
