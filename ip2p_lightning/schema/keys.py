@@ -26,6 +26,7 @@ PRECISION = Literal[
 
 ARITHMETIC = Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
 """Of editors, whose weights stay as they are."""
+VARIANT = Literal["fp16", "non_ema", "bin"] | None
 
 COMMON: dict[str, Any] = {
     "seed": SEED,
@@ -73,7 +74,7 @@ JOBS: dict[str, dict[str, Any]] = {
         "ckpt": INPUT | None,
         "base": MODEL,
         "base_model": PATH,
-        "base_variant": WORD | None,
+        "base_variant": VARIANT,
         "init": PATH | dict[str, Any] | list[PATH | dict[str, Any]] | None,
         "compile": FLAG,
         "channels_last": FLAG,
@@ -262,6 +263,8 @@ ARGUMENTS: dict[str, Any] = {
     "cache_folder": PATH | None,
     "checkpoint": PATH | None,
     "weights": PATH | dict[str, Any] | None,
+    "variant": VARIANT,
+    "dtype": Literal["float32", "float16", "bfloat16"] | None,
     "dirpath": PATH,
     "save_dir": PATH,
     "licence": TEXT,
