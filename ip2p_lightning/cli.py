@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     job, rest = words[0], words[1:]
     if {"-h", "--help"} & set(rest):
-        print(guide.job_help(job))
+        print(guide.job_help(job, rest))
         return 0
     return run_job(job, rest)
 

@@ -13,7 +13,6 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from ip2p_lightning import shipped
-from ip2p_lightning.schema import check
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 
@@ -63,6 +62,8 @@ def compose(job: str, overrides: Sequence[str] = (), folder: Path | str | None =
             config = hydra.compose(job, overrides=list(overrides))
     finally:
         state.hydra = outer
+    from ip2p_lightning.schema import check  # pydantic, which help does without
+
     check(job, config)
     return config
 

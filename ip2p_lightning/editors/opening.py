@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from ip2p_lightning.editors.ours import TrainedEditor
-from ip2p_lightning.methods.checkpoint import Weights
 from ip2p_lightning.precision import FULL, choose
 from ip2p_lightning.shipped import EDITORS
 from ip2p_lightning.shipped import path as path_of_shipped
+
+if TYPE_CHECKING:
+    from ip2p_lightning.methods.checkpoint import Weights
 
 
 def load_editor(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from PIL import Image
@@ -16,16 +17,19 @@ from ip2p_lightning.editors.batches import fitted, in_batches
 from ip2p_lightning.editors.notes import learned_kinds, unknown_words
 from ip2p_lightning.editors.request import EditRequest, EditResult, OnStep
 from ip2p_lightning.interop import load_folder
-from ip2p_lightning.methods.checkpoint import Weights, load_module
-from ip2p_lightning.methods.editing import EditingModule
+from ip2p_lightning.methods.editing_model import EditingModel
 from ip2p_lightning.models.denoiser import TransformerDenoiser
 from ip2p_lightning.precision import FULL, arithmetic
+
+if TYPE_CHECKING:
+    from ip2p_lightning.methods.checkpoint import Weights
+    from ip2p_lightning.methods.editing import EditingModule
 
 _SQUARES_UP_TO = 128
 
 
 class TrainedEditor(Editor):
-    """Edits with an `EditingModule`.
+    """Edits with an `EditingModel`, or an `EditingModule` that was trained.
 
     Noise comes from one CPU generator for each picture, so that a result does not depend on its batch and hardly on
     the device.
@@ -42,7 +46,7 @@ class TrainedEditor(Editor):
 
     def __init__(
         self,
-        module: EditingModule,
+        module: EditingModel | EditingModule,
         resolution: int | None = None,
         batch_size: int = 8,
         square: bool | None = None,
@@ -91,6 +95,8 @@ class TrainedEditor(Editor):
             trust: packages of yours, and weights that the checkpoint refers to; see `load_method`.
             precision: see `TrainedEditor`.
         """
+        from ip2p_lightning.methods.checkpoint import load_module  # imports Lightning
+
         module = load_module(path, device, weights, trust)
         return cls(module.to(dtype) if dtype else module, resolution, batch_size, precision=precision)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -14,6 +15,9 @@ from omegaconf import DictConfig
 
 from ip2p_lightning import __version__
 from ip2p_lightning.config import build, plain
+from ip2p_lightning.data.dataset_info import DatasetInfo
+from ip2p_lightning.data.reader import ShardDataset
+from ip2p_lightning.data.selection import Selection
 from ip2p_lightning.generation.accounts import Accounts, essential
 from ip2p_lightning.generation.base import Caption, Rejected
 from ip2p_lightning.generation.captions import take
@@ -213,4 +217,16 @@ class Generation:
         for line in card.summary():
             self.console.print(line, highlight=False)
         if merged.info:
-            self.console.print(f"ip2p train data=shards data.path={folder}", highlight=False, soft_wrap=True)
+            self.console.print(training_command(folder, merged.info), highlight=False, soft_wrap=True)
+
+
+def training_command(folder: Path, info: DatasetInfo) -> str:
+    """The command that trains on a dataset as it is: an experiment of its images' size, batches that it can fill."""
+    pairs = ShardDataset(folder, Selection(split="train" if "train" in info.splits else None))
+    side = min(pairs[0].original_image.size)
+    size = "tiny" if side <= 32 else "world" if side <= 128 else "paper"
+    batch = min(16, info.splits.get("train", info.pairs))
+    path = shlex.quote(f"data.path={folder}")
+    return (
+        f"ip2p train experiment=ip2p/{size} data=shards {path} data.transform.resolution={side} data.batch_size={batch}"
+    )

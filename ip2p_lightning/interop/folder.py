@@ -28,7 +28,7 @@ from ip2p_lightning.interop.components import load_components, pipeline_index
 from ip2p_lightning.interop.lora import merged
 from ip2p_lightning.interop.model_card import model_card
 from ip2p_lightning.interop.pipeline import EditingPipeline, MGIEPipeline, TextEditingPipeline, objective_of
-from ip2p_lightning.methods.editing import EditingModule
+from ip2p_lightning.methods.editing_model import EditingModel, EditingParts
 from ip2p_lightning.models.autoencoder import Autoencoder
 from ip2p_lightning.models.denoiser import UNetDenoiser
 from ip2p_lightning.models.weight_files import WeightsError
@@ -40,7 +40,7 @@ _MISFITS = (KeyError, TypeError, ValueError, AttributeError, RuntimeError)
 """What parts of different models raise when they are put together."""
 
 
-def export(module: EditingModule, folder: str | Path) -> Path:
+def export(module: EditingParts, folder: str | Path) -> Path:
     """Write a module as a pipeline folder: safetensors, tokenizer, scheduler, model card.
 
     LoRA adapters are merged into the exported weights (`export_lora` writes them alone).
@@ -62,7 +62,7 @@ def export(module: EditingModule, folder: str | Path) -> Path:
     return folder
 
 
-def as_pipeline(module: EditingModule) -> DiffusionPipeline:
+def as_pipeline(module: EditingParts) -> DiffusionPipeline:
     """The pipeline that edits as the module does; it shares the module's networks."""
     conditioner, vae = module.conditioner, module.autoencoder.vae
     denoiser = "unet" if isinstance(module.denoiser, UNetDenoiser) else "transformer"
@@ -135,8 +135,8 @@ def load_pipeline(folder: str | Path, trust: Iterable[str] | None = None) -> Dif
         raise WeightsError(f"{folder}: its parts do not make up a {name} ({_line(error)})") from error
 
 
-def load_folder(folder: str | Path, trust: Iterable[str] | None = None) -> EditingModule:
-    """Open a pipeline folder as a module that edits (and that training can begin from).
+def load_folder(folder: str | Path, trust: Iterable[str] | None = None) -> EditingModel:
+    """Open a pipeline folder as a model that edits (and whose weights training can begin with).
 
     Args:
         folder: see `load_pipeline`.
@@ -149,7 +149,7 @@ def load_folder(folder: str | Path, trust: Iterable[str] | None = None) -> Editi
     try:
         if isinstance(pipeline, EditingPipeline):
             return pipeline.as_module()
-        return EditingModule(
+        return EditingModel(
             conditioner=TextConditioner(pipeline.tokenizer, pipeline.text_encoder),
             denoiser=UNetDenoiser(pipeline.unet),
             autoencoder=Autoencoder(pipeline.vae),
@@ -181,7 +181,7 @@ def _why_not(name: str, index: Mapping[str, Any]) -> str:
     return f"which does not edit by instruction ({reason}), and nothing here can begin with it; give a {ours}"
 
 
-def _is_instruct_pix2pix(module: EditingModule) -> bool:
+def _is_instruct_pix2pix(module: EditingParts) -> bool:
     """Whether diffusers' own pipeline edits exactly as the module does."""
     vae, guidance = module.autoencoder.vae, module.sampler.guidance
     unscaled = not module.autoencoder.scale_original or vae.config.scaling_factor == 1
@@ -197,7 +197,7 @@ def _is_instruct_pix2pix(module: EditingModule) -> bool:
     )
 
 
-def _values(module: EditingModule) -> dict[str, Any]:
+def _values(module: EditingParts) -> dict[str, Any]:
     """How the parts are used, see `EditingPipeline`."""
     used = {"residual": module.denoiser.residual, "scale_original": module.autoencoder.scale_original}
     return used | asdict(module.sampler.settings)

@@ -9,13 +9,13 @@ from typing import Any, TypeVar
 from diffusers.loaders import SD3LoraLoaderMixin, StableDiffusionLoraLoaderMixin
 from torch import nn
 
-from ip2p_lightning.methods.editing import EditingModule
+from ip2p_lightning.methods.editing_model import EditingParts
 from ip2p_lightning.models.denoiser import UNetDenoiser
 
 N = TypeVar("N", bound=nn.Module)
 
 
-def export_lora(module: EditingModule, folder: str | Path) -> Path:
+def export_lora(module: EditingParts, folder: str | Path) -> Path:
     """Write the denoiser's adapter alone, a few megabytes that `pipeline.load_lora_weights(folder)` adds to the base.
 
     Args:

@@ -1,7 +1,7 @@
 """diffusers pipelines for the models that no pipeline of diffusers can run, MGIE's above all.
 
 A pipeline holds components in their own formats, each of which loads alone with `from_pretrained`, and lends them to
-an `EditingModule` for the work, so that a picture is the same here and there.
+an `EditingModel` for the work, so that a picture is the same here and there.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from ip2p_lightning.data.images import as_rgb
 from ip2p_lightning.diffusion.objective import DiffusionObjective, FlowMatchingObjective
 from ip2p_lightning.diffusion.sampling import Sampler
 from ip2p_lightning.diffusion.settings import PAPER, SamplingSettings
-from ip2p_lightning.methods.editing import EditingModule
+from ip2p_lightning.methods.editing_model import EditingModel
 from ip2p_lightning.methods.request import check_instructions
 from ip2p_lightning.models.autoencoder import Autoencoder
 from ip2p_lightning.models.denoiser import TransformerDenoiser, UNetDenoiser
@@ -82,11 +82,11 @@ class EditingPipeline(DiffusionPipeline):
     def conditioner(self) -> Conditioner:
         """The conditioner around the pipeline's components."""
 
-    def as_module(self) -> EditingModule:
-        """An `EditingModule` around the pipeline's components (shared, not copied)."""
+    def as_module(self) -> EditingModel:
+        """An `EditingModel` around the pipeline's components (shared, not copied)."""
         values: Any = self.config
         kind, network = (UNetDenoiser, self.unet) if self.unet else (TransformerDenoiser, self.transformer)
-        return EditingModule(
+        return EditingModel(
             conditioner=self.conditioner(),
             denoiser=kind(network, residual=values.residual),  # type: ignore[arg-type]
             autoencoder=Autoencoder(self.vae, scale_original=values.scale_original),

@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from ip2p_lightning import schema, shipped
 from ip2p_lightning.config import walk
+from ip2p_lightning.jobs.tree import options
 from ip2p_lightning.schema.check import values
 from ip2p_lightning.schema.keys import kind_of
 from ip2p_lightning.schema.kinds import roles
@@ -40,7 +41,8 @@ def check(job: str, config: DictConfig) -> None:
     for key, value in _read_values(config):
         kind = kind_of(job, key)
         role = roles(kind) if kind is not None else set()
-        for text in [value] if isinstance(value, str) else ():
+        several = value if isinstance(value, list) else value.values() if isinstance(value, dict) else [value]
+        for text in filter(lambda each: isinstance(each, str), several):
             if "input" in role:
                 check_input(key, text)
             if "model" in role:
@@ -188,12 +190,12 @@ def _data(config: DictConfig) -> None:
         "import": {
             "path": "the files to import, e.g. path=MagicBrush/data",
             "output": "the dataset folder to make, e.g. output=data/mine",
-            "format": f"which layout the files have, one of {', '.join(_options('format'))}",
+            "format": f"which layout the files have, one of {', '.join(options('format'))}",
         },
         "export": {
             "path": "the dataset folder, e.g. path=data/world",
             "output": "the folder to make, e.g. output=exported",
-            "format": f"which layout the files have, one of {', '.join(_options('format'))}",
+            "format": f"which layout the files have, one of {', '.join(options('format'))}",
         },
         "verify": {"path": "the dataset folder, e.g. path=data/world"},
         "stats": {"path": "the dataset folder, e.g. path=data/world"},
@@ -208,12 +210,6 @@ def _data(config: DictConfig) -> None:
     making = config.command in ("render", "import", "align") and not config.overwrite
     if making and Path(config.output).exists() and "://" not in config.output:
         raise ValueError(f"{config.output} exists already; choose another output, or overwrite=true to replace it")
-
-
-def _options(group: str) -> list[str]:
-    from ip2p_lightning.jobs.guide import options
-
-    return options(group)
 
 
 def _zoo(config: DictConfig) -> None:

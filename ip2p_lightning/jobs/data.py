@@ -14,7 +14,7 @@ from ip2p_lightning.data.selection import Selection
 from ip2p_lightning.data.sources import EncodedSource
 from ip2p_lightning.generation.what_if import WhatIf
 from ip2p_lightning.jobs import data_commands, data_doctor
-from ip2p_lightning.jobs.guide import options
+from ip2p_lightning.jobs.tree import options
 from ip2p_lightning.terminal import Terminal
 
 

@@ -4,11 +4,24 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ip2p_lightning.config import config_dir
+from ip2p_lightning.jobs.tree import groups, headline, headlines, keys, options
+
+_GROUPS_OF = {
+    "render": ("source", "data"),
+    "show": ("source",),
+    "import": ("format",),
+    "export": ("format",),
+    "make": ("data",),
+}
+"""Groups that a command reads, where its job has several commands."""
+_FORMATS = {"import": ("format=csv",), "export": ("format=jsonl",)}
+"""The option whose keys the help of a command shows, unless another is given."""
 
 
 @dataclass(frozen=True)
@@ -19,12 +32,13 @@ class Job:
         summary: what it does, one line.
         examples: command lines after `ip2p `.
         commands: words that may follow the job, with what each does.
-        hydra: composes a configuration (else the job takes only what its examples show).
+        keys: those inside its parts that people change most, with what each is.
     """
 
     summary: str
     examples: tuple[str, ...]
     commands: dict[str, str] | None = None
+    keys: dict[str, str] = field(default_factory=dict)
 
 
 JOBS = {
@@ -41,6 +55,24 @@ JOBS = {
             "train experiment=ip2p/world logger=wandb           # WANDB_MODE=offline needs no account",
             "train -m experiment=ip2p/tiny,mgie/tiny seed=1,2   # a grid of runs",
         ),
+        keys={
+            "trainer.max_steps=N": "optimizer steps of all stages together",
+            "stages.0.max_steps=N": "optimizer steps of the first stage (0, 1, ...)",
+            "stages.0.trainable": "parameters that learn, with their learning rates: '{denoiser.*: {lr: 1e-4}}'",
+            "data=shards data.path=FOLDER": "your own dataset, as `ip2p data import` or `ip2p data render` writes it",
+            "data.batch_size=N": "pairs in a batch of one process",
+            "data.transform.resolution=N": "side of the batch's images, in pixels",
+            "data.workers=N": "loader processes of each training process",
+            "trainer.precision=32-true": "arithmetic: 32-true, bf16-mixed, 16-mixed ...",
+            "trainer.accumulate_grad_batches=N": "batches for each optimizer step",
+            "trainer.val_check_interval=N": "how often to validate: batches, or a share of an epoch",
+            "trainer.devices=N": "devices, with trainer=ddp or fsdp",
+            "sampler.steps=N": "denoising steps of validation images and of the editor",
+            "sampler.guidance.text_scale=X": "s_T of validation images and of the editor; image_scale likewise",
+            "callbacks.checkpoint.save_top_k=-1": "keep every checkpoint",
+            "logger.wandb.project=NAME": "with logger=wandb",
+            "hydra.run.dir=FOLDER": "run folder",
+        },
     ),
     "evaluate": Job(
         "score a checkpoint, another editor or files of another system on held-out pairs beside copying the input",
@@ -102,6 +134,7 @@ JOBS = {
             'edit checkpoint=last.ckpt image=photo.jpg instruction="make it winter" output=out.png',
             "edit checkpoint=last.ckpt image=photos instruction='[make it night,add a boat]' seeds=[0,1] output=edited",
             "edit checkpoint=mgie image=jobs.csv output=edited overwrite=skip skip_failures=true sheet=true",
+            'edit checkpoint=exported image=photo.jpg instruction="make it night" text_scale=5 output=night.png',
         ),
     ),
     "data": Job(
@@ -188,20 +221,36 @@ def overview() -> str:
     )
 
 
-def job_help(name: str) -> str:
-    """The text of `ip2p <job> --help`."""
+def job_help(name: str, words: Sequence[str] = ()) -> str:
+    """The text of `ip2p <job> --help`, or of one command of it: `ip2p data import --help`.
+
+    Args:
+        name: of the job.
+        words: what else was written: a command shows its own examples and keys, group=option the keys of that option.
+    """
     job = JOBS[name]
-    lines = [f"usage: ip2p {name} {'<command> ' if job.commands else ''}[key=value ...] [hydra flags]", "", job.summary]
-    if job.commands:
-        lines += ["", "commands:", *_listing(job.commands)]
-    lines += ["", "examples:", *(f"  ip2p {example}" for example in job.examples)]
-    if keys := primary_keys(name):
-        lines += ["", f"keys of conf/{name}.yaml:", *_listing(keys)]
-    groups = {group: ", ".join(options(group)) for group in primary_groups(name)}
-    if groups:
-        lines += ["", "groups (group=option; a key inside is group.key=value):", *_listing(groups)]
+    command = next((word for word in words if word in (job.commands or {})), None)
+    subject = f"{name} {command}" if command else f"{name} <command>" if job.commands else name
+    summary = (job.commands or {}).get(command or "", job.summary)
+    lines = [f"usage: ip2p {subject} [key=value ...] [hydra flags]", "", summary]
+    if job.commands and not command:
+        lines += ["", f"commands (ip2p {name} <command> --help shows more):", *_listing(job.commands)]
+    examples = [example for example in job.examples if not command or example.split()[1] == command]
+    lines += ["", "examples:", *(f"  ip2p {example}" for example in examples)]
+    lines += ["", "keys:", *_listing(primary_keys(name, command))] if primary_keys(name, command) else []
+    lines += ["", "keys of its parts that are changed most:", *_listing(job.keys)] if job.keys else []
+    chosen = [word.partition("=")[::2] for word in (*words, *_FORMATS.get(command or "", ()))]
+    for group, option in {group: option for group, option in reversed(chosen) if option in options(group)}.items():
+        rows = [(f"{group}.{key.name}={key.value}", key.comment) for key in keys(_yaml(group, option))]
+        lines += ["", f"keys of {group}={option}:", *_listing(rows)]
+    for group, comment in groups(name).items():
+        if command and group not in _GROUPS_OF.get(command, ()):
+            continue
+        rows = experiments(job=name) if group == "experiment" else headlines(group)
+        lines += ["", f"{group}=... ({comment})" if comment else f"{group}=...", *_listing(rows)]
     lines += [
         "",
+        f"A key inside a group is group.key=value; ip2p {name} group=option --help lists those of an option.",
         "hydra flags: --cfg job (show the composed configuration), -m (a run for each combination of a=1,2 b=x,y),",
         "  --config-dir DIR (your own experiments beside ours), hydra.run.dir=DIR (where the run goes)",
     ]
@@ -216,43 +265,38 @@ def unknown_job(word: str) -> str:
 
 
 def experiments(folder: Path | None = None, job: str = "train") -> dict[str, str]:
-    """Name -> first comment line of a job's experiments: `generate/...` are those of generate, all others train's."""
+    """Name -> headline of a job's experiments: `generate/...` are those of generate, all others train's."""
     root = (folder or config_dir()) / "experiment"
     generation = set((root / "generate").rglob("*.yaml"))
     paths = sorted(generation if job == "generate" else set(root.rglob("*.yaml")) - generation)
-    return {path.relative_to(root).with_suffix("").as_posix(): _first_comment(path) for path in paths}
+    return {path.relative_to(root).with_suffix("").as_posix(): headline(path) for path in paths}
 
 
-def options(group: str) -> list[str]:
-    """The options of a config group; none for what is no group."""
-    root = config_dir() / group
-    return sorted(path.relative_to(root).with_suffix("").as_posix() for path in root.rglob("*.yaml"))
+def primary_keys(job: str, command: str | None = None) -> dict[str, str]:
+    """key=value -> comment of the job's own top-level keys; of those, the ones that a command reads.
+
+    A comment such as "render, import: ..." says which commands read the key.
+    """
+    found = {}
+    for key in keys(config_dir() / f"{job}.yaml"):
+        commands, colon, rest = key.comment.partition(": ")
+        named = set(re.split(r", ?", commands)) if colon else set()
+        limited = bool(named) and named <= set(JOBS[job].commands or ())
+        if "." not in key.name and key.name != "command" and (not command or not limited or command in named):
+            found[f"{key.name}={key.value}"] = rest if command and limited else key.comment
+    return found
 
 
-def primary_groups(job: str) -> list[str]:
-    """The config groups that a job's defaults list names, in its order."""
-    text = _primary(job)
-    names = re.findall(r"^  - (?:optional |override )*/?([a-z_][\w/]*)(?:@[\w.]+)?:", text, flags=re.MULTILINE)
-    return [name for name in dict.fromkeys(names) if (config_dir() / name).is_dir() and not name.startswith("hydra")]
+def _yaml(group: str, option: str) -> Path:
+    return config_dir() / group / f"{option}.yaml"
 
 
-def primary_keys(job: str) -> dict[str, str]:
-    """Key -> "value: comment" of the job's own top-level scalars."""
-    rows = re.findall(r"^([a-z]\w*):[ \t]*(\S[^#\n]*)#[ \t]*(.*)$", _primary(job), flags=re.MULTILINE)
-    return {f"{key}={value.strip()}": comment for key, value, comment in rows}
-
-
-def _primary(job: str) -> str:
-    path = config_dir() / f"{job}.yaml"
-    return path.read_text(encoding="utf-8") if path.is_file() else ""
-
-
-def _first_comment(path: Path) -> str:
-    lines = path.read_text(encoding="utf-8").splitlines()
-    return next((line[1:].strip() for line in lines if line.startswith("#") and "@package" not in line), "")
-
-
-def _listing(rows: dict[str, str] | Sequence[tuple[str, str]]) -> list[str]:
-    items = list(rows.items() if isinstance(rows, dict) else rows)
+def _listing(rows: Mapping[str, str] | Sequence[tuple[str, str]]) -> list[str]:
+    """Two columns, the second wrapped."""
+    items = list(rows.items() if isinstance(rows, Mapping) else rows)
     width = min(36, max((len(key) for key, _ in items), default=0))
-    return [f"  {key:<{width}}  {text}".rstrip() for key, text in items] or ["  (none)"]
+    lines = []
+    for key, text in items:
+        first, *others = textwrap.wrap(text, 116 - width) or [""]
+        lines += [f"  {key:<{width}}  {first}".rstrip(), *(f"  {'':<{width}}  {line}" for line in others)]
+    return lines or ["  (none)"]

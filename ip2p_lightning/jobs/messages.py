@@ -18,7 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ip2p_lightning.config import compose, config_dir, walk
 from ip2p_lightning.jobs.disk_errors import disk_error
-from ip2p_lightning.jobs.guide import options
+from ip2p_lightning.jobs.tree import options
 from ip2p_lightning.schema import as_written
 from ip2p_lightning.schema.keys import ELSEWHERE
 
