@@ -93,7 +93,7 @@ def test_every_job_has_a_module_and_a_configuration():
         assert (Path(ip2p_lightning.__file__).parent / "jobs" / f"{job}.py").is_file()
 
 
-BUILDS_NOTHING = {"edit", "export", "data", "zoo", "calibrate", "preference", "compare"}
+BUILDS_NOTHING = {"compare", "edit", "export", "data", "zoo", "calibrate", "preference"}
 """Jobs whose configurations name no classes."""
 
 
@@ -159,10 +159,8 @@ def test_flags_may_stand_anywhere(capsys, tmp_path):
         (["train", "--config-dir", "nowhere"], ["nowhere' not found"]),
         (["train", "experiment=ip2p/tiny", "data.batch_size=1000"], ["lower data.batch_size to at most 32"]),
         (["evaluate", "data=world_tiny"], ["checkpoint needs a value"]),
-        (
-            ["evaluate", "data=world_tiny", "checkpoint=[a,b]"],
-            ["checkpoint=[a,b] must be one path or one model"],
-        ),
+        (["edit", *EDIT[2:], "checkpoint=[a,b]"], ["checkpoint=[a,b] must be one path or one model"]),
+        (["evaluate", "data=world_tiny", "checkpoint=[mgie,b]"], ["checkpoint=b does not exist"]),
     ],
 )
 def test_mistakes_are_named_with_a_remedy(capsys, words, messages):

@@ -282,7 +282,12 @@ def primary_keys(job: str, command: str | None = None) -> dict[str, str]:
         commands, colon, rest = key.comment.partition(": ")
         named = set(re.split(r", ?", commands)) if colon else set()
         limited = bool(named) and named <= set(JOBS[job].commands or ())
-        if "." not in key.name and key.name != "command" and (not command or not limited or command in named):
+        if (
+            key.value
+            and "." not in key.name
+            and key.name != "command"
+            and (not command or not limited or command in named)
+        ):
             found[f"{key.name}={key.value}"] = rest if command and limited else key.comment
     return found
 

@@ -86,7 +86,7 @@ WRONG = {
         "thresholds": ("0.3",),
         "keep": ("0",),
     },
-    "data source=photos": {"source.count": ("0",), "source.size": ("0", "1.5"), "source.seed": ("-1",)},
+    "data source=photos": {"source.count": ("0",), "source.size": ("0", "1.5", "big"), "source.seed": ("-1",)},
     "generate": {
         "stages": ("triples", "[triple]"),
         "batch_size": ("0",),
