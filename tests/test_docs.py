@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -19,12 +20,18 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 from PIL import Image
 
+from ip2p_lightning import cli
 from ip2p_lightning.cli import main
 from ip2p_lightning.config import TrustError, compose
 from ip2p_lightning.data.sources.world import WorldSource
 from ip2p_lightning.diffusion.guidance import TwoScaleGuidance
+from ip2p_lightning.jobs import checks
 from ip2p_lightning.jobs.guide import JOBS, experiments, options
 from ip2p_lightning.methods.checkpoint import load_module
+from ip2p_lightning.schema.check import values
+from ip2p_lightning.schema.keys import kind_of
+from ip2p_lightning.schema.kinds import roles
+from ip2p_lightning.shipped import EDITORS
 from ip2p_lightning.world.levels import HELD_OUT, LEVELS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -74,22 +81,34 @@ def inline_commands() -> list[str]:
     return list(dict.fromkeys(" ".join(_PLACEHOLDER.sub("x", command).split()) for command in found))
 
 
+def help_examples() -> list[str]:
+    """Every example of `ip2p --help` and `ip2p <job> --help`."""
+    return [f"ip2p {example}" for job in JOBS.values() for example in job.examples]
+
+
 def composed(command: str, mine: Path) -> DictConfig:
     """What a command's job would be given."""
     words = shlex.split(command, comments=True)[1:]
     job, rest = words[0], words[1:]
-    if kinds := JOBS[job].commands:
-        assert rest[0] in kinds, f"{command}: {rest[0]} is none of {', '.join(kinds)}"
-        rest = [f"command={rest[0]}", *rest[1:]]
     if "-m" in rest:  # one run of the grid
         rest = [word.split(",")[0] for word in rest if word != "-m"]
-    overrides = ["output_dir=x"] if job == "train" else []
-    for before, word in zip(["", *rest], rest, strict=False):
-        if before == "--config-dir":
-            overrides.append(f"hydra.searchpath=[file://{mine / word}]")
-        elif not word.startswith("-") and before not in ("--cfg", "--package"):
-            overrides.append(word)
-    return compose(job, overrides)
+    flags, values = cli._split(job, cli._sub_command(job, rest))
+    own = [f"hydra.searchpath=[file://{mine / folder}]" for flag, folder in pairwise(flags) if flag == "--config-dir"]
+    return compose(job, [*own, *(["output_dir=x"] if job == "train" else []), *values])
+
+
+def put_there(job: str, config: DictConfig) -> None:
+    """Something at each place of the current folder where a command expects a file or a folder."""
+    for key, value, _ in values(config):
+        kind = kind_of(job, key)
+        several = value if isinstance(value, list) else value.values() if isinstance(value, dict) else [value]
+        for text in several if kind is not None and roles(kind) & {"input", "model"} else ():
+            path = Path(str(text))
+            if text is None or text in (*EDITORS, "auto") or "://" in str(text) or path.is_absolute():
+                continue
+            file = path if path.suffix else path / "checkpoints" / "last.ckpt"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.touch()
 
 
 @pytest.fixture(scope="module")
@@ -109,15 +128,40 @@ def test_there_is_something_to_check():
     assert {fence.file for fence in fences() if fence.file} >= {"my_sources.py", "my/experiment/mine.yaml"}
 
 
-@pytest.mark.slow  # each is quick, but there are about a hundred
-@pytest.mark.parametrize("command", commands())
-def test_commands_compose_and_leave_no_key_without_value(command: str, mine: Path):
-    if "--help" in command or command.split()[1] == "completion":
-        assert command.split()[1] in {*JOBS, "completion", "--help"}
+@pytest.mark.slow  # each is quick, but there are more than a hundred
+@pytest.mark.parametrize("command", dict.fromkeys([*commands(), *help_examples()]))
+def test_commands_compose_and_pass_every_check_before_they_start(
+    command: str, mine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(checks, "_cuda_devices", lambda: 8)
+    job = command.split()[1]
+    if "--help" in command or job == "completion":
+        assert job in {*JOBS, "completion", "--help"}
         return
     config = composed(command, mine)
-    unused = {"checkpoint"} if re.search(r"\beditor=(?!checkpoint)", command) else set()  # other editors need none
-    assert OmegaConf.missing_keys(config) <= unused
+    put_there(job, config)
+    checks.check(job, config)
+
+
+CHEAP = re.compile(
+    r"ip2p (--help|--version|completion bash|\w+ --help|zoo (list|card .*)|train experiment=mgie/tiny|.* --cfg job.*"
+    r"|data show source=world .*|edit checkpoint=\w+ scene=.*|generate experiment=generate/tiny)"
+)
+
+
+@pytest.mark.slow
+def test_cheap_commands_run_as_they_are_written(
+    mine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.chdir(tmp_path)
+    written = [shlex.split(command, comments=True)[1:] for command in [*commands(), *help_examples()]]
+    cheap = [words for words in written if CHEAP.fullmatch(" ".join(["ip2p", *words]))]
+    for words in {" ".join(words): words for words in cheap}.values():
+        assert cli.main(words) == 0, (words, capsys.readouterr().err)
+    assert len(cheap) > 8
+    (advice,) = re.findall(r"^ip2p (train .*)$", capsys.readouterr().out, flags=re.MULTILINE)[-1:]
+    assert cli.main([*shlex.split(advice), "trainer.max_steps=1", "~callbacks.pictures", "~callbacks.summary"]) == 0
 
 
 @pytest.mark.parametrize("command", inline_commands())
