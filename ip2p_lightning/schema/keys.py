@@ -175,8 +175,6 @@ JOBS: dict[str, dict[str, Any]] = {
 PATTERNS: dict[str, Any] = {
     "hydra.*.dir": OUTPUT,
     "data.path": INPUT | list[INPUT],
-    "data.size": SOME | number(above=0, most=1) | None,
-    "data.eval_size": SOME | number(above=0, most=1) | None,
     "data.*.path": INPUT | list[INPUT] | None,
     "data.*.folder": INPUT | None,
     "source.path": INPUT | list[INPUT] | None,
