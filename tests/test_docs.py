@@ -104,7 +104,8 @@ def put_there(job: str, config: DictConfig) -> None:
         several = value if isinstance(value, list) else value.values() if isinstance(value, dict) else [value]
         for text in several if kind is not None and roles(kind) & {"input", "model"} else ():
             path = Path(str(text))
-            if text is None or text in (*EDITORS, "auto") or "://" in str(text) or path.is_absolute():
+            elsewhere = path.is_absolute() and not path.is_relative_to(Path.home())
+            if text is None or text in (*EDITORS, "auto") or "://" in str(text) or elsewhere:
                 continue
             file = path if path.suffix else path / "checkpoints" / "last.ckpt"
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -134,6 +135,7 @@ def test_commands_compose_and_pass_every_check_before_they_start(
     command: str, mine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setattr(checks, "_cuda_devices", lambda: 8)
     job = command.split()[1]
     if "--help" in command or job == "completion":
@@ -154,14 +156,17 @@ CHEAP = re.compile(
 def test_cheap_commands_run_as_they_are_written(
     mine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
-    monkeypatch.chdir(tmp_path)
     written = [shlex.split(command, comments=True)[1:] for command in [*commands(), *help_examples()]]
-    cheap = [words for words in written if CHEAP.fullmatch(" ".join(["ip2p", *words]))]
-    for words in {" ".join(words): words for words in cheap}.values():
-        assert cli.main(words) == 0, (words, capsys.readouterr().err)
+    cheap = {" ".join(words): words for words in written if CHEAP.fullmatch(" ".join(["ip2p", *words]))}
     assert len(cheap) > 8
-    (advice,) = re.findall(r"^ip2p (train .*)$", capsys.readouterr().out, flags=re.MULTILINE)[-1:]
-    assert cli.main([*shlex.split(advice), "trainer.max_steps=1", "~callbacks.pictures", "~callbacks.summary"]) == 0
+    for index, words in enumerate(cheap.values()):
+        (tmp_path / str(index)).mkdir()
+        monkeypatch.chdir(tmp_path / str(index))
+        assert cli.main(words) == 0, (words, capsys.readouterr().err)
+        printed = capsys.readouterr().out
+        for advice in re.findall(r"^ip2p (train .*)$", printed if words[0] == "generate" else "", flags=re.MULTILINE):
+            short = ["trainer.max_steps=1", "~callbacks.pictures", "~callbacks.summary"]
+            assert cli.main([*shlex.split(advice), *short]) == 0, advice
 
 
 @pytest.mark.parametrize("command", inline_commands())
