@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageCms
@@ -55,8 +56,8 @@ def _transform(profile: bytes, mode: str, back: bool) -> ImageCms.ImageCmsTransf
 def _matters(profile: bytes, mode: str) -> bool:
     """Whether a profile is readable, of the image's kind, and changes colours visibly."""
     try:
-        opened = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        if opened.profile.xcolor_space.strip() != _SPACES[mode]:
+        opened: Any = ImageCms.ImageCmsProfile(io.BytesIO(profile)).profile
+        if opened.xcolor_space.strip() != _SPACES[mode]:
             return False
         if mode == "CMYK":
             return True

@@ -38,7 +38,7 @@ class DatasetIndex:
 
     def __init__(self, storage: Storage, info: DatasetInfo, access: RemoteAccess) -> None:
         self.info, self.access = info, access
-        self._ids: pa.ChunkedArray | None = None
+        self._ids: Any = None
         self.place = storage.place(info.index.name)
         self.file = self._local_file(storage)
         self._names = self._checked_names()

@@ -45,7 +45,8 @@ def carry_over(
     Returns:
         [3, H, W] in [-1, 1].
     """
-    return Change(before, after, *image.shape[-2:], radius, epsilon, grain)(image)
+    height, width = image.shape[-2:]
+    return Change(before, after, height, width, radius, epsilon, grain)(image)
 
 
 class Change:

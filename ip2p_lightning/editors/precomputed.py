@@ -79,9 +79,8 @@ class FolderOutputs(Editor):
             self._check(request.id, request.instruction, request.seed)
         results = []
         for request in requests:
-            image = self.picture(request.id, image_size(request.image))
-            given = isinstance(request.image, Tensor)
-            results.append(EditResult(to_tensor(image).to(request.image) if given else image, request))
+            given, image = request.image, self.picture(request.id, image_size(request.image))
+            results.append(EditResult(to_tensor(image).to(given) if isinstance(given, Tensor) else image, request))
         return results
 
     def picture(self, id: str, size: tuple[int, int]) -> Image.Image:

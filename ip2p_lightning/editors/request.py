@@ -188,7 +188,7 @@ def image_size(image: Image.Image | Tensor) -> tuple[int, int]:
     """Width and height in pixels, as it is shown (after EXIF rotation)."""
     if isinstance(image, Tensor):
         return image.shape[-1], image.shape[-2]
-    return image.size[::-1] if image.getexif().get(ORIENTATION, 1) >= 5 else image.size
+    return (image.height, image.width) if image.getexif().get(ORIENTATION, 1) >= 5 else image.size
 
 
 def need_captions(editor: object, requests: Sequence[EditRequest], *, original: bool = False) -> list[Captions]:

@@ -73,7 +73,7 @@ class Photo:
             after, before = (from_srgb(image, self.profile) for image in (after, self.seen))
         whole, alpha = self.colours, self.alpha
         if size == "model" and after.size != whole.size:
-            whole, alpha = (None if part is None else part.resize(after.size) for part in (whole, alpha))
+            whole, alpha = whole.resize(after.size), alpha and alpha.resize(after.size)
             mask = mask and mask.resize(after.size)
             result = after
         elif after.size == whole.size == before.size:

@@ -120,10 +120,9 @@ def _kind(role: str, name: str, weights: str | Path, index: Mapping[str, Any], t
 
 def _scheduler(weights: str | Path, name: str, single: str) -> Any:
     if is_single_file(weights):
-        edits = single == StableDiffusionInstructPix2PixPipeline.__name__
-        return (EulerAncestralDiscreteScheduler if edits else DDIMScheduler)(
-            **_STABLE_DIFFUSION, **({} if edits else {"clip_sample": False, "set_alpha_to_one": False})
-        )
+        if single == StableDiffusionInstructPix2PixPipeline.__name__:
+            return EulerAncestralDiscreteScheduler(**_STABLE_DIFFUSION)
+        return DDIMScheduler(**_STABLE_DIFFUSION, clip_sample=False, set_alpha_to_one=False)
     kind = getattr(diffusers, name, None) if name.isidentifier() else None
     if not (isinstance(kind, type) and issubclass(kind, SchedulerMixin)):
         raise WeightsError(f"{weights}: its scheduler is a {name}, which diffusers does not have")

@@ -122,6 +122,7 @@ def load_pipeline(folder: str | Path, trust: Iterable[str] | None = None) -> Dif
     name = index["_class_name"]
     if name not in PIPELINES:
         raise WeightsError(f"{folder} holds a {name}, {_why_not(name, index)}")
+    values: dict[str, Any]
     if kind := _OURS.get(name):
         known = inspect.signature(kind).parameters
         values = {key: value for key, value in index.items() if key in known and not isinstance(value, list)}

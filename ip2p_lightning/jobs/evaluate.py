@@ -14,7 +14,7 @@ from rich.console import Console
 from ip2p_lightning.config import build, plain
 from ip2p_lightning.data.sources import PairSource
 from ip2p_lightning.diffusion.settings import SamplingSettings
-from ip2p_lightning.editors.base import AnswersSome, Described
+from ip2p_lightning.editors.base import AnswersSome, Described, Editor
 from ip2p_lightning.editors.ours import TrainedEditor
 from ip2p_lightning.evaluation import EvaluationResult
 from ip2p_lightning.evaluation import evaluate as evaluate_pairs
@@ -101,7 +101,7 @@ def _evaluate(config: DictConfig, console: Console) -> EvaluationResult:
     data = build(config.data)
     pairs = pairs_of(data.sources(), config.split)
     device = device_of(config)
-    editor = build(config.editor).to(device)
+    editor: Editor = build(config.editor).to(device)
     if isinstance(editor, AnswersSome):
         pairs = editor.answered(pairs)
     sampling = SamplingSettings.read(config)

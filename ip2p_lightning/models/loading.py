@@ -21,6 +21,7 @@ from diffusers import ModelMixin
 from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
+from transformers.models.auto.auto_factory import _BaseAutoModelClass
 
 from ip2p_lightning.config.budget import Budget
 from ip2p_lightning.config.parts import loads
@@ -47,7 +48,7 @@ _DAMAGE += (ImportError, SafetensorError, pickle.UnpicklingError)
 
 
 def load_model(
-    kind: type[M],
+    kind: type[M] | type[_BaseAutoModelClass],
     weights: str | Path,
     subfolder: str | None = None,
     variant: str | None = None,
@@ -57,7 +58,8 @@ def load_model(
     """A published network.
 
     Args:
-        kind: class of diffusers or transformers (also an `AutoModelFor...`), or of ours with the same surface.
+        kind: class of diffusers or transformers, or of ours with the same surface; or an `AutoModelFor...`, with which
+            the caller knows what it gets.
         weights: folder, hub name, "package:NAME", or a single .safetensors file in Stable Diffusion's original layout.
         subfolder: where in it the network lies.
         variant: which weight files, see `find_weights`.
@@ -69,7 +71,7 @@ def load_model(
     """
     precision = _dtype(dtype)
     if is_single_file(weights):
-        return remember(load_single(kind, Path(weights).expanduser(), precision), weights)
+        return remember(load_single(cast(Any, kind), Path(weights).expanduser(), precision), weights)
     gguf = WeightFiles(find_settings(weights, subfolder, gguf_file)) if gguf_file else None
     files = gguf or find_weights(weights, subfolder, variant)
     shown = f"{weights}/{subfolder}" if subfolder else str(weights)

@@ -89,7 +89,7 @@ def describe(kind: Any) -> str:
         words = ("a list of such" if part in such else describe(part) for part in parts)
         return ", or ".join(dict.fromkeys(words))
     if origin is Literal:
-        return f"one of {', '.join(map(str, parts))}" if len(parts) > 1 else str(parts[0])
+        return f"one of {', '.join(map(str, parts))}" if len(parts) != 1 else str(parts[0])
     if origin is list:
         return "a list" if parts[0] is Any else f"a list, such as [a,b], each of them {describe(parts[0])}"
     if origin is dict:

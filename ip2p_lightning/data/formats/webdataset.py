@@ -127,7 +127,8 @@ class WebDatasetSource:
         def picture(value: Any, column: str) -> bytes:
             if not isinstance(value, tuple):
                 raise UnusablePair(place, f"{column!r} is no picture", f"members: {', '.join(members)}")
-            return read_member(tar, *value, limits.IMAGE_BYTES, place)
+            start, length = value
+            return read_member(tar, start, length, limits.IMAGE_BYTES, place)
 
         return self.columns.pair(row, picture, place=place, id=f"{tar.stem}/{key}")
 
