@@ -78,7 +78,10 @@ class Editor(ABC):
         """
         ready = [prepared(request, self.fit) for request in requests]
         results = self.edit_prepared([request for request, _ in ready], on_step)
-        edits = [finished(*each, photo) for *each, (_, photo) in zip(results, requests, ready, strict=True)]
+        edits = (
+            finished(result, request, photo)
+            for result, request, (_, photo) in zip(results, requests, ready, strict=True)
+        )
         return Edits(with_seed_notes([self._noted(edit) for edit in edits]))
 
     def edit(

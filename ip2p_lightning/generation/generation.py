@@ -7,11 +7,12 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import lightning.pytorch as L
 import torch
 from omegaconf import DictConfig
+from PIL import Image
 
 from ip2p_lightning import __version__
 from ip2p_lightning.config import build, plain
@@ -223,7 +224,7 @@ class Generation:
 def training_command(folder: Path, info: DatasetInfo) -> str:
     """The command that trains on a dataset as it is: an experiment of its images' size, batches that it can fill."""
     pairs = ShardDataset(folder, Selection(split="train" if "train" in info.splits else None))
-    side = min(pairs[0].original_image.size)
+    side = min(cast(Image.Image, pairs[0].original_image).size)
     size = "tiny" if side <= 32 else "world" if side <= 128 else "paper"
     batch = min(16, info.splits.get("train", info.pairs))
     path = shlex.quote(f"data.path={folder}")

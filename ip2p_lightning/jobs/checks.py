@@ -146,8 +146,8 @@ def _edit(config: DictConfig) -> None:
     table = isinstance(config.image, str) and config.image.lower().endswith((".csv", ".tsv", ".jsonl"))
     if config.instruction is None and not table:
         raise ValueError('instruction needs a value: say what to change, for example instruction="make it winter"')
-    one = config.instruction is None or isinstance(config.instruction, str)
-    instructions = [text for text in [config.instruction] if text is not None] if one else list(config.instruction)
+    given = config.instruction
+    instructions = [] if given is None else [given] if isinstance(given, str) else list(given)
     for index, instruction in enumerate(instructions):
         if not instruction.strip():
             raise ValueError(

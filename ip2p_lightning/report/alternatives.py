@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import IO
 
 from PIL import Image, ImageDraw
 
@@ -40,10 +41,10 @@ def animation(images: Sequence[Image.Image], path: Path) -> Path:
     first = _thumbnail(images[0], 2 * _SIDE)
     frames = [_thumbnail(image, 2 * _SIDE).resize(first.size) for image in images]
 
-    def save(file: object) -> None:
+    def save(file: IO[bytes]) -> None:
         frames[0].save(
             file, "WEBP", save_all=True, append_images=frames[1:], duration=int(1000 * _SECONDS), loop=0, quality=90
-        )  # type: ignore[arg-type]
+        )
 
     write_whole(path, save)
     return path
