@@ -28,7 +28,7 @@ QUICK = [
     "trainer.max_steps=2",
     "~callbacks.pictures",
     "~callbacks.summary",
-    "+callbacks.witness={_target_: strategies.witness.Witness}",
+    "+callbacks.witness={_target_: distributed.witness.Witness}",
 ]
 
 
