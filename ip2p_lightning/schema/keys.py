@@ -188,7 +188,7 @@ PATTERNS: dict[str, Any] = {
     "stages.*.decay": Literal["constant", "linear", "cosine"],
     "stages.*.loss_weights.*": number(0),
     "stages.*.warmup": number(0),
-    "stages.*.trainable.*.lr": number(above=0),
+    "stages.*.trainable.*.lr": number(0),
     "optimizer.betas": list[number(0, below=1)],
     "trainer.devices": Literal["auto"] | whole(1) | Literal[-1] | list[ANY] | written(r"^\d+(,\d+)*$", "indices"),
     "trainer.accelerator": Literal["auto", "cpu", "gpu", "cuda", "mps", "tpu", "hpu", "xpu"],

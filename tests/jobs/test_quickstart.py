@@ -94,7 +94,7 @@ def test_another_recipe_is_refused_in_the_same_folder(folder: Path) -> None:
 
 @pytest.mark.parametrize(
     ("words", "message"),
-    [(["start=anew"], "start=anew: choose shipped"), (["+beside.lion=A lion"], "the zoo has no 'lion'")],
+    [(["start=anew"], "start=anew must be one of shipped"), (["+beside.lion=A lion"], "the zoo has no 'lion'")],
 )
 def test_what_is_wrong_is_said_before_anything_is_rendered(tmp_path: Path, words: list[str], message: str) -> None:
     with pytest.raises(ValueError, match=message):

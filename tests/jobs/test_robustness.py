@@ -48,10 +48,9 @@ def test_pictures_of_every_mode_and_size_are_edited(ip2p, checkpoint, tmp_path):
     ip2p("edit", f"checkpoint={model}", "image=photos", "instruction=make it winter", "output=out", "steps=1")
     assert sorted(path.stem for path in (tmp_path / "out").iterdir()) == sorted(sizes)
     for name, (width, height) in sizes.items():
-        with Image.open(tmp_path / "out" / f"{name}.png") as edited:
-            assert edited.mode == "RGB"
-            assert (edited.width > edited.height) == (width > height), name
-            assert (edited.width < edited.height) == (width < height), name
+        (file,) = (tmp_path / "out").glob(f"{name}.*")
+        with Image.open(file) as edited:
+            assert edited.size == (width, height), name
 
 
 def test_a_bomb_is_refused_before_anything_is_edited(ip2p, checkpoint, tmp_path):

@@ -42,6 +42,6 @@ def test_two_processes_write_the_values_of_one(checkpoint: Callable[[str], Path]
 def test_refuses_what_it_cannot_draw(checkpoint: Callable[[str], Path], ip2p: Callable[..., str]) -> None:
     path = checkpoint("ip2p/tiny")
     assert "the axis 'lpips' is no metric" in ip2p("tradeoff", f"checkpoint={path}", *SMALL, "y=lpips", fails=True)
-    assert "the data has no holiday pairs" in ip2p(
+    assert "split=holiday must be one of train, validation, test" in ip2p(
         "tradeoff", f"checkpoint={path}", *SMALL, "split=holiday", fails=True
     )

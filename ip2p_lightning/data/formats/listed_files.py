@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -15,6 +14,7 @@ from PIL import Image
 from ip2p_lightning.data.encoded import UnusablePair, has_text
 from ip2p_lightning.data.formats.columns import black_and_white
 from ip2p_lightning.data.images import ImageError, open_image, open_mask, picture_size
+from ip2p_lightning.data.left_out import LeftOut
 from ip2p_lightning.data.pair import EditPair
 from ip2p_lightning.data.paths import file_inside, read_image
 
@@ -77,8 +77,8 @@ class ListedFiles:
         self.images, self.licence, self.resize = Path(images), licence, resize
         if not self.images.is_dir():
             raise FileNotFoundError(f"{name}: there is no folder of pictures {str(images)!r}")
-        self.left_out: Counter[str] = Counter()
-        """Reason -> pairs left out for it."""
+        self.left_out = LeftOut()
+        """Pairs left out, by reason."""
         self.pairs: list[ListedPair] = []
         size = lru_cache(maxsize=4096)(picture_size)
         listed, total, first = set(), 0, ""
@@ -94,17 +94,17 @@ class ListedFiles:
             except UnusablePair as error:
                 if unusable == "error":
                     raise
-                self.left_out[error.reason] += 1
+                self.left_out.add(error.reason, error.place)
                 first = first or str(error)
             else:
                 self.pairs.append(pair)
-        reasons = ", ".join(f"{count:,} x {reason}" for reason, count in self.left_out.most_common())
+        reasons = ", ".join(f"{count:,} x {reason}" for reason, count in self.left_out.counts.most_common())
         if not self.pairs:
             raise ValueError(
                 f"{name}: none of {total:,} listed pairs can be used ({reasons or 'the listing is empty'})"
                 f"{f'; the first: {first}' if first else ''}"
             )
-        gaps = sum(self.left_out.values())
+        gaps = len(self.left_out)
         self.name = f"{name} ({gaps:,} of {total:,} left out: {reasons})" if gaps else name
 
     def __len__(self) -> int:

@@ -95,7 +95,7 @@ def test_what_cannot_be_used_is_counted_and_named(magicbrush: Path):
     (magicbrush / "images/30/30-output1.png").unlink()
     source = MagicBrushSource(magicbrush)
     assert source.column("id") == ["139-1"]
-    assert source.left_out == {"pictures differ in size": 2, "a picture is missing": 1}
+    assert source.left_out.counts == {"pictures differ in size": 2, "a picture is missing": 1}
     assert "3 of 4 left out: 2 x pictures differ in size, 1 x a picture is missing" in source.name
     with pytest.raises(ValueError, match=r"session 139 turn 2: pictures differ in size \(original 16 x 12, edited 20"):
         MagicBrushSource(magicbrush, unusable="error")
@@ -140,7 +140,7 @@ def test_gier(tmp_path: Path):
     source = GIERSource(folder / "splits/test_sess_3.json")
     assert [source[index].instruction for index in range(3)] == ["brighten", "more light", "make it pop"]
     assert source.column("id") == ["0/0", "0/1", "0/2"]
-    assert source.left_out == {"pictures differ in size": 1}
+    assert source.left_out.counts == {"pictures differ in size": 1}
     assert set(source.groups) == {"0.jpg"}
     assert len(GIERSource(folder / "splits/test_sess_3.json", requests="first", resize=True)) == 2
     with pytest.raises(FileNotFoundError, match=r"has no GIER.json or IER2.json"):
