@@ -45,5 +45,4 @@ def test_training_and_editing(
     photographs = [open_image(shared_data("ml-mgie") / "_input" / f"{number}.jpg") for number in range(4)]
     results = editor.edit(photographs, batch.instruction, steps=2).images
     for photograph, result in zip(photographs, results, strict=True):
-        assert max(result.size) == 64
-        assert result.width / result.height == pytest.approx(photograph.width / photograph.height, rel=0.05)
+        assert result.size == photograph.size

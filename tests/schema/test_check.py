@@ -40,7 +40,7 @@ WRONG = {
         "weights": ("latest", "best", "EMA", "null"),
         "device": ("gpu", "cuda:x", "cuda:-1", "null", "0"),
         "checkpoint": ("[a,b]", "null", ""),
-        "instruction": ("null", "{a: b}"),
+        "instruction": ("[null]", "{a: b}"),
         "output": ("null", "", "[a.png]"),
         "image": ("{a: b}",),
     },
