@@ -113,7 +113,9 @@ class StagedModule(L.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep configuration, stage and arithmetic, so that the file alone reopens; leave out pretrained weights."""
         checkpoint["config"], checkpoint["trust"] = self.config, list(self.trust)
-        checkpoint["stage"], checkpoint["precision"] = self.stage.name, str(self.trainer.precision)
+        checkpoint["stage"] = self.stage.name
+        if self._trainer is not None:
+            checkpoint["precision"] = str(self.trainer.precision)
         checkpoint["state_dict"], kept = without_pretrained(checkpoint["state_dict"], self._marks)
         checkpoint["pretrained"] = {name: tuple(mark) for name, mark in kept.items()}
 

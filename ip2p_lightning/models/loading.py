@@ -54,6 +54,7 @@ def load_model(
     variant: str | None = None,
     dtype: str | torch.dtype = "float32",
     gguf_file: str | None = None,
+    unused: tuple[str, ...] = (),
 ) -> M:
     """A published network.
 
@@ -65,6 +66,7 @@ def load_model(
         variant: which weight files, see `find_weights`.
         dtype: of the weights in memory, whatever they are stored in.
         gguf_file: name of a GGUF file in the folder, which is converted to plain weights.
+        unused: beginnings of names that may be missing, since the caller does not use those parts.
 
     Raises:
         WeightsError: weights that are not there, damaged, incomplete or of other shapes; says which and what to do.
@@ -94,7 +96,7 @@ def load_model(
             raise
         except _DAMAGE as error:
             raise WeightsError(f"{shown} cannot be opened as {kind.__name__}: {_reason(error)}") from error
-    _check_complete(info, shown, type(model).__name__)
+    _check_complete(info, shown, type(model).__name__, unused)
     _rename(model, str(files.folder) if subfolder else str(weights))
     return remember(model, weights)
 
@@ -172,9 +174,9 @@ def _check_config(path: Path, shown: str) -> None:
         raise WeightsError(f"{shown}: its config.json is no JSON object; copy the folder again")
 
 
-def _check_complete(info: Mapping[str, Any], shown: str, kind: str) -> None:
+def _check_complete(info: Mapping[str, Any], shown: str, kind: str, unused: tuple[str, ...] = ()) -> None:
     """Refuse a model of which anything would have been drawn at random."""
-    missing = sorted(info.get("missing_keys") or ())
+    missing = sorted(name for name in info.get("missing_keys") or () if not name.startswith(unused))
     shapes = [f"{name} is {list(there)}, config.json says {list(needed)}" for name, there, needed in _mismatched(info)]
     found = [
         f"{len(names)} {what} ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"

@@ -60,7 +60,7 @@ class TransformersEncoder(Encoder):
             resize: see `dino_preparation`.
             crop: see `dino_preparation`.
         """
-        return cls(load_model(AutoModel, name), dino_preparation(resize, crop), name)
+        return cls(load_model(AutoModel, name, unused=("pooler.",)), dino_preparation(resize, crop), name)
 
     def features(self, prepared: Tensor) -> Tensor:
         return self.network(prepared).last_hidden_state[:, 0]
