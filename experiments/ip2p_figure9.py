@@ -38,7 +38,7 @@ def runs(options: Options) -> list[Run]:
     found = [*trained, *pipeline]
     shown = [f"count={ROWS[options.size]}", f"show={ROWS[options.size]}", "metrics=strength"]
     for editor in EDITORS:
-        checkpoint = editor_of_ours if editor == "ours" else "none"
+        checkpoint = editor_of_ours if editor == "ours" else ""
         quick = ["editor.steps=2"] if options.size == "tiny" else []
         published = editor == "text2live" and options.size == "paper"  # not the settings for 64-pixel scenes
         chosen = f"editor={editor}{'_paper' if published else ''}"

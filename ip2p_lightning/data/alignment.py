@@ -15,10 +15,10 @@ from itertools import product
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor
 
-from ip2p_lightning.data.images import to_tensor
+from ip2p_lightning.data.images import to_tensor, upright
 
 LONGEST = 512
 """Longer side in pixels at which the last steps look at larger images."""
@@ -367,7 +367,7 @@ def _resized(image: Tensor, shape: tuple[int, int]) -> Tensor:
 
 def _grey(image: Image.Image | Tensor) -> Tensor:
     """Luma [H, W] in [-1, 1]."""
-    pixels = image if isinstance(image, Tensor) else to_tensor(ImageOps.exif_transpose(image))
+    pixels = image if isinstance(image, Tensor) else to_tensor(upright(image))
     pixels = pixels.detach().to("cpu", torch.float32)
     return (pixels * torch.tensor(_LUMA).view(3, 1, 1)).sum(0) if len(pixels) == 3 else pixels[0]
 

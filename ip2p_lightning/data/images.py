@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 import warnings
 from collections.abc import Collection
 from pathlib import Path
@@ -88,7 +89,7 @@ def picture_size(source: str | Path | bytes, *, name: str | None = None) -> tupl
     try:
         with image:
             # PIL decodes a PNG to look for EXIF behind its pixels, where hardly any software puts it
-            exif = {} if image.format == "PNG" and "exif" not in image.info else image.getexif()
+            exif = {} if image.format == "PNG" and "exif" not in image.info else exif_of(image)
             turned = exif.get(ORIENTATION, 1) >= 5  # EXIF orientations 5 to 8 swap the sides
             width, height = image.size[::-1] if turned else image.size
             # MPO is what PIL calls a JPEG with more pictures behind the first, as some phones and cameras write
@@ -126,9 +127,18 @@ def as_rgb(image: Image.Image, *, name: str = "picture") -> Image.Image:
         raise ImageError(f"{name}: colour mode {image.mode!r} cannot be turned into RGB; save it as RGB PNG") from error
 
 
+def exif_of(image: Image.Image) -> Image.Exif:
+    """A picture's EXIF data; empty where they are damaged, and then they are not written again."""
+    try:
+        return image.getexif()
+    except (SyntaxError, ValueError, OSError, KeyError, TypeError, IndexError, struct.error):  # as PIL's readers say it
+        image.info.pop("exif", None)
+        return Image.Exif()
+
+
 def upright(image: Image.Image) -> Image.Image:
     """A PIL picture as it is meant to be seen: turned as its EXIF orientation says, which is then gone."""
-    if image.getexif().get(ORIENTATION, 1) == 1:
+    if exif_of(image).get(ORIENTATION, 1) == 1:
         return image
     turned = ImageOps.exif_transpose(image)
     turned.info["exif"] = exif_without(image, {ORIENTATION})  # a TIFF file's tags are not in `info`
@@ -138,7 +148,7 @@ def upright(image: Image.Image) -> Image.Image:
 def exif_without(image: Image.Image, tags: Collection[int]) -> bytes:
     """A picture's EXIF data but for some tags (and for a thumbnail); b"" if there is none."""
     kept = Image.Exif()
-    kept.load(image.getexif().tobytes())  # a copy: `getexif` gives the picture's own
+    kept.load(exif_of(image).tobytes())  # a copy: `getexif` gives the picture's own
     for tag in kept.keys() & tags:
         del kept[tag]
     return kept.tobytes() if len(kept) else b""
@@ -247,7 +257,8 @@ def _load(image: Image.Image, name: str) -> Image.Image:
         with image, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # e.g. palette transparency stored as bytes: handled by as_rgb
             image.load()
-            return ImageOps.exif_transpose(image)
+            turned = upright(image)
+            return turned.copy() if turned is image else turned  # the file is closed
     except Exception as error:  # PIL's decoders raise many types on damaged data
         raise ImageError(f"{name}: damaged or truncated picture ({error}); copy or export the file again") from error
 

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ip2p_lightning.data.images import ORIENTATION, to_pil
+from ip2p_lightning.data.images import ORIENTATION, exif_of, to_pil
 from ip2p_lightning.data.pair import PairBatch
 from ip2p_lightning.data.saving import QUALITY, save_image
 from ip2p_lightning.diffusion.settings import SamplingSettings
@@ -188,7 +188,7 @@ def image_size(image: Image.Image | Tensor) -> tuple[int, int]:
     """Width and height in pixels, as it is shown (after EXIF rotation)."""
     if isinstance(image, Tensor):
         return image.shape[-1], image.shape[-2]
-    return (image.height, image.width) if image.getexif().get(ORIENTATION, 1) >= 5 else image.size
+    return (image.height, image.width) if exif_of(image).get(ORIENTATION, 1) >= 5 else image.size
 
 
 def need_captions(editor: object, requests: Sequence[EditRequest], *, original: bool = False) -> list[Captions]:

@@ -175,12 +175,17 @@ def evaluate(options: Options, name: str, model: str | Run, labels: Mapping[str,
     Args:
         options: of the study.
         name: of the run.
-        model: the training run whose last checkpoint is measured, or a checkpoint.
+        model: the training run whose last checkpoint is measured, or a checkpoint; "" for editors that have none.
         labels: of the row that it makes.
         overrides: what this run does otherwise.
     """
     checkpoint = f"<{model.name}>/checkpoints/last.ckpt" if isinstance(model, Run) else model
-    words = [f"checkpoint={checkpoint}", *_EVALUATE[options.size], *_measured(options), *overrides]
+    words = [
+        *([f"checkpoint={checkpoint}"] if checkpoint else []),
+        *_EVALUATE[options.size],
+        *_measured(options),
+        *overrides,
+    ]
     return Run(name, "evaluate", tuple(words), labels)
 
 

@@ -116,14 +116,14 @@ def test_a_second_job_joins_and_both_have_all_rows(
 ) -> None:
     """As members of a job array: no batch is edited twice, and each has the result of all."""
 
-    class Notes:
-        def edit(self, images: Any, *arguments: Any, **given: Any) -> Any:
+    class Notes(part_way):
+        def edit_prepared(self, requests: Any, on_step: Any = None) -> Any:
             with (tmp_path / "edited").open("a") as file:
-                file.write(f"{len(images)}\n")
-            return part_way(source).edit(images, *arguments, **given)
+                file.write(f"{len(requests)}\n")
+            return super().edit_prepared(requests, on_step)
 
     def member(name: str) -> None:
-        result = run(Notes(), source, metrics, tmp_path / "journal")
+        result = run(Notes(source), source, metrics, tmp_path / "journal")
         (tmp_path / name).write_text(json.dumps(result.rows.to_pylist()))
 
     for process in (members := [start(lambda name=name: member(name), tmp_path / f"{name}.log") for name in "ab"]):

@@ -10,7 +10,6 @@ import pytest
 from ip2p_lightning.studies.run import Run
 
 QUICK = (
-    "checkpoint=none",
     "data=world_tiny",
     "split=validation",
     "device=cpu",

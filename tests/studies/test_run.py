@@ -42,7 +42,7 @@ def test_a_name_is_a_plain_path(name: str) -> None:
 
 def test_a_run_is_done_by_its_own_files_and_settings(done: Path, evaluation: Make) -> None:
     assert evaluation("a").missing(done) == ""
-    assert set(record(done)["files"]) == {"rows.csv", "rows.parquet", "summary.json"}
+    assert set(record(done)["files"]) == {"rows.csv", "rows.parquet", "settings.json", "summary.json"}
     assert "never run" in evaluation("b").missing(done)
     other = evaluation("a", "truth", "seeds=[1]").missing(done)
     assert other == "it was run with other settings (seeds)"

@@ -13,7 +13,7 @@ from ip2p_lightning.data.alignment import Alignment
 from ip2p_lightning.data.doctor.cues import NOTHING, contradiction
 from ip2p_lightning.data.doctor.geometry import BOUNDS, Bounds, geometry
 from ip2p_lightning.data.encoded import EncodedPair, decode_pair
-from ip2p_lightning.data.images import FORMATS
+from ip2p_lightning.data.images import FORMATS, exif_of
 
 THUMBNAIL = 32
 """Side of the thumbnails by which images are compared across pairs."""
@@ -103,6 +103,6 @@ def _trace(data: bytes) -> str:
     """Format, tables of quantisation and camera of a file: who wrote it leaves these behind."""
     with Image.open(io.BytesIO(data), formats=FORMATS) as image:
         tables = sorted((getattr(image, "quantization", None) or {}).items())
-        camera = bool(image.getexif().get(0x010F)) if image.format == "JPEG" else False
+        camera = bool(exif_of(image).get(0x010F)) if image.format == "JPEG" else False
         written = hashlib.sha256(repr(tables).encode()).hexdigest()[:8] if tables else ""
         return f"{image.format} {written}{' of a camera' if camera else ''}"
