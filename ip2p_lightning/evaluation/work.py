@@ -57,6 +57,7 @@ class Work:
     rows: dict[Key, Row] = field(default_factory=dict)
     _journal: Journal | None = None
     _done: frozenset[Key] = frozenset()
+    _lacking: frozenset[Key] = frozenset()
 
     def resume(self, folder: str | Path | None, facts: Mapping[str, Any], shown: Collection[Key]) -> None:
         """Open the journal, and take over what it holds.
@@ -75,7 +76,8 @@ class Work:
         book = self._journal = Journal(folder, facts)
         rows = self.ranks.first(book.rows)
         lost = {key for key in shown if book.image(key) is None}
-        self._done = frozenset(rows.keys() - self.ranks.first(lambda: lost))
+        lacking = self.ranks.first(lambda: lost)
+        self._done, self._lacking = frozenset(rows.keys() - lacking), frozenset(rows.keys() & lacking)
         if self.ranks.rank == 0:
             self.rows = {key: rows[key] for key in self._done}
 
@@ -106,8 +108,9 @@ class Work:
             return
         book = self._journal
         parts = {book.part(self.keys(block)): block for block in share}
-        for part in parts:
-            book.parts.remove(part)  # one that is there lacks an image
+        for part, block in parts.items():
+            if not self._lacking.isdisjoint(self.keys(block)):
+                book.parts.remove(part)  # its rows are there, but not its images
         for part in book.parts.work(parts):
             rows, pictures = edit(parts[part], lambda edits: told(edits * self.ranks.world))
             book.write(part, rows, pictures)
