@@ -37,6 +37,7 @@ _EXPECTED = (
     r".*isinstance\(treespec, LeafSpec\)",  # inside Lightning
     r"Found \d+ module\(s\) in eval mode",  # frozen parts are
     r".*does not have many workers",  # data.workers is the user's choice
+    r"This DataLoader will create",  # likewise: more of them than cores
     r"The number of training batches .* is smaller than the logging interval",  # which is adapted afterwards
     r"Total length of `list` across ranks is zero",  # no validation pairs: said in our words
     r"You defined a `validation_step` but have no",  # likewise
