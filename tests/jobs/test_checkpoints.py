@@ -15,4 +15,4 @@ def test_writes_a_table_and_a_verdict(checkpoint: Callable[[str], Path], ip2p: C
         "checkpoints.csv", "provenance.json", "checkpoints.svg", "checkpoints.png", "report.html"
     }  # fmt: skip
     assert "the last checkpoint (step 1) is the best of 1" in printed
-    assert "holds no .ckpt" in ip2p("checkpoints", "run=nowhere", *small, *axes, fails=True)
+    assert "run=nowhere holds no checkpoints" in ip2p("checkpoints", "run=nowhere", *small, *axes, fails=True)

@@ -128,7 +128,7 @@ def test_missing_attributes_are_an_error_or_a_gap(tmp_path: Path) -> None:
     ("words", "error", "message"),
     [
         (["count=9"], ValueError, "count=9 but there are 4 pairs"),
-        (["split=future"], ValueError, "no future pairs, only train, validation, test"),
+        (["split=future"], ValueError, "split=future must be one of train, validation, test"),
         (["seeds=[]"], ValueError, "seeds"),
         (["checkpoint=missing.ckpt"], FileNotFoundError, "missing.ckpt"),
         (["data=shards", "data.path=nowhere"], FileNotFoundError, "nowhere"),

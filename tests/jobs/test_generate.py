@@ -88,7 +88,7 @@ def test_other_settings_are_refused_and_another_filter_is_not(made: Path, ip2p: 
     told = ip2p("generate", *SMALL, f"output_dir={made}", "stages=[filter]", "filter.keep=1")
     assert "12 candidates -> 4 pairs; left out: 8 surplus" in told
     ip2p("generate", *SMALL, f"output_dir={made}", "stages=[filter]")
-    assert "there is no ['sort']" in ip2p("generate", "stages=[sort]", fails=True)
+    assert "stages=[sort] must be a list" in ip2p("generate", "stages=[sort]", fails=True)
     assert "run the stage triples first" in ip2p("generate", "stages=[pairs]", fails=True)
 
 

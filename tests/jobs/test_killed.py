@@ -58,19 +58,19 @@ def life(folder: Path) -> multiprocessing.process.BaseProcess:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_a_run_that_is_killed_twenty_times(tmp_path: Path) -> None:
+def test_a_run_that_is_killed_ten_times(tmp_path: Path) -> None:
     begun = time.monotonic()
     whole = life(tmp_path / "whole/run")
     whole.join()
     assert whole.exitcode == 0
     duration = time.monotonic() - begun
     draw, kills, runs, steps = random.Random(0), 0, 0, []
-    while kills < 20:  # each run is killed until it ends; then another begins
+    while kills < 10:  # each run is killed until it ends; then another begins
         runs += 1
         for number in range(100):
             folder = tmp_path / f"{runs}/{number}"
             process = life(folder)
-            process.join(draw.uniform(0.1, 0.7) * duration if kills < 20 else 120)
+            process.join(draw.uniform(0.1, 0.7) * duration if kills < 10 else 120)
             if process.exitcode is not None:
                 assert process.exitcode == 0, folder.with_suffix(".log").read_text()
                 break
