@@ -76,16 +76,16 @@ def render(
     size = sum(shard.size for shard in report.info.shards)
     counts = ", ".join(f"{split} {count:,}" for split, count in report.info.splits.items())
     shards = f"{len(report.info.shards)} shard(s), {size / 1e6:,.1f} MB"
-    console.print(f"{report.info.pairs:,} pairs ({counts}) in {path}: {shards}", highlight=False)
+    console.print(f"{report.info.pairs:,} pairs ({counts}) in {path}: {shards}", highlight=False, soft_wrap=True)
     if report.skipped:
         counted = ", ".join(f"{count:,} x {reason}" for reason, count in report.reasons.most_common())
         console.print(f"left out {len(report.skipped):,}: {counted}", highlight=False, soft_wrap=True)
     print_list(console, "left out", report.skipped)
     print_list(console, "notes", getattr(source, "notes", []))
     for line in report.left_out.lines():
-        console.print(f"not used: {line}", highlight=False, markup=False, soft_wrap=True)
-    if "validation" not in report.info.splits:
-        console.print(f"no validation pairs in {path}: {NO_VALIDATION}", highlight=False, markup=False, soft_wrap=True)
+        console.print(f"not used: {line}", highlight=False, soft_wrap=True)
+    if "train" in report.info.splits and "validation" not in report.info.splits:
+        console.print(f"no validation pairs in {path}: {NO_VALIDATION}", highlight=False, soft_wrap=True)
     return report
 
 
