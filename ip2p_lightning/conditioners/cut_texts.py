@@ -79,7 +79,7 @@ def beyond(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], limit: int)
 
 
 def warn_of_data(reader: Reader, sources: Mapping[str, Any]) -> None:
-    """Warn how many texts of the data are cut, by split and field; of sources that know their texts beforehand.
+    """Warn how many texts of the data are cut or missing, by split and field; of sources that know their texts.
 
     Args:
         reader: that will read them.
@@ -88,6 +88,17 @@ def warn_of_data(reader: Reader, sources: Mapping[str, Any]) -> None:
     for split, source in sources.items():
         for name in reader.reads:
             texts = list(islice(_column(source, name), _LOOKED_AT))
+            first = "the first " if len(texts) == _LOOKED_AT else ""
+            if empty := sum(not text for text in texts) if name == "expressive_instruction" else 0:
+                log.warning(
+                    "%s of %s%s %s pairs have no expressive instruction: of them the instruction loss is that of the "
+                    "[IMG] tokens alone, and the model learns to write nothing; give the dataset such texts, or set "
+                    "conditioner.expressive=false",
+                    f"{empty:,}",
+                    first,
+                    f"{len(texts):,}",
+                    split,
+                )
             found = reader.cut_texts(list(dict.fromkeys(texts)))
             if not found:
                 continue
@@ -96,7 +107,7 @@ def warn_of_data(reader: Reader, sources: Mapping[str, Any]) -> None:
             log.warning(
                 "%s of %s%s %s pairs have an %s that is too long and is cut; the longest: %s",
                 f"{count:,}",
-                "the first " if len(texts) == _LOOKED_AT else "",
+                first,
                 f"{len(texts):,}",
                 split,
                 name.replace("_", " "),

@@ -53,6 +53,16 @@ def test_the_data_are_counted(caplog: pytest.LogCaptureFixture):
     assert "2 of 4 train pairs have an instruction that is too long and is cut" in record.getMessage()
 
 
+def test_expressive_instructions_that_are_missing_are_counted(caplog: pytest.LogCaptureFixture):
+    with caplog.at_level(logging.WARNING):
+        warn_of_data(build_part(LANGUAGE), {"train": Pairs()})
+    assert "4 of 4 train pairs have no expressive instruction" in caplog.text
+    caplog.clear()
+    with caplog.at_level(logging.WARNING):
+        warn_of_data(build_part(TEXT), {"train": Pairs()})
+    assert "expressive" not in caplog.text
+
+
 def test_each_text_is_said_once(caplog: pytest.LogCaptureFixture):
     conditioner, cut = build_part(TEXT), CutTexts()
     with caplog.at_level(logging.WARNING):
