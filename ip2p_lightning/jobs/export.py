@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from omegaconf import DictConfig
 
+from ip2p_lightning.data.making import folder_in_the_making
 from ip2p_lightning.interop import export, export_lora
 from ip2p_lightning.methods.checkpoint import load_module
 
@@ -23,7 +24,11 @@ def run(config: DictConfig) -> None:
         raise ValueError(f"output={output} exists already; choose a new folder, or remove it")
     module = load_module(config.checkpoint, weights=config.weights, trust=config.trust)
     _check_finite(module, str(config.checkpoint))
-    print((export_lora if config.lora else export)(module, output))
+    if output.is_dir():
+        output.rmdir()  # empty
+    with folder_in_the_making(output) as unfinished:
+        written = (export_lora if config.lora else export)(module, unfinished)
+    print(output / written.relative_to(unfinished))
 
 
 def _check_finite(module: torch.nn.Module, name: str) -> None:
