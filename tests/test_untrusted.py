@@ -103,7 +103,7 @@ def test_logs_hold_no_escapes(name: str, capsys: pytest.CaptureFixture[str]):
     assert "\x1b" not in shown
 
 
-@pytest.mark.parametrize("text", ["=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "\t=1", "  =1", "\x1b=1"[1:]])
+@pytest.mark.parametrize("text", ["=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "\t=1", "  =1"])
 def test_formulas_are_texts_in_a_spreadsheet(text: str, tmp_path: Path):
     assert csv_cell(text).startswith("'")
     assert from_csv_cell(csv_cell(text)) == printable(text)

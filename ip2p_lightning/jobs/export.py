@@ -24,8 +24,6 @@ def run(config: DictConfig) -> None:
         raise ValueError(f"output={output} exists already; choose a new folder, or remove it")
     module = load_module(config.checkpoint, weights=config.weights, trust=config.trust)
     _check_finite(module, str(config.checkpoint))
-    if output.is_dir():
-        output.rmdir()  # empty
     with folder_in_the_making(output) as unfinished:
         written = (export_lora if config.lora else export)(module, unfinished)
     print(output / written.relative_to(unfinished))
