@@ -10,7 +10,7 @@ STAMP  := $(VENV)/installed
 # Two workers of one thread each: more threads than cores make small models slower, not faster.
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false WANDB_MODE=offline MPLBACKEND=Agg
 
-.PHONY: help install quickstart test coverage test-fast test-portable lint types format lock docs-pictures docs-sheets clean
+.PHONY: help install quickstart test coverage test-fast test-portable lint types format lock docs notebooks docs-pictures docs-sheets clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -57,6 +57,12 @@ format: $(STAMP)  ## mend what ruff can mend
 lock: $(STAMP)  ## resolve requirements.lock anew from pyproject.toml
 	$(BIN)/uv pip compile pyproject.toml --all-extras --group dev --universal --python-version 3.11 \
 		--generate-hashes --no-annotate --no-header --no-emit-index-url --quiet --upgrade --output-file requirements.lock
+
+docs: $(STAMP)  ## build the documentation and the API reference, strictly, into outputs/docs/index.html
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+
+notebooks: $(STAMP)  ## run the notebooks from top to bottom, and keep what they show (about ten minutes)
+	$(ONE_THREAD) $(BIN)/jupyter-execute --inplace --timeout 1200 notebooks/*.ipynb
 
 docs-pictures: quickstart  ## make the pictures of the README anew
 	$(BIN)/python docs/make_pictures.py quickstart

@@ -33,7 +33,7 @@ def interleave(ways: Mapping[str, Callable[[], float]], repeats: int) -> dict[st
 
 
 def ratios(seconds: Mapping[str, list[float]], base: str) -> dict[str, tuple[float, float, float]]:
-    """How many times faster than `base`: median of the repeats' own ratios, the least and the greatest."""
+    """Speed-up over `base`: median of the repeats' own ratios, the least and the greatest."""
     found = {}
     for name, times in seconds.items():
         each = [slow / fast for slow, fast in zip(seconds[base], times, strict=True)]
@@ -59,6 +59,6 @@ def report(title: str, seconds: Mapping[str, list[float]], base: str, unit: str,
 
 
 def machine() -> str:
-    """What it was measured on."""
+    """The machine and software of the measurement."""
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.machine()
     return f"{device}, {torch.get_num_threads()} threads, torch {torch.__version__}"

@@ -1,4 +1,4 @@
-"""What a guidance interval costs a trained editor: held-out pairs edited with it and under the whole guidance."""
+"""Cost of a guidance interval for a trained editor: held-out pairs edited with it and under the whole guidance."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from rich.table import Table
 from ip2p_lightning.data.sources.world import WorldSource
 from ip2p_lightning.diffusion.guidance import TwoScaleGuidance
 from ip2p_lightning.diffusion.settings import SamplingSettings
-from ip2p_lightning.editors.ours import TrainedEditor
+from ip2p_lightning.editors.trained import TrainedEditor
 from ip2p_lightning.evaluation import evaluate
 from ip2p_lightning.evaluation.figures import column_values
-from ip2p_lightning.metrics import L1, Interval, NearerThanInput, bootstrap_interval
+from ip2p_lightning.metrics import L1, CloserThanInput, Interval, bootstrap_interval
 
-METRICS = {"error": L1(255), "nearer": NearerThanInput()}
+METRICS = {"error": L1(255), "closer_than_input": CloserThanInput()}
 
 
 def measured(editor: TrainedEditor, pairs: WorldSource, guidance: TwoScaleGuidance, steps: int) -> dict[str, Any]:
@@ -60,7 +60,7 @@ def quality(
             "guidance": name,
             "evaluations": evaluations,
             "error": told(found["error"], found["pair"]),
-            "nearer": told(found["nearer"], found["pair"], share=True),
+            "closer_than_input": told(found["closer_than_input"], found["pair"], share=True),
         }
         if whole:
             differences = {key: told(found[key] - whole[key], found["pair"]) for key in METRICS}
@@ -90,7 +90,7 @@ def show(entries: Sequence[dict[str, Any]], title: str) -> None:
             str(entry["evaluations"]),
             cell(entry["error"]),
             cell(difference["error"]) if difference else "",
-            cell(entry["nearer"], 100),
-            cell(difference["nearer"], 100) if difference else "",
+            cell(entry["closer_than_input"], 100),
+            cell(difference["closer_than_input"], 100) if difference else "",
         )
     Console(width=130).print(table)

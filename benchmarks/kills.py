@@ -6,11 +6,13 @@
 Each job runs in a process forked from this one, so that a life takes seconds. It gets SIGKILL after a random share of
 the time that the whole job takes, as often as its share of `kills`. What its folder holds at the end must be what the
 whole run left: weights to the bit for a training, bytes for everything else, and no file more.
+`kill_servers.py` says what is asked of servers.
 """
 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import multiprocessing
 import os
@@ -20,16 +22,19 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import torch
+from kill_servers import SERVERS
 
 # Imported before the first fork, so that no life spends its seconds on imports:
 import ip2p_lightning.jobs.data
 import ip2p_lightning.jobs.evaluate
 import ip2p_lightning.jobs.export
 import ip2p_lightning.jobs.generate
+import ip2p_lightning.jobs.sample
 import ip2p_lightning.jobs.train  # noqa: F401
 from ip2p_lightning.cli import main
 
@@ -75,70 +80,99 @@ JOBS: dict[str, tuple[list[str], Content]] = {
     "render": (["data", "render", "source=world", "source.count=400", "output={out}"], tree),
     "import": (["data", "import", "format=jsonl", "path={in}/exported/pairs.jsonl", "output={out}"], tree),
     "export": (["data", "export", "format=jsonl", "path={in}/pairs", "output={out}"], tree),
+    "align": (["data", "align", "path={in}/pairs", "output={out}"], tree),
+    "edit": (["edit", "checkpoint=instruct_pix2pix", "image={in}/photos/images", "instruction=make it winter",
+              "device=cpu", "overwrite=skip", "output={out}"], tree),
+    "sample": (["sample", "cascade={in}/cascade/checkpoints/last.ckpt", "prompts={in}/prompts.txt", "device=cpu",
+                "batch_size=2", "overwrite=skip", "output={out}"], tree),
     "convert": (["export", "checkpoint={in}/run/checkpoints/last.ckpt", "output={out}"], tree),
 }  # fmt: skip
 
 
 def run(kills: int, names: list[str]) -> bool:
     """Kill each job its share of `kills` times; prints a row for each. True if none lost or doubled anything."""
-    draw, sound = random.Random(0), True
+    draw, sound, share = random.Random(0), True, -(-kills // len(names))
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
-        _prepare(root)
+        if set(names) & set(JOBS):
+            _prepare(root)
         print(f"{'job':<10}{'kills':>7}{'ends':>6}{'whole (s)':>11}   result")
         for job in names:
-            words, content = JOBS[job]
-            begun = time.monotonic()
-            _live(words, root, root / job / "whole" / "out").join()
-            seconds = time.monotonic() - begun
-            wanted = content(root / job / "whole" / "out")
-            done, ends, faults = 0, 0, []
-            while done < -(-kills // len(names)):
-                ends += 1
-                out = root / job / f"killed-{ends}" / "out"  # alone: ckpt=auto looks for runs beside its own
-                for life in range(1000):
-                    process = _live(words, root, out, f"{ends}-{life}")
-                    process.join(draw.uniform(0, 1.1) * seconds if done < -(-kills // len(names)) else 300)
-                    if process.exitcode is not None:
-                        break
-                    process.kill()
-                    process.join()
-                    done += 1
-                whole = (out.exists() or out.is_symlink()) and "exists already" in _last_words(
-                    root / f"{out.name}-{ends}-{life}.log"
-                )  # killed between the last rename and its end
-                if process.exitcode and not whole:
-                    faults.append(f"exit {process.exitcode}: {_last_words(root / f'{out.name}-{ends}-{life}.log')}")
-                elif (found := content(out)) != wanted:
-                    faults.append(_difference(wanted, found))
-                shutil.rmtree(out.parent)
+            if job in SERVERS:
+                ends, seconds, (what, faults) = 1, "", SERVERS[job](share, root, draw)
+            else:
+                ends, seconds, faults = _kill(job, share, root, draw)
+                what = "equal, nothing left over"
             sound &= not faults
-            print(
-                f"{job:<10}{done:>7}{ends:>6}{seconds:>11.1f}   {'; '.join(faults[:2]) or 'equal, nothing left over'}",
-                flush=True,
-            )
+            result = "; ".join(faults[:2]) or what
+            print(f"{job:<10}{share:>7}{ends:>6}{seconds:>11}   {result}", flush=True)
     return sound
 
 
+def _kill(job: str, kills: int, root: Path, draw: random.Random) -> tuple[int, str, list[str]]:
+    """Kill a job so many times; returns how often it ended, the seconds of a whole run, and faults."""
+    words, content = JOBS[job]
+    begun = time.monotonic()
+    whole_run = _live(words, root, root / job / "whole" / "out")
+    whole_run.join()
+    assert whole_run.exitcode == 0, _last_words(root / "out.log")
+    seconds = time.monotonic() - begun
+    wanted = content(root / job / "whole" / "out")
+    done, ends, faults = 0, 0, []
+    while done < kills:
+        ends += 1
+        out = root / job / f"killed-{ends}" / "out"  # alone: ckpt=auto looks for runs next to its own
+        for life in itertools.count():
+            log = root / f"{out.name}-{ends}-{life}.log"
+            process = _live(words, root, out, log)
+            process.join(draw.uniform(0, 1.1) * seconds if done < kills else 300)
+            if process.exitcode is not None:
+                break
+            process.kill()
+            process.join()
+            done += 1
+        there = (out.exists() or out.is_symlink()) and "exists already" in _last_words(log)
+        if process.exitcode and not there:  # killed between the last rename and its end, it is there
+            faults.append(f"exit {process.exitcode}: {_last_words(log)}")
+        elif (found := content(out)) != wanted:
+            faults.append(_difference(wanted, found))
+        shutil.rmtree(out.parent, ignore_errors=True)
+    return ends, f"{seconds:.1f}", faults
+
+
 def _prepare(root: Path) -> None:
-    """What jobs read: a dataset, its export and a checkpoint."""
+    """The inputs of jobs: a dataset, its export, checkpoints and prompts."""
     (root / "log").mkdir()
+    (root / "prompts.txt").write_text("".join(f"a bus, number {number}\n" for number in range(24)))
     for words in (
         ["data", "render", "source=world", "source.count=200", "output={in}/pairs"],
         ["data", "export", "format=jsonl", "path={in}/pairs", "output={in}/exported"],
+        ["data", "render", "source=world", "source.count=6", "output={in}/few"],
+        ["data", "export", "format=jsonl", "path={in}/few", "output={in}/photos"],
         ["train", "experiment=ip2p/tiny", "stages.0.max_steps=1", *QUIET, "hydra.run.dir={in}/run"],
+        [
+            "train",
+            "experiment=imagen/tiny/base",
+            "data.train.count=8",
+            "stages.0.max_steps=1",
+            "~callbacks.summary",
+            "~callbacks.images",
+            "~callbacks.progress",
+            "threads=1",
+            "hydra.run.dir={in}/cascade",
+        ],
     ):
         process = _live(words, root, root)
         process.join()
         assert process.exitcode == 0, f"{words}: {_last_words(root / f'{root.name}.log')}"
 
 
-def _live(words: list[str], root: Path, out: Path, label: str = "") -> multiprocessing.process.BaseProcess:
+def _live(words: list[str], root: Path, out: Path, log: Path | None = None) -> BaseProcess:
     """A process that runs a command; it must not outlive a kill in children of its own."""
 
     def life() -> None:
         os.chdir(root)
-        sys.stdout = sys.stderr = (root / f"{out.name}{label and '-'}{label}.log").open("w")
+        sys.stdout = sys.stderr = (log or root / f"{out.name}.log").open("w")
         sys.exit(main([word.format(**{"in": root, "out": out}) for word in words]))
 
     process = multiprocessing.get_context("fork").Process(target=life)
@@ -186,4 +220,4 @@ def _last_words(log: Path) -> str:
 
 if __name__ == "__main__":
     given = dict(word.split("=", 1) for word in sys.argv[1:])
-    sys.exit(0 if run(int(given.get("kills", 100)), given.get("jobs", ",".join(JOBS)).split(",")) else 1)
+    sys.exit(0 if run(int(given.get("kills", 100)), given.get("jobs", ",".join([*JOBS, *SERVERS])).split(",")) else 1)

@@ -1,9 +1,9 @@
 """Pairs by a fixed number of candidates, one at a time and batched, against the adaptive search, on the same models.
 
-Told for each: pairs that pass the filter, samples that went through the denoiser for one of them, pairs a minute, and
-the mean directional similarity of what is kept, since fewer calls for worse pairs would be no gain. One at a time makes
-the very pairs of the fixed search, so only its time is measured, on a few candidates of each triple. The line of JSON
-below the table adds the difference of direction, paired by triple, with its interval.
+Reported for each: pairs that pass the filter, samples that went through the denoiser for one of them, pairs a minute,
+and the mean directional similarity of what is kept, since fewer calls for worse pairs would be no gain. One at a time
+makes the very pairs of the fixed search, so only its time is measured, on a few candidates of each triple. The line of
+JSON below the table adds the difference of direction, paired by triple, with its interval.
 
 python benchmarks/pairs.py [--quick] [--triples N] [--seeds S ...] [--pipeline FOLDER] [--clip FOLDER]
 """
@@ -46,7 +46,7 @@ TIMED = 5
 
 @dataclass
 class Way:
-    """What a way of searching gave.
+    """Result of one search strategy.
 
     Args:
         seconds: of all triples.
@@ -65,7 +65,7 @@ class Way:
         """Share of the variance of direction within each triple that a cubic in guidance explains."""
         shares = []
         for result in self.results:
-            rows = [(p.candidate.guidance_scale, p.scores.direction) for p in result.finished if p.scores]
+            rows = [(p.draw.guidance_scale, p.scores.direction) for p in result.finished if p.scores]
             guidance, direction = np.array(rows).T
             left = direction - np.polyval(np.polyfit(guidance, direction, 3), guidance)
             shares.append(float(1 - left.var() / direction.var()))
@@ -97,7 +97,7 @@ def triples(count: int, seeds: Sequence[int]) -> list[EditTriple]:
 
 def settings(group: str, name: str, **changes: Any) -> Any:
     """A part as the configuration tree has it."""
-    return OmegaConf.merge(OmegaConf.load(config_dir() / group / f"{name}.yaml"), changes)
+    return OmegaConf.merge(OmegaConf.load(config_dir() / "generation" / group / f"{name}.yaml"), changes)
 
 
 def searches(quick: bool) -> tuple[FixedSearch, Search]:

@@ -1,9 +1,10 @@
 """Our sampling against diffusers' `StableDiffusionInstructPix2PixPipeline`, on the same networks and noise.
 
 At s_I = 1 one of the three evaluations that the pipeline makes in each step has the factor zero: ours leaves it out and
-gives the same picture. With a guidance interval the steps outside it need one evaluation, and the picture changes; what
-that costs is told as the distance to the whole guidance, and as a share of what guidance changes at all. Of a trained
-editor of the embedded world (--editor) it is told as error against the truth, and that alone is measured then.
+gives the same image. With a guidance interval the steps outside it need one evaluation, and the image changes; what
+that costs is reported as the distance to the whole guidance, and as a share of what guidance changes at all. Of a
+trained editor of the embedded world (--editor) it is reported as error against the truth, and that alone is measured
+then.
 
 python benchmarks/sampling.py [--quick] [--model FOLDER | --editor CHECKPOINT]
 """
@@ -43,12 +44,12 @@ INTERVAL = TwoScaleGuidance(7.5, 1.0, start=0.25, stop=0.65)
 
 
 class Comparison:
-    """Both ways to edit, on the same networks and pictures.
+    """Both ways to edit, on the same networks and images.
 
     Args:
         unet, vae, text: the networks.
-        size: side of the pictures.
-        count: pictures edited at once.
+        size: side of the images.
+        count: images edited at once.
         steps: denoising steps.
     """
 
@@ -69,7 +70,7 @@ class Comparison:
 
     @torch.no_grad()
     def theirs(self) -> Tensor:
-        """Pictures [B, 3, H, W] in [0, 1] by the pipeline at s_T = 7.5, s_I = 1."""
+        """Images [B, 3, H, W] in [0, 1] by the pipeline at s_T = 7.5, s_I = 1."""
         return self.pipeline(
             self.instructions,
             (self.images + 1) / 2,
@@ -87,8 +88,8 @@ class Comparison:
         latents = self.sampler(
             self.denoiser,
             self.autoencoder.encode_original(self.images),
-            condition.embeddings,
-            condition.null_embeddings,
+            condition.states,
+            condition.null_states,
             guidance=guidance,
             generator=torch.Generator().manual_seed(0),
         )
@@ -108,7 +109,7 @@ def evaluations(guidance: TwoScaleGuidance, steps: int) -> float:
 
 
 def seeing(unet: UNet2DConditionModel) -> UNet2DConditionModel:
-    """A random UNet whose output is noise of the right size, so that edits differ by what they are told."""
+    """A random UNet whose output is noise of the right size, so that edits differ by their conditions."""
     torch.nn.init.normal_(unet.conv_out.weight, std=0.05, generator=torch.Generator().manual_seed(0))
     return unet
 
@@ -153,7 +154,7 @@ def main(quick: bool, model: str | None) -> None:
 
 
 def compare_quality(checkpoint: str, quick: bool) -> None:
-    """What the interval costs a trained editor, in a table and a line of JSON."""
+    """Cost of the interval for a trained editor, as a table and a line of JSON."""
     warnings.filterwarnings("ignore")
     torch.set_num_threads(1)
     count, steps, scales = (4, 4, [2.0]) if quick else (128, 8, [1.5, 3.0])

@@ -1,4 +1,4 @@
-"""Processor time of starting: what a command costs before its work, beside importing torch and the classes in use.
+"""Processor time of starting: what a command costs before its work, next to importing torch and the classes in use.
 
 python benchmarks/startup.py    # a table of processor seconds (user and system), least of three fresh interpreters
 """

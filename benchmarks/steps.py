@@ -1,7 +1,7 @@
 """Seconds a training step takes here in 32-true and in precision=auto, and what the runs of README's commands take.
 
 Of each command so many steps are trained in earnest, drawing of scenes and averaged weights included, validation and
-pictures not. A step counts with the least time of those after the first few: other work on the machine hardly matters
+images not. A step counts with the least time of those after the first few: other work on the machine hardly matters
 to the processor's seconds (one thread), and not at all to the wall's where there is none.
 
 python benchmarks/steps.py                 # all cores, seconds of the wall; wants a machine without other work

@@ -1,4 +1,4 @@
-"""How fast pairs are read, against InstructPix2Pix's folders, and the memory of reading 1,000 to 1,000,000 pairs.
+"""Speed of reading pairs, against InstructPix2Pix's folders, and the memory of reading 1,000 to 1,000,000 pairs.
 
 python benchmarks/streaming.py [--quick]
 """
@@ -47,7 +47,7 @@ from ip2p_lightning.data.transforms import PairTransform
 from ip2p_lightning.models.autoencoder import Autoencoder
 
 STORED, TRAINED = 512, 256
-"""Sides of the pictures on disk and in a batch, as InstructPix2Pix publishes and trains."""
+"""Sides of the images on disk and in a batch, as InstructPix2Pix publishes and trains."""
 WORKERS = 2
 
 
@@ -123,7 +123,7 @@ def rates(data: Dataset[Any], repeats: int) -> tuple[float, float]:
 
 
 def speed(folder: Path, count: int, repeats: int) -> dict[str, tuple[float, float]]:
-    """Rates of each way of reading the same pictures."""
+    """Rates of each way of reading the same images."""
     published, path = write_both(folder, count)
     transform, exact = PairTransform(TRAINED), ShardDataset(path)
     reduced = ShardDataset(path, decode_side=TRAINED)

@@ -1,7 +1,7 @@
 """Our trade-off engine against the loop that InstructPix2Pix's evaluation runs, on the same model, noise and machine.
 
-The loop edits one picture at one pair of scales at a time: it encodes text and picture anew, evaluates the denoiser
-three times in every step, and embeds both pictures and both captions for the two figures. Ours must give the same
+The loop edits one image at one pair of scales at a time: it encodes text and image again, evaluates the denoiser
+three times in every step, and embeds both images and both captions for the two figures. Ours must give the same
 figures. How much faster it is depends on how far a batch of one is from keeping the machine busy, and on the steps:
 before the first one nothing differs between scales. On one thread the processor's seconds are counted, on several
 those of the wall, which want a machine that does nothing else.
@@ -30,7 +30,7 @@ from ip2p_lightning.data.sources.world import WorldSource
 from ip2p_lightning.diffusion.objective import DiffusionObjective
 from ip2p_lightning.diffusion.sampling import Sampler
 from ip2p_lightning.editors.opening import load_editor
-from ip2p_lightning.editors.ours import TrainedEditor
+from ip2p_lightning.editors.trained import TrainedEditor
 from ip2p_lightning.evaluation.figures import IntervalSettings
 from ip2p_lightning.evaluation.rows import as_saved, picture_seeds, tensors_of
 from ip2p_lightning.evaluation.sweeps import GuidanceSweep
@@ -41,6 +41,7 @@ from ip2p_lightning.metrics.similarity import DirectionSimilarity, InputSimilari
 from ip2p_lightning.models.autoencoder import Autoencoder
 from ip2p_lightning.models.denoiser import UNetDenoiser
 from ip2p_lightning.models.dual_encoder import DualEncoder
+from ip2p_lightning.states import States
 from ip2p_lightning.world.tokenizer import world_tokenizer
 
 TEXT_SCALES, IMAGE_SCALES = (7.5,), (1.0, 1.2, 1.4, 1.6, 1.8, 2.0, 2.2)
@@ -60,8 +61,8 @@ class EveryBranch:
         noisy: Tensor,
         original: Tensor,
         timesteps: Tensor,
-        embeddings: Tensor,
-        null_embeddings: Tensor,
+        states: States,
+        null: States,
         progress: float = 0.0,
     ) -> Tensor:
         """Guided prediction, as `TwoScaleGuidance`."""
@@ -69,7 +70,7 @@ class EveryBranch:
             torch.cat([noisy] * 3),
             torch.cat([original, original, torch.zeros_like(original)]),
             torch.cat([timesteps] * 3),
-            torch.cat([embeddings, null_embeddings, null_embeddings]),
+            States.cat([states, null, null]),
         ).chunk(3)
         return neither + self.text_scale * (both - image) + self.image_scale * (image - neither)
 
@@ -108,15 +109,15 @@ class Comparison:
         return clock() - begun
 
     def edit(self, batch: PairBatch, text_scale: float, image_scale: float) -> Tensor:
-        """One picture, everything from the beginning."""
+        """One image, everything from the beginning."""
         module = self.editor.module
         original = batch.original_image.to(module.device)
         condition = module.conditioner.condition(batch.instruction, original)
         latents = module.sampler(
             module.denoiser,
             module.autoencoder.encode_original(original),
-            condition.embeddings,
-            condition.null_embeddings,
+            condition.states,
+            condition.null_states,
             guidance=EveryBranch(text_scale, image_scale),  # type: ignore[arg-type]
             steps=self.steps,
             generator=[torch.Generator().manual_seed(picture_seeds(batch, 0)[0])],

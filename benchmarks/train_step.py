@@ -1,6 +1,6 @@
 """Our training step against a plain loop that asks every encoder in every step, on the same networks.
 
-The plain loop does what diffusers' train_instruct_pix2pix.py does, in our words: both pictures and the text go through
+The plain loop does what diffusers' train_instruct_pix2pix.py does, in our words: both images and the text go through
 their encoders, the empty text too, and the loss is read from the device in each step. The networks have Stable
 Diffusion 1.5's shape with an eighth of its widths, the autoencoder a little more: processors work through its large
 feature maps so much faster than through the UNet's small ones that an eighth takes a fourth of the plain step, where it
@@ -86,7 +86,7 @@ class PlainLoop:
         self.running = 0.0
 
     def collate(self, examples: list[EditPair]) -> tuple[PairBatch, Tensor]:
-        """Pictures, and token ids of the instructions."""
+        """Images, and token ids of the instructions."""
         batch = PairBatch.collate(examples)
         return batch, self.ids(batch.instruction)
 
@@ -96,7 +96,7 @@ class PlainLoop:
         return self.text.tokenizer(texts, **options).input_ids
 
     def encode(self, batch: PairBatch, ids: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Latents of both pictures, states of the texts and of the empty text."""
+        """Latents of both images, states of the texts and of the empty text."""
         edited = self.vae.encode(batch.edited_image.to(DEVICE)).latent_dist.sample() * self.vae.config.scaling_factor
         states = self.text.text_encoder(ids.to(DEVICE))[0]
         original = self.vae.encode(batch.original_image.to(DEVICE)).latent_dist.mode()

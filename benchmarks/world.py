@@ -1,4 +1,4 @@
-"""How fast the sources draw pairs: pairs a CPU-second of one thread, visibility check included.
+"""Speed at which sources draw pairs: pairs a CPU-second of one thread, visibility check included.
 
 python benchmarks/world.py [pairs]
 """

@@ -1,4 +1,4 @@
-"""How many of a writer's triples are of use, on captions of real photographs; counts by reason, and examples.
+"""Share of a writer's triples that are usable, on captions of real photographs; counts by reason, and examples.
 
     python benchmarks/writers.py --captions FOLDER_OF_TARS --writers smollm2 tuned --set writer.checkpoint=last.ckpt
 
@@ -23,7 +23,7 @@ from ip2p_lightning.generation.triple_checks import TripleChecks, kept_share, ta
 
 def measure(name: str, captions: list[Caption], overrides: list[str], retries: int, threads: int) -> dict:
     own = [word for word in overrides if name == "tuned" or "checkpoint" not in word]
-    writer = build(compose("generate", [f"writer={name}", *own, f"writer.retries={retries}"]).writer)
+    writer = build(compose("generate", [f"generation/writer={name}", *own, f"writer.retries={retries}"]).writer)
     if not retries:
         writer.checks = TripleChecks()
     torch.set_num_threads(threads)
@@ -54,7 +54,7 @@ def measure(name: str, captions: list[Caption], overrides: list[str], retries: i
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--captions", required=True, help="a tar of captioned photographs, or a folder of such tars")
-    parser.add_argument("--writers", nargs="+", default=["smollm2"], help="options of conf/writer")
+    parser.add_argument("--writers", nargs="+", default=["smollm2"], help="options of conf/generation/writer")
     parser.add_argument("--set", nargs="*", default=[], help="overrides, such as writer.checkpoint=last.ckpt")
     parser.add_argument("--count", type=int, default=None, help="captions; all by default")
     parser.add_argument("--retries", type=int, default=0, help="more tries of a caption whose triple is not faithful")

@@ -22,7 +22,7 @@ from ip2p_lightning.zoo import load
 
 PICTURES = Path(__file__).parent / "pictures"
 STRICTER = "filter.thresholds={image: 0.2, direction: 0.6, text: 0.7}"
-EIGHT = ["search=fixed", "search.candidates=8"]
+EIGHT = ["generation/search=fixed", "search.candidates=8"]
 RUNS = {
     "rendered": ["experiment=generate/rendered", "count=60"],
     "simple": ["experiment=generate/world", "count=12"],
@@ -39,7 +39,7 @@ SHEETS = {
     "wide": {"kept": "generated-kept-p2p", "left out": "generated-left-out-p2p"},
     "medium": {},
 }
-"""Folder -> group of pairs -> name of the picture that shows some of it."""
+"""Folder -> group of pairs -> name of the image that shows some of it."""
 
 
 def main(folder: Path) -> None:

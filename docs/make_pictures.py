@@ -25,7 +25,7 @@ from ip2p_lightning.data.images import open_image
 from ip2p_lightning.data.sources import PairSource
 from ip2p_lightning.data.sources.photos import PhotoSource, sample_photographs
 from ip2p_lightning.data.sources.world import WorldSource
-from ip2p_lightning.evaluation.evaluate import Kept, evaluate
+from ip2p_lightning.evaluation.evaluate import ExampleSelection, evaluate
 from ip2p_lightning.generation.world_triples import WorldCaptions
 from ip2p_lightning.metrics import L1
 from ip2p_lightning.photo_edits.picture_edits import PICTURE_EDITS
@@ -33,7 +33,9 @@ from ip2p_lightning.report.curves import read_curves
 from ip2p_lightning.report.grid import edit_grid
 from ip2p_lightning.report.plotting import COLOURS, new_figure
 from ip2p_lightning.shipped import NAMES, WEIGHTS
-from ip2p_lightning.world.levels import LEVELS
+from ip2p_lightning.world.makers import MAKERS
+from ip2p_lightning.world.open.drawing import draw
+from ip2p_lightning.world.open.edits import answers
 from ip2p_lightning.zoo.curves import CURVE
 from ip2p_lightning.zoo.editing import PHOTO_KINDS
 from ip2p_lightning.zoo.text_to_image import GUIDANCE, STEPS
@@ -41,16 +43,35 @@ from ip2p_lightning.zoo.text_to_image import GUIDANCE, STEPS
 FOLDER = Path(__file__).parent / "pictures"
 MAX_BYTES = 400_000
 TEXTS = ["make it sepia", "make it black and white", "make it much brighter", "turn it into a sketch", "blur it much"]
+FIRST_KINDS = ["season", "time", "recolour", "remove"]
 SHOWN = 48
 """Edits, or drawn scenes, on a sheet."""
 
 
 def level(name: str) -> Image.Image:
     """A pair of each kind of a level."""
-    kinds = LEVELS[name].edits
+    kinds = MAKERS[name].edits
     pairs = [WorldSource(number + 1, level=name, kinds=[kind])[number] for number, kind in enumerate(kinds)]
     title = f"level {name}: {len(pairs)} kinds of edit, 64 px"
     return contact_sheet(pairs, title=title, columns=4, side=128)
+
+
+def open_answers() -> Image.Image:
+    """Right answers to one instruction of some kinds each, at the open level."""
+    kinds, number, side = (
+        ("vague", "add", "another", "replace", "weather", "background", "recolour", "profession"),
+        9,
+        96,
+    )
+    sheet = Image.new("RGB", ((number + 1) * (side + 4), len(kinds) * (side + 20)), "white")
+    for row, kind in enumerate(kinds):
+        _, change = WorldSource(3, level="open", kinds=[kind]).change(2)
+        top = row * (side + 20)
+        ImageDraw.Draw(sheet).text((2, top), f"{kind}: {change.instruction}", fill="black", font_size=13)
+        for column, scene in enumerate((change.before, *answers(change, number))):
+            image = draw(scene).resize((side, side), Image.Resampling.NEAREST)
+            sheet.paste(image, (column * (side + 4), top + 18))
+    return sheet
 
 
 def held_out() -> Image.Image:
@@ -75,13 +96,33 @@ def sizes() -> Image.Image:
 
 def edits(editor: str, pairs: PairSource) -> Image.Image:
     """Original, instruction, edit and truth of the pairs, by an editor of the package."""
-    result = evaluate(zoo.load(editor), pairs, {"error": L1()}, kept=Kept(examples=len(pairs), worst=0))
+    result = evaluate(zoo.load(editor), pairs, {"error": L1()}, kept=ExampleSelection(examples=len(pairs), worst=0))
     return edit_grid(result.examples, side=72, columns=3, text_width=200)
 
 
 def scenes(editor: str, count: int) -> Image.Image:
     """Edits of the first new scenes of the editor's level."""
     return edits(editor, WorldSource(count, level=zoo.entry(editor).LEVEL, split="validation"))
+
+
+def first() -> Image.Image:
+    """The README's first image, readable on a phone: one new scene of each of four kinds and two photographs."""
+    level = zoo.entry("instruct_pix2pix").LEVEL
+    pairs = [WorldSource(1, level=level, split="validation", kinds=[kind])[0] for kind in FIRST_KINDS]
+    photographs = [open_image(path) for path, _ in sample_photographs("test")][:2]
+    images = [pair.original_image for pair in pairs] + [ImageOps.fit(image, (256, 256)) for image in photographs]
+    texts = [pair.instruction for pair in pairs] + ["make it sepia", "make it black and white"]
+    editor, side, title = zoo.load("instruct_pix2pix"), 200, 44
+    edited = [editor.edit(image, text).images[0] for image, text in zip(images, texts, strict=True)]
+    sheet = Image.new("RGB", (4 * side + 3 * 16, 3 * (side + title + 12)), "white")
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(27)
+    for number, (before, text, after) in enumerate(zip(images, texts, edited, strict=True)):
+        left, top = number % 2 * (2 * side + 32), number // 2 * (side + title + 12)
+        draw.text((left, top + 6), text, "#1c1c1a", font)
+        for column, image in enumerate((before, after)):
+            shown = image.resize((side, side), Image.Resampling.LANCZOS)
+            sheet.paste(shown, (left + column * (side + 8), top + title))
+    return sheet
 
 
 def drawn() -> Image.Image:
@@ -140,12 +181,13 @@ def curves() -> Image.Image:
 
 
 def quickstart() -> Image.Image:
-    """The grid of the quickstart, whose folder is the one it has unless told otherwise."""
+    """The grid of the quickstart, in its default folder."""
     return open_image(FOLDER.parents[1] / "outputs" / "quickstart" / "grid.png")
 
 
 SHEETS: dict[str, Callable[[], Image.Image]] = {
-    **{f"world-{name}": (lambda name=name: level(name)) for name in LEVELS},
+    **{f"world-{name}": (lambda name=name: level(name)) for name in MAKERS},
+    "world-open-answers": open_answers,
     "world-held-out": held_out,
     "world-sizes": sizes,
     "photographs": photographs,
@@ -155,6 +197,7 @@ SHEETS: dict[str, Callable[[], Image.Image]] = {
     "zoo-text-to-image": drawn,
     "zoo-full-size": full_size,
     "zoo-curves": curves,
+    "first": first,
     "quickstart": quickstart,
 }
 
@@ -178,7 +221,7 @@ def save(sheet: Image.Image, path: Path) -> None:
     if path.stat().st_size > MAX_BYTES:
         sheet.quantize(256, Image.Quantize.MAXCOVERAGE, kmeans=2, dither=Image.Dither.NONE).save(path, optimize=True)
     if path.stat().st_size > MAX_BYTES:
-        raise ValueError(f"{path} has {path.stat().st_size:,} bytes, more than {MAX_BYTES:,}: show smaller pictures")
+        raise ValueError(f"{path} has {path.stat().st_size:,} bytes, more than {MAX_BYTES:,}: show smaller images")
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from ip2p_lightning.data.images import open_image
 from ip2p_lightning.data.pair import EditPair
 from ip2p_lightning.data.sources.photos import SUFFIXES, sample_photographs
 from ip2p_lightning.editors.opening import load_editor
-from ip2p_lightning.evaluation.evaluate import Kept, evaluate
+from ip2p_lightning.evaluation.evaluate import ExampleSelection, evaluate
 from ip2p_lightning.metrics import L1
 from ip2p_lightning.photo_edits import photo
 from ip2p_lightning.report.grid import edit_grid
@@ -99,7 +99,7 @@ def make(folder: Path, images: list[Image.Image]) -> Path:
 
 
 class Developed:
-    """A source of the pairs that the picture shows."""
+    """A source of the pairs that the image shows."""
 
     name, licence = "photographs inside scikit-image", "public domain, CC0 and CC BY (scikit-image data/README.txt)"
 
@@ -118,14 +118,14 @@ class Developed:
 
 
 def picture(checkpoint: str, names: tuple[str, ...] = ("astronaut", "coffee", "chelsea")) -> Image.Image:
-    """What an editor makes of photographs inside scikit-image, in every look, beside the truth."""
+    """Edits of photographs inside scikit-image, in every look, next to the truth."""
     files = {file.stem: file for split in SPLITS for file, _ in sample_photographs(split)}
     pairs = []
     for name in names:
         image = ImageOps.fit(open_image(files[name]), (64, 64), Image.Resampling.LANCZOS)
         pairs += [EditPair(f"{name} {look}", image, change(image), text) for look, (text, change) in LOOKS.items()]
     result = evaluate(
-        load_editor(checkpoint), Developed(pairs), {"error": L1()}, kept=Kept(examples=len(pairs), worst=0)
+        load_editor(checkpoint), Developed(pairs), {"error": L1()}, kept=ExampleSelection(examples=len(pairs), worst=0)
     )
     order = {pair.id: place for place, pair in enumerate(pairs)}
     return edit_grid(sorted(result.examples, key=lambda one: order[one.pair]), side=96, columns=3, text_width=130)
@@ -134,7 +134,7 @@ def picture(checkpoint: str, names: tuple[str, ...] = ("astronaut", "coffee", "c
 def main() -> None:
     """Make what the command line names."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="the folder, or picture, to make")
+    parser.add_argument("folder", type=Path, help="the folder, or image, to make")
     parser.add_argument("--photographs", type=Path, help="folder or tar of photographs; scikit-image's if left out")
     parser.add_argument("--count", type=int, default=25, help="photographs")
     parser.add_argument("--editor", help="a checkpoint or folder; draws what it makes of photographs")

@@ -1,6 +1,6 @@
 """InstructPix2Pix, section 3.2.1: conditioning dropout, without which guidance means nothing.
 
-The paper drops the text, the picture and both in 5 % of the samples each, so that one network can be asked without
+The paper drops the text, the image and both in 5 % of the samples each, so that one network can be asked without
 them. Here networks are trained with shares of 0 (never), the paper's and more, and each is asked with and without
 guidance: one that never saw null conditions should lose by guidance what the others do not.
 """

@@ -4,8 +4,8 @@ The paper's figure draws CLIP image similarity against directional similarity fo
 fewer, and on pairs that were not filtered. It says that fewer pairs make edits timid (the input is kept, little is
 edited), and that unfiltered pairs make the result agree less with the input.
 
-tiny and world: drawn pairs of which half are spoilt on purpose (strange pictures, pictures that were not edited), and
-a score that knows 95 % of them. With an exact truth the two axes are the error where the picture should change and
+tiny and world: drawn pairs of which half are corrupted on purpose (strange images, images that were not edited), and
+a score that knows 95 % of them. With an exact truth the two axes are the error where the image should change and
 the error where it should stay. The corruption is ours: the world shows what wrong pairs do, not how well CLIP finds
 them. paper: the release's two datasets, imported: pairs=FOLDER (clip-filtered-dataset, 313,010 prompts) and
 unfiltered=FOLDER2 (random-sample-dataset, 451,990); shares are of prompts, each model is swept over s_I at s_T = 7.5.
@@ -32,7 +32,7 @@ IMAGE_SCALES = (1.0, 1.2, 1.4, 1.6, 1.8, 2.0, 2.2)  # the paper's s_I
 MIDDLE = 1.6  # of them; where claims compare
 NAMES = {True: "filtered", False: "not filtered"}
 AXES = {"clip_input": "CLIP similarity to the input", "clip_direction": "CLIP direction"}  # the paper's
-METRICS = ("error", "changed", "kept", "copied", "nearer", "halved", *AXES)
+METRICS = ("error", "changed", "kept", "copy_rate", "closer_than_input", "error_halved", *AXES)
 
 
 def runs(options: Options) -> list[Run]:
@@ -81,7 +81,7 @@ def draw(table: Table) -> dict[str, Figure]:
         "error": "error [/255]",
         "changed": "error where it should change [/255]",
         "kept": "error where it should stay [/255]",
-        "copied": "left as it was",
+        "copy_rate": "left as it was",
     }
     figure, axes = new_figure(columns=len(shown), width=3.4)
     for axis, (metric, title) in zip(axes, shown.items(), strict=True):
@@ -102,7 +102,7 @@ def claims(table: Table) -> Sequence[Claim]:
         ]
     return [
         table.compare("more pairs lower the error", "error", best, fewest),
-        table.compare("fewer pairs make edits timid: more pictures are left as they were", "copied", best, fewest),
+        table.compare("fewer pairs make edits timid: more images are left as they were", "copy_rate", best, fewest),
         table.compare("filtering lowers the error", "error", best, unfiltered),
         table.compare("without filtering the result agrees less with the input", "kept", best, unfiltered),
     ]

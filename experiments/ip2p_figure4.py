@@ -1,7 +1,7 @@
 """InstructPix2Pix, figure 4: one edit under a grid of guidance scales.
 
 The paper shows that a larger text scale s_T edits more strongly and a larger image scale s_I stays closer to the
-input. Beside the pictures, this measures both over many pairs: how far the result is from the input, and how much of
+input. Next to the images, this measures both over many pairs: how far the result is from the input, and how much of
 the true change was made.
 
 world: the InstructPix2Pix of the zoo, or base=RUN/checkpoints/last.ckpt. paper: base=timbrooks/instruct-pix2pix

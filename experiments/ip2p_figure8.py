@@ -1,4 +1,4 @@
-"""InstructPix2Pix, figure 8: consistency with the input against consistency with the edit, beside other editors.
+"""InstructPix2Pix, figure 8: consistency with the input against consistency with the edit, compared with other editors.
 
 The paper draws CLIP similarity to the input against CLIP direction similarity, each editor along the setting that
 trades one for the other: ours along s_I (s_T fixed), SDEdit along its strength, Prompt-to-Prompt along the share of
@@ -66,7 +66,7 @@ def _list(values: Sequence[float]) -> str:
 
 
 def axes_of(table: Table) -> tuple[str, str]:
-    """What is drawn: CLIP's similarities where they were measured, else their pixel counterparts."""
+    """Axes of the figure: CLIP similarities where measured, else their pixel counterparts."""
     clip = any("clip_direction" in row.values for row in table.rows)
     return ("clip_direction", "clip_input") if clip else ("true_change", "strength")
 

@@ -1,7 +1,7 @@
 """InstructPix2Pix, figure 9: the same edits by every editor, side by side.
 
 Rows are held-out pairs drawn at random before anything was edited, columns the input, the editors and the truth. The
-paper compares with SDEdit, Text2Live and Prompt-to-Prompt; Text2Live optimises each picture for itself and takes
+paper compares with SDEdit, Text2Live and Prompt-to-Prompt; Text2Live optimises each image for itself and takes
 long, so that few pairs are taken here. An editor that cannot run leaves its column empty, and says why in claims.md.
 
 Sizes and options as in ip2p_figure8.py.

@@ -1,6 +1,6 @@
-"""LGIE against MGIE: what seeing the picture is worth to the language model.
+"""LGIE against MGIE: what seeing the image is worth to the language model.
 
-Both write an expressive instruction before they edit. LGIE does not see the picture: where the instruction does not
+Both write an expressive instruction before they edit. LGIE does not see the image: where the instruction does not
 say what is there ("make it yellow", "take it away"), it has to guess. The paper (zero-shot, LGIE -> MGIE): GIER SSIM
 56.86 -> 59.24, MagicBrush DINO 80.90 -> 82.22. Measured here for each kind of edit, on the same scenes and steps of
 training.
@@ -25,7 +25,7 @@ KINDS = ("recolour", "replace", "add", "remove", "background", "season", "time")
 METRICS = (
     "error",
     "text_exact",
-    "nearer",
+    "closer_than_input",
     *PAPERS,
     *(f"{kind}/{metric}" for kind in KINDS for metric in ("error", "text_exact")),
 )
@@ -53,8 +53,8 @@ def draw(table: Table) -> dict[str, Figure]:
 def claims(table: Table) -> Sequence[Claim]:
     mgie, lgie = {"model": "mgie"}, {"model": "lgie"}
     return [
-        table.compare("seeing the picture lowers the error", "error", mgie, lgie),
-        table.compare("seeing the picture makes the expressive instruction right more often", "text_exact", lgie, mgie),
+        table.compare("seeing the image lowers the error", "error", mgie, lgie),
+        table.compare("seeing the image makes the expressive instruction right more often", "text_exact", lgie, mgie),
     ]
 
 

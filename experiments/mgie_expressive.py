@@ -35,7 +35,7 @@ ARMS = {
     "no_loss": "E2E without instruction loss",
     "brief": "E2E without expressive text",
 }
-METRICS = ("error", "ssim", "changed", "kept", "nearer", "text_exact", "seconds_per_edit", *PAPERS)
+METRICS = ("error", "ssim", "changed", "kept", "closer_than_input", "text_exact", "seconds_per_edit", *PAPERS)
 
 
 def runs(options: Options) -> list[Run]:

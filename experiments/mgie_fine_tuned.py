@@ -1,6 +1,6 @@
 """MGIE, table 2: the models of table 1, tuned on each task's own pairs.
 
-InstructPix2Pix and MGIE go on from their general training on the training pairs of each task; beside them stand the
+InstructPix2Pix and MGIE go on from their general training on the training pairs of each task; next to them stand the
 same models untuned. See mgie_zero_shot.py for the tasks. Of the paper's table we know MagicBrush (DINO 87.99 ->
 90.65, CVS 93.83 -> 95.28, CTS 30.93 -> 31.73) and MA5k (LPIPS .267 -> .235), InstructPix2Pix -> MGIE.
 """
@@ -23,7 +23,7 @@ from ip2p_lightning.studies.tasks import tasks
 MODELS = {"ip2p": "InstructPix2Pix", "mgie": "MGIE"}
 NAMES = {f"{key}{suffix}": name + suffix for key, name in MODELS.items() for suffix in ("", ", tuned")}
 TITLES = {"dino": "DINO", "clip_i": "CVS", "clip_t": "CTS", "lpips": "LPIPS"}
-METRICS = ("error", "l1", "ssim", "changed", "kept", "nearer", "text_exact", *PAPERS)
+METRICS = ("error", "l1", "ssim", "changed", "kept", "closer_than_input", "text_exact", *PAPERS)
 
 
 def runs(options: Options) -> list[Run]:

@@ -15,7 +15,7 @@ from ip2p_lightning.studies.recipes import PAPERS, SEEDS, begun, evaluate, ip2p
 from ip2p_lightning.studies.study import Options
 
 COUNTS = {"tiny": (1, 4), "world": (1, 4, 16), "paper": (1, 2, 4, 8, 16)}
-METRICS = ("error", "ssim", "changed", "kept", "nearer", "text_exact", *PAPERS)
+METRICS = ("error", "ssim", "changed", "kept", "closer_than_input", "text_exact", *PAPERS)
 
 
 def runs(options: Options) -> list[Run]:

@@ -25,14 +25,20 @@ from ip2p_lightning.studies.study import Options
 from ip2p_lightning.studies.tasks import tasks
 
 MODELS = {"ip2p": "InstructPix2Pix", "lgie": "LGIE", "mgie": "MGIE"}
-METRICS = ("error", "l1", "ssim", "changed", "kept", "nearer", "text_exact", "seconds_per_edit", *PAPERS)
+METRICS = ("error", "l1", "ssim", "changed", "kept", "closer_than_input", "text_exact", "seconds_per_edit", *PAPERS)
 PUBLISHED = {  # a hundred times the column, of InstructPix2Pix, LGIE, MGIE
     ("EVR", "dino"): (67.82, 69.71, 71.49),
     ("GIER", "ssim"): (57.51, 56.86, 59.24),
     ("MA5k", "ssim"): (58.92, 64.60, 66.25),
     ("MagicBrush", "dino"): (71.46, 80.90, 82.22),
 }
-TITLES = {"error": "error [/255]", "ssim": "SSIM", "nearer": "nearer to the truth", "dino": "DINO", "lpips": "LPIPS"}
+TITLES = {
+    "error": "error [/255]",
+    "ssim": "SSIM",
+    "closer_than_input": "nearer to the truth",
+    "dino": "DINO",
+    "lpips": "LPIPS",
+}
 
 
 def runs(options: Options) -> list[Run]:
@@ -47,7 +53,7 @@ def runs(options: Options) -> list[Run]:
 
 
 def draw(table: Table) -> dict[str, Figure]:
-    shown = ["error", "ssim", "nearer", *table.measured(("dino", "lpips"))]
+    shown = ["error", "ssim", "closer_than_input", *table.measured(("dino", "lpips"))]
     figure, axes = new_figure(columns=len(shown), width=4.0)
     for axis, metric in zip(axes, shown, strict=True):
         draw_dots(axis, table, metric, "task", "model", names=MODELS)

@@ -35,7 +35,7 @@ CHOICES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "rate 2e-4": ("stages.0.trainable={denoiser.*:{lr:2.0e-4}}",),
     },
 }
-METRICS = ("error", "nearer", "halved", "kept", "changed")
+METRICS = ("error", "closer_than_input", "error_halved", "kept", "changed")
 
 
 def runs(options: Options) -> list[Run]:

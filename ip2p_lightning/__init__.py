@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ip2p_lightning.data.datamodule import EditDataModule
     from ip2p_lightning.data.pair import EditPair
     from ip2p_lightning.editors.base import Editor
+    from ip2p_lightning.editors.conversation import Conversation
     from ip2p_lightning.editors.opening import load_editor
     from ip2p_lightning.editors.request import EditRequest, EditResult
     from ip2p_lightning.interop.folder import load_pipeline
@@ -30,6 +31,7 @@ except PackageNotFoundError:  # a source folder on the path, not installed
     __version__ = "0+unknown"
 
 _HOMES = {
+    "Conversation": "editors.conversation",
     "EditDataModule": "data.datamodule",
     "EditPair": "data.pair",
     "EditRequest": "editors.request",
@@ -44,8 +46,8 @@ _HOMES = {
 """Name -> module that holds it, or the module itself."""
 
 __all__ = [
-    "EditDataModule", "EditPair", "EditRequest", "EditResult", "EditingModule", "Editor", "compose", "load_editor",
-    "load_pipeline", "metrics",
+    "Conversation", "EditDataModule", "EditPair", "EditRequest", "EditResult", "EditingModule", "Editor", "compose",
+    "load_editor", "load_pipeline", "metrics",
 ]  # fmt: skip
 
 

@@ -35,13 +35,18 @@ def utf8(data: bytes) -> str:
 
 
 def parse_json(
-    data: bytes | str, *, limit: limits.Limit = limits.ROW_BYTES, not_a_number: NotANumber = "refuse"
+    data: bytes | str,
+    *,
+    limit: limits.Limit = limits.ROW_BYTES,
+    not_a_number: NotANumber = "refuse",
+    depth: limits.Limit = limits.DATA_DEPTH,
 ) -> Any:
     """The value of a JSON text.
 
     Args:
         data: the text, or its bytes in UTF-8.
         limit: of its size.
+        depth: of lists and objects in each other.
         not_a_number: NaN and Infinity, which JSON does not have, are refused, or read as null: Python and pandas write
             them for cells that are empty. "keep" is for files of the package's own, which hold measured numbers.
 
@@ -52,7 +57,7 @@ def parse_json(
     if len(data) > limit.value:
         raise TextError(f"{len(data):,} bytes, more than {limit.value:,} ({limit.variable})")
     text = utf8(data) if isinstance(data, bytes) else data
-    deepest = limits.DATA_DEPTH.value
+    deepest = depth.value
 
     def constant(name: str) -> float | None:
         if not_a_number == "refuse":
@@ -111,6 +116,29 @@ def read_json(
         raise TextError(f"{path} is damaged ({error}); restore it from a copy or fetch it again") from error
 
 
+def typed(kind: Any, value: Any, place: object) -> Any:
+    """A value of a JSON text as a dataclass, or another type of values.
+
+    Texts must be texts and lists lists; names that the type does not have are ignored.
+
+    Args:
+        kind: such as `list[Row]`, where the fields of the dataclass `Row` have types.
+        value: of `parse_json`.
+        place: names the file.
+
+    Raises:
+        TextError: another type; names the first field that is wrong.
+    """
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        return TypeAdapter(kind).validate_python(value)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        field = ".".join(map(str, first["loc"]))[:100] or "the whole"
+        raise TextError(f"{place} holds something else ({field}: {first['msg'][:200]})") from error
+
+
 def _bounded(path: Path, limit: limits.Limit) -> bytes:
     with path.open("rb") as file:
         data = file.read(limit.value + 1)
@@ -129,7 +157,7 @@ def _unique(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _deeper(value: Any, levels: int) -> bool:
-    """Whether lists and objects are nested in more than so many levels."""
+    """True if lists and objects are nested in more than so many levels."""
     layer = [value]
     for _ in range(levels):
         layer = (

@@ -24,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run `ip2p` with `arguments` (default: the command line's).
 
     Returns:
-        The exit code: 0, or 2 after an error that the message tells how to mend.
+        The exit code: 0, or 2 after an error that the message tells how to correct.
     """
     from ip2p_lightning.jobs import guide
 
@@ -43,27 +43,48 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"ip2p {__version__}")
         return 0
     if not words or words[0] in {"-h", "--help", "help"}:
-        print(guide.overview())
-        return 0
+        return _show(guide.overview())
     if words[0] not in guide.JOBS:
         print(guide.unknown_job(words[0]), file=sys.stderr)
         return 2
     job, rest = words[0], words[1:]
     if {"-h", "--help"} & set(rest):
-        print(guide.job_help(job, rest))
-        return 0
+        return _show(guide.job_help(job, rest))
     return run_job(job, rest)
 
 
+def _show(text: str) -> int:
+    """Print help; a reader such as `head` may close the pipe before its end."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        _reader_left()
+    return 0
+
+
+def _reader_left() -> bool:
+    """True if no one reads what is printed any more; it then goes nowhere, else Python fails again when it ends."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return True
+    return False
+
+
 def run_job(job: str, words: Sequence[str]) -> int:
-    """Hand `words` to Hydra for `job`; errors that the user can mend end in a message and exit code 2."""
+    """Hand `words` to Hydra for `job`; errors that the user can correct end in a message and exit code 2."""
     from ip2p_lightning.jobs import messages
 
     overrides = [word for word in words if word != "--debug"]
     debug = "--debug" in words or os.environ.get("HYDRA_FULL_ERROR") == "1"
     try:
-        _hydra(job, _sub_command(job, overrides))
+        job, overrides = with_command(job, overrides)
+        _hydra(job, overrides)
+        sys.stdout.flush()
     except Exception as error:
+        if isinstance(error, BrokenPipeError) and _reader_left():
+            return 141  # as a shell says of a program that wrote to a pipe without a reader
         if debug:
             raise
         message = messages.explain(error, job, overrides)
@@ -71,21 +92,28 @@ def run_job(job: str, words: Sequence[str]) -> int:
             raise
         print(f"ip2p {job}: {printable(message)}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        if debug:
+            raise
+        print(f"ip2p {job}: interrupted; files that are there are whole", file=sys.stderr)
+        return 130
     return 0
 
 
-def _sub_command(job: str, overrides: list[str]) -> list[str]:
-    """`ip2p data render size=64` means `command=render size=64`."""
+def with_command(job: str, words: list[str]) -> tuple[str, list[str]]:
+    """The job with the word after it, where the job has several commands: "data render", and the remaining words.
+
+    Raises:
+        ValueError: the word is none of the commands.
+    """
     from ip2p_lightning.jobs.guide import JOBS
 
     commands = JOBS[job].commands
     if not commands:
-        return overrides
-    if overrides and overrides[0] in commands:
-        return [f"command={overrides[0]}", *overrides[1:]]
-    if any(word.startswith("command=") for word in overrides):
-        return overrides
-    got = f"not {overrides[0]!r}" if overrides and "=" not in overrides[0] else "which is missing"
+        return job, words
+    if words and words[0] in commands:
+        return f"{job} {words[0]}", words[1:]
+    got = f"not {words[0]!r}" if words and "=" not in words[0] else "which is missing"
     raise ValueError(f"the word after `ip2p {job}` must be one of {', '.join(commands)}, {got}")
 
 
@@ -128,22 +156,25 @@ def _end_of_sweep() -> str | None:
 
 
 def _hydra(job: str, overrides: Sequence[str]) -> None:
-    """Compose and run `job`. Hydra reads `sys.argv`; the job sees the real one, with which DDP starts its ranks."""
+    """Compose and run a job ("train", "data render").
+
+    Hydra reads `sys.argv`; the job sees the real one, with which DDP starts its ranks.
+    """
     import hydra
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
 
-    from ip2p_lightning.config import config_dir
+    from ip2p_lightning.config import config_dir, config_name
     from ip2p_lightning.jobs.checks import check
 
-    real = list(sys.argv)
+    real, name = list(sys.argv), job.partition(" ")[0]
     failures: list[Exception] = []
 
     def task(config: DictConfig) -> object:
         sys.argv = real
         try:
             check(job, config)
-            run: Callable[[DictConfig], object] = importlib.import_module(f"ip2p_lightning.jobs.{job}").run
+            run: Callable[[DictConfig], object] = importlib.import_module(f"ip2p_lightning.jobs.{name}").run
             return run(config)
         except Exception as error:
             if HydraConfig.get().mode is not RunMode.RUN:
@@ -157,9 +188,9 @@ def _hydra(job: str, overrides: Sequence[str]) -> None:
     flags, values = _split(job, overrides)
     before = os.environ.get("HYDRA_FULL_ERROR", "0")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing and exiting, so that we can explain
-    sys.argv = [real[0], *flags, f"hydra.job.name={job}", *values]
+    sys.argv = [real[0], *flags, f"hydra.job.name={name}", *values]
     try:
-        hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=job)(task)()
+        hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=config_name(job))(task)()
     except Exception:
         if report := _end_of_sweep():
             raise SweepError(report) from None

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
+import re
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -13,12 +16,13 @@ from uuid import uuid4
 UNFINISHED = ".part"
 """Ending of hidden files that are being written, or that a killed writer left."""
 
+_HIDDEN = re.compile(r"\..+\.\w+(\.[0-9a-f]+)?\.part")  # of a name with an ending, as `whole` makes it
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)  # file systems without hard links
 
 
 @contextmanager
 def whole(path: Path, *, shared: bool = False, first: bool = False) -> Iterator[Path]:
-    """A hidden path beside `path` to write to, which takes its name once everything is on the disk.
+    """A hidden path next to `path` to write to, which takes its name once everything is on the disk.
 
     After an error nothing remains, and an older file of that name is untouched. A killed writer leaves the hidden file.
 
@@ -71,6 +75,52 @@ def take_name(hidden: Path, path: Path, *, first: bool = False) -> None:
     if not first or not _linked(hidden, path):
         hidden.replace(path)
     sync_folder(path.parent)
+
+
+class FolderHeld(ValueError):
+    """A folder in which another process is at work; the message names it and the remedy."""
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Hold a folder that one command at a time writes files into; what a killed one left unfinished is removed.
+
+    The folder itself is locked: nothing is written for that, and the system lets go of it however the process ends.
+    Where a file system has no such locks, nothing is held.
+
+    Raises:
+        FolderHeld: another process holds it.
+        OSError: it cannot be made.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise FolderHeld(
+                f"{folder}: another command is writing there; wait for it, end it, or choose another folder"
+            ) from error
+        except OSError:
+            yield
+            return
+        remove_unfinished(folder)
+        yield
+    finally:
+        os.close(handle)
+
+
+def remove_unfinished(folder: Path, age: float = 0.0) -> None:
+    """Remove what killed writers left in a folder.
+
+    Args:
+        folder: of the files that they wrote.
+        age: seconds after which an unfinished file is a dead writer's; 0 where no other process writes there.
+    """
+    for file in folder.glob(f".*{UNFINISHED}"):
+        with suppress(OSError):
+            if _HIDDEN.fullmatch(file.name) and file.is_file() and time.time() - file.stat().st_mtime >= age:
+                file.unlink()
 
 
 def sync_folder(folder: Path) -> None:

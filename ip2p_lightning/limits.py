@@ -72,7 +72,10 @@ STORED_VALUES = Limit("STORED_VALUES", 20_000, "values in a stored configuration
 STORED_DEPTH = Limit("STORED_DEPTH", 40, "levels in a stored configuration")
 JSON_BYTES = Limit("JSON_BYTES", 16 * 2**20, "bytes of a JSON file of a model folder")
 JSON_DEPTH = Limit("JSON_DEPTH", 40, "levels in a JSON file of a model folder")
-PICKLE_BYTES = Limit("PICKLE_BYTES", 256 * 2**20, "bytes of a checkpoint's values beside its weights")
+TOKENIZER_BYTES = Limit("TOKENIZER_BYTES", 128 * 2**20, "bytes of a tokenizer's file")
+COUNTS = Limit("COUNTS", 100_000, "layers, heads, groups or labels of a network")
+SIDES = Limit("SIDES", 16_384, "pixels or cells of a side that a network is built for")
+PICKLE_BYTES = Limit("PICKLE_BYTES", 256 * 2**20, "bytes of a checkpoint's values besides its weights")
 TIMESTEPS = Limit("TIMESTEPS", 10_000, "steps of a noise schedule or a sampler")
 TEXT_TOKENS = Limit("TEXT_TOKENS", 131_072, "tokens of a text")
 VISUAL_TOKENS = Limit("VISUAL_TOKENS", 4_096, "[IMG] tokens")
@@ -80,6 +83,17 @@ VISUAL_TOKENS = Limit("VISUAL_TOKENS", 4_096, "[IMG] tokens")
 # Servers of language models, and tables that people send back
 SERVER_ANSWER = Limit("SERVER_ANSWER", 2**20, "bytes of a server's answer")
 CSV_BYTES = Limit("CSV_BYTES", 10 * 2**20, "bytes of a table of answers or choices")
+AUDIT_CELLS = Limit("AUDIT_CELLS", 100_000, "prompts of an audit's grid")
+
+# Conversations that were saved
+CONVERSATION_TURNS = Limit("CONVERSATION_TURNS", 2_000, "turns of a conversation")
+CONVERSATION_PIXELS = Limit("CONVERSATION_PIXELS", 500_000_000, "pixels of a conversation's images together")
+
+# What clients of the service send
+SERVED_BYTES = Limit("SERVED_BYTES", 64 * 2**20, "bytes of a request to the service")
+SERVED_PIXELS = Limit("SERVED_PIXELS", 40_000_000, "pixels of an image that a client sends or asks for")
+SERVED_STEPS = Limit("SERVED_STEPS", 200, "sampling steps of a request to the service")
+PROMPT_CHARACTERS = Limit("PROMPT_CHARACTERS", 32_000, "characters of a prompt")
 
 # Datasets, tables, tars, captions and whatever else pairs come from
 TAR_HEADER_BYTES = Limit("TAR_HEADER_BYTES", 2**20, "bytes of an extended header (pax, GNU long name) of a tar")

@@ -20,7 +20,7 @@ from ip2p_lightning.limits import SERVER_ANSWER, LimitError
 from ip2p_lightning.untrusted import printable
 
 _LONGEST_PAUSE = 60.0
-_PASSING = (408, 409, 425, 429, 500, 502, 503, 504)  # what another try may mend
+_PASSING = (408, 409, 425, 429, 500, 502, 503, 504)  # may succeed on another try
 _PERSONAL = (400, 413, 422)  # what is wrong with this request, unless it is wrong with all
 _T = TypeVar("_T")
 

@@ -50,7 +50,7 @@ def fastest(device: str) -> str:
 
 @lru_cache
 def slowdown(precision: str, device: str) -> float:
-    """How many times as long as in 32-true a convolution and a linear layer take with their gradients here.
+    """Slowdown against 32-true of a convolution and a linear layer with their gradients on this machine.
 
     The least processor time of some repeats, so that other work on the machine hardly counts. Draws no random number.
 

@@ -11,9 +11,14 @@ PREFIX = "zoo:"
 """Marks the name of a shipped model where a folder or a hub name could stand: "zoo:dual_encoder"."""
 
 EDITORS = ("instruct_pix2pix", "lgie", "mgie")
-"""Those that edit pictures: `ip2p edit checkpoint=mgie ...`."""
+"""Those that edit images: `ip2p edit checkpoint=mgie ...`."""
 NAMES = ("judge", "dual_encoder", "text_to_image", *EDITORS)
 """All of them, whether their weights are present or not."""
+
+
+def is_shipped(name: str) -> bool:
+    """True if a place of weights is a model of this package, such as "zoo:text_to_image"."""
+    return name.startswith(PREFIX) and name.removeprefix(PREFIX) in NAMES
 
 
 def path(name: str, root: Path | str | None = None) -> Path:

@@ -12,6 +12,8 @@ from rich.text import Text
 
 from ip2p_lightning.untrusted import printable
 
+READER_LEFT = 128 + 13
+"""Exit code of a program that SIGPIPE ended."""
 _WIDEST = 10_000  # columns
 
 
@@ -34,6 +36,13 @@ class Terminal(Console):
                 wide = Terminal(file=self.file, width=width, force_terminal=self.is_terminal, color_system=kind)
                 return super(Terminal, wide).print(table, crop=False, **options)
         return super().print(*objects, **options)
+
+    def on_broken_pipe(self) -> None:
+        """End as the shell says of a program whose reader, such as `head`, has left; rich ends as a failed one."""
+        try:
+            super().on_broken_pipe()
+        except SystemExit:
+            raise SystemExit(READER_LEFT) from None
 
     def render_str(self, text: str, **options: Any) -> Text:
         """A text to be measured and styled, with what is shown in place of each control character."""

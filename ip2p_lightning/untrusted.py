@@ -42,7 +42,7 @@ def from_csv_cell(text: str) -> str:
 
 
 class PlainFormatter(logging.Formatter):
-    """A log format whose records hold no control characters, whoever's texts they quote."""
+    """A log format whose records hold no control characters, whatever texts they quote."""
 
     def format(self, record: logging.LogRecord) -> str:
         """One record, with its traceback if it has one."""

@@ -15,8 +15,11 @@ os.environ["WANDB_MODE"] = "offline"
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
 
 torch.set_num_threads(1)
+settings.register_profile("suite", deadline=None)  # a busy machine is slow now and then
+settings.load_profile("suite")
 
 RANK_VARIABLES = ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "RANK", "MASTER_ADDR", "MASTER_PORT")
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"

@@ -9,7 +9,7 @@ import socket
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +95,37 @@ def start(function: Callable[[], Any], log: Path, environment: Mapping[str, str]
     process = multiprocessing.get_context("fork").Process(target=run)
     process.start()
     return process
+
+
+def start_job(job: str, words: Sequence[str], log: Path) -> Any:
+    """Start a job as its command does, in a process without the threads and settings of the tests before it.
+
+    A fork of a process with threads may wait for ever for a lock that one of them held; so these are forked from a
+    server that has only imported the package.
+
+    Args:
+        job: its name.
+        words: overrides.
+        log: file of what it prints.
+
+    Returns:
+        The `multiprocessing` process.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([f"ip2p_lightning.jobs.{name}" for name in ("generate", "evaluate")])
+    process = context.Process(target=_job, args=(job, tuple(words), log))
+    process.start()
+    return process
+
+
+def _job(job: str, words: Sequence[str], log: Path) -> None:
+    from ip2p_lightning.cli import main
+
+    with log.open("w", buffering=1) as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+        code = main([job, *words])
+    raise SystemExit(code)
 
 
 def printed_by(function: Callable[[], Any], log: Path) -> str:

@@ -14,9 +14,9 @@ import pytest
 
 import ip2p_lightning
 from ip2p_lightning.cli import main
-from ip2p_lightning.config import config_dir
+from ip2p_lightning.config import config_dir, config_name
 from ip2p_lightning.jobs.completion import candidates
-from ip2p_lightning.jobs.guide import JOBS, experiments
+from ip2p_lightning.jobs.guide import JOBS, experiments, subjects
 from ip2p_lightning.methods.checkpoint import load_module
 
 ROOT = Path(ip2p_lightning.__file__).resolve().parents[1]
@@ -77,7 +77,7 @@ def test_help_of_a_command_shows_its_keys_and_those_of_a_format(capsys):
 
 
 def test_help_shows_the_keys_of_an_option_that_is_named(capsys):
-    assert "filter.thresholds.direction=0.2" in output(capsys, "generate", "filter=paper", "--help")
+    assert "filter.thresholds.direction=0.2" in output(capsys, "generate", "generation/filter=paper", "--help")
 
 
 def test_help_imports_nothing_heavy():
@@ -88,12 +88,16 @@ def test_help_imports_nothing_heavy():
 
 
 def test_every_job_has_a_module_and_a_configuration():
+    for subject in subjects():
+        assert (config_dir() / f"{config_name(subject)}.yaml").is_file()
     for job in JOBS:
-        assert (config_dir() / f"{job}.yaml").is_file()
         assert (Path(ip2p_lightning.__file__).parent / "jobs" / f"{job}.py").is_file()
 
 
-BUILDS_NOTHING = {"compare", "edit", "export", "data", "zoo", "calibrate", "preference"}
+BUILDS_NOTHING = {
+    "app", "audit", "benchmark", "calibrate", "compare", "data", "edit", "export", "preference", "sample", "serve",
+    "study", "zoo",
+}  # fmt: skip
 """Jobs whose configurations name no classes."""
 
 
@@ -103,9 +107,7 @@ def test_every_example_in_the_help_composes(capsys):
             words = shlex.split(example, comments=True)[1:]
             if "-m" in words:  # one run of the grid
                 words = [word.split(",")[0] for word in words if word != "-m"]
-            if entry.commands:
-                words = [f"command={words[0]}", *words[1:]]
-            assert "_target_" in output(capsys, job, "--cfg", "job", *words) or job in BUILDS_NOTHING
+            assert "_target_" in output(capsys, job, *words, "--cfg", "job") or job in BUILDS_NOTHING
 
 
 def test_the_version(capsys):
@@ -130,7 +132,10 @@ def test_flags_may_stand_anywhere(capsys, tmp_path):
     ("words", "messages"),
     [
         (["trian"], ["no job 'trian'", "did you mean `ip2p train`?"]),
-        (["--hlep"], ["no job '--hlep'"]),
+        (["--hlep"], ["no job '--hlep'. The jobs are"]),
+        (["app", "server_port=1"], ["did you mean port?"]),
+        (["sample", "guidance_scale=3"], ["did you mean guidance?"]),
+        (["benchmark", "n=3"], ["did you mean samples?"]),
         (["train", "trainer.max_step=3"], ["no key 'trainer.max_step'", "trainer.max_steps"]),
         (["train", "batch_size=3"], ["no key 'batch_size'", "data.batch_size"]),
         (["train", "denoser=unet_tiny"], ["no key 'denoser'", "denoiser"]),
@@ -152,6 +157,10 @@ def test_flags_may_stand_anywhere(capsys, tmp_path):
         (["train", "learning_rate=1"], ["did you mean optimizer.lr?"]),
         (["train", "experiment=ip2p/tiny", "data.path=x"], ["data=shards has it: data=shards data.path=..."]),
         (["train", "logger.wandb.name=x"], ["logger=wandb logger.wandb.name=..."]),
+        (["generate", "filter=best"], ["filter is called generation/filter now; write generation/filter=best"]),
+        (["train", "experiment=writer/tiny", "denoiser=unet_tiny"], ["it is a part of method=editing"]),
+        (["data", "stats", "workers=2"], ["it belongs to ip2p data render, import, doctor, align"]),
+        (["data", "wash"], ["must be one of render, import,", "not 'wash'"]),
         (["train", "logger=null"], ["~logger leaves out"]),
         (["train", "logger=tensorboard"], ["Options of logger: csv, wandb"]),
         (["train", "+ablation=lora"], ["ablation is there already: write it without +"]),
@@ -181,6 +190,31 @@ def test_faults_of_the_program_keep_their_traceback(monkeypatch):
     monkeypatch.setattr("ip2p_lightning.jobs.edit.run", broken)
     with pytest.raises(KeyError, match="a fault"):
         main(EDIT)
+
+
+def test_an_interrupted_job_says_so_without_a_traceback(monkeypatch, capsys):
+    def interrupted(config):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ip2p_lightning.jobs.edit.run", interrupted)
+    assert main(EDIT) == 130
+    assert capsys.readouterr().err == "ip2p edit: interrupted; files that are there are whole\n"
+    with pytest.raises(KeyboardInterrupt):
+        main([*EDIT, "--debug"])
+
+
+@pytest.mark.parametrize(("reader", "code"), [("closed", 141), ("/dev/full", 2)])
+def test_what_is_printed_may_have_no_reader_or_no_room(reader, code):
+    target = subprocess.PIPE if reader == "closed" else open(reader, "w")  # noqa: SIM115
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ip2p_lightning", "zoo", "list"], stdout=target, stderr=subprocess.PIPE, text=True
+    )
+    if process.stdout is not None:
+        process.stdout.close()
+    words = process.communicate()[1]
+    assert process.returncode == code, words
+    assert "Traceback" not in words
+    assert "Exception ignored" not in words
 
 
 def test_a_job_sees_the_real_command_line(monkeypatch):
@@ -262,3 +296,13 @@ def test_completion_in_bash(tmp_path):
     printed = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True).stdout.splitlines()
     assert "_ip2p_complete" in printed[0]
     assert printed[1:] == ["evaluate", "experiment=lgie/tiny", "nospace", "trainer.max_steps="]
+
+
+def test_help_may_be_cut_short_by_its_reader():
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ip2p_lightning", "train", "--help"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    process.stdout.close()  # as `head` does
+    assert process.communicate()[1] == b""
+    assert process.returncode == 0

@@ -14,7 +14,7 @@ from omegaconf.errors import InterpolationResolutionError
 
 from ip2p_lightning import zoo
 from ip2p_lightning.config import build, compose, config_dir, instantiate_trusted, plain
-from ip2p_lightning.jobs.guide import JOBS, experiments, options
+from ip2p_lightning.jobs.guide import experiments, options, subjects
 
 FILES = sorted(config_dir().rglob("*.yaml"))
 
@@ -42,7 +42,8 @@ def test_every_experiment_composes_and_resolves(name: str, tmp_path: Path):
         config.data.path = "pairs"
     resolved = plain(config)
     edits = resolved["method"]["_target_"] == "ip2p_lightning.methods.editing.EditingModule"
-    assert edits != (name in ("zoo/judge", "zoo/dual_encoder", "zoo/text_to_image") or name.startswith("writer/"))
+    others = ("zoo/judge", "zoo/dual_encoder", "zoo/text_to_image", "writer/", "imagen/", "open/")
+    assert edits != (name.startswith(others) and name != "imagen/world/edit")
     assert all("_target_" in stage for stage in resolved["stages"])
 
 
@@ -54,7 +55,7 @@ def test_every_ablation_changes_something(name: str):
     assert (changed["stages"] == plain_run["stages"]) == (name != "lora")
 
 
-@pytest.mark.parametrize("job", [job for job in JOBS if (config_dir() / f"{job}.yaml").is_file()])
+@pytest.mark.parametrize("job", subjects())
 def test_every_job_composes(job: str):
     overrides = ["output_dir=x"] if job == "train" else []
     assert OmegaConf.is_dict(compose(job, overrides))

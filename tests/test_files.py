@@ -13,7 +13,7 @@ import pytest
 from processes import in_process
 
 from ip2p_lightning import files
-from ip2p_lightning.files import take_name, whole, write_whole
+from ip2p_lightning.files import FolderHeld, alone, take_name, whole, write_whole
 
 
 def listing(folder: Path) -> list[str]:
@@ -115,3 +115,22 @@ def test_a_file_in_place_of_the_folder_is_an_error_that_names_it(tmp_path: Path)
     (tmp_path / "folder").write_text("")
     with pytest.raises(OSError, match="folder"):
         write_whole(tmp_path / "folder/file", b"")
+
+
+def test_a_folder_is_one_commands_at_a_time_and_free_when_it_dies(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+
+    def die() -> None:
+        with alone(out):
+            (out / ".a.png.part").write_bytes(b"half")
+            (out / ".keep").write_text("another program's")
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    assert in_process(die) == -signal.SIGKILL
+    with alone(out):
+        assert listing(out) == [".keep"]
+        with pytest.raises(FolderHeld, match="another command is writing there"), alone(out):
+            pass
+    with alone(out):
+        pass
+    assert listing(out) == [".keep"]

@@ -9,7 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from email.utils import formatdate
 
 import httpx
@@ -111,6 +111,31 @@ def test_an_endless_answer_is_cut():
             connection.sendall(b"x" * 65536)
 
     with raw_server(serve) as url, pytest.raises(EndpointError, match="more than the limit of 1,048,576"):
+        ask(url, timeout=5)
+
+
+@pytest.mark.parametrize("place", ["http://127.0.0.1:{port}/other", "file:///etc/passwd", "ftp://127.0.0.1:{port}/x"])
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+def test_a_redirect_is_not_followed_and_gets_no_key(place: str, status: int, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret-key")
+    asked: list[int] = []
+    with raw_server(lambda _: asked.append(1)) as other:
+        where = place.format(port=other.rsplit(":", 1)[1].partition("/")[0])
+        head = f"HTTP/1.1 {status} X\r\nLocation: {where}\r\nContent-Length: 0\r\n\r\n".encode()
+        with raw_server(drip([head])) as url, suppress(EndpointError):
+            assert isinstance(ask(url, timeout=5)[0], Refused)
+    assert asked == []
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [b"garbage\r\n\r\n", b"", b"\x16\x03\x01\x02\x00", b"HTTP/9.9 999\r\n\r\n",
+     HEAD + b"A: " + b"a" * 2**20 + b"\r\n\r\n", HEAD + b"Content-Length: -1\r\n\r\n",
+     HEAD + b"Content-Length: 5\r\n\r\nab"],
+    ids=["garbage", "closed", "tls", "version", "header", "length", "short"],
+)  # fmt: skip
+def test_what_is_no_http_is_an_error_of_the_server(answer: bytes):
+    with raw_server(drip([answer])) as url, pytest.raises(EndpointError, match=r"127\.0\.0\.1"):
         ask(url, timeout=5)
 
 

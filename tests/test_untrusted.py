@@ -16,7 +16,7 @@ from omegaconf import OmegaConf
 from rich.table import Table
 
 from ip2p_lightning.config import config_dir
-from ip2p_lightning.evaluation.csv_table import write_csv
+from ip2p_lightning.csv_table import write_csv
 from ip2p_lightning.redaction import HIDDEN, without_secrets
 from ip2p_lightning.terminal import Terminal
 from ip2p_lightning.untrusted import csv_cell, from_csv_cell, printable

@@ -28,7 +28,7 @@ from ip2p_lightning.progress import bar
 log = logging.getLogger(__name__)
 
 Looked = tuple[EditPair, list[tuple[int, EditPair]]]
-"""A pair without pictures, and its distinct views as tensors."""
+"""A pair without images, and its distinct views as tensors."""
 
 
 def _as_it_is(batch: PairBatch) -> PairBatch:
@@ -46,7 +46,7 @@ class Builder:
         stores: an encoding and where it goes, each.
         place: puts a batch where the networks are, in the type that they take.
         dtype: floating point type to store; None for what the networks give.
-        batch_size: pictures or texts encoded at once.
+        batch_size: images or texts encoded at once.
         workers: loader processes.
         precision: context in which the step would run the networks (autocast).
     """
@@ -82,7 +82,7 @@ class Builder:
         listed = ", ".join(f"{name} {size / 1e9:.3g} GB" for name, size in needed.items())
         if there + total > limit or total > free:
             raise ValueError(
-                f"the cache needs {total / 1e9:.3g} GB ({listed}) beside {there / 1e9:.3g} GB that are in {root}; "
+                f"the cache needs {total / 1e9:.3g} GB ({listed}) besides {there / 1e9:.3g} GB that are in {root}; "
                 f"cache.limit_gb={limit / 1e9:g} are allowed and {free / 1e9:.3g} GB are free. Raise cache.limit_gb, "
                 "remove folders of earlier runs from the cache, store less (cache.dtype=float16, cache.states=false, "
                 "fewer cache.crops), or choose another cache.folder"
@@ -132,7 +132,7 @@ class Builder:
         if skipped := self._skipped():
             raise ValueError(
                 f"{len(skipped)} pair(s) could not be read, and the cache would keep those taken in their place for "
-                f"good: {skipped[0].message}; mend the data (`ip2p data verify` names all that is damaged), or train "
+                f"good: {skipped[0].message}; fix the data (`ip2p data verify` names all that is damaged), or train "
                 "with cache=null"
             )
         for collected, (_, store) in zip(seen, lacking, strict=True):
@@ -183,7 +183,7 @@ class Builder:
         return row * sum(len(set(keys[m.start : m.stop])) for m in map(store.members, missing))
 
     def _keys(self, encoding: Encoding) -> list[Any]:
-        """The key of each pair, or a number where the source does not tell its texts without its pictures."""
+        """The key of each pair, or a number where the source does not tell its texts without its images."""
         column = getattr(self.source, "column", None)
         if column is None or encoding.key is None:
             return list(range(len(self.source)))
@@ -192,7 +192,7 @@ class Builder:
 
 
 class Collected:
-    """What an encoding says of the pairs of a part, as they come by."""
+    """Outputs of one encoding for the pairs of a part, in reading order."""
 
     def __init__(self, encoding: Encoding, builder: Builder) -> None:
         self.encoding, self.builder = encoding, builder

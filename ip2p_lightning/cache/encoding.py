@@ -19,14 +19,14 @@ _IRRELEVANT = ("transformers_version", "dtype", "torch_dtype")
 
 @dataclass(frozen=True)
 class Encoding:
-    """What is kept of each pair.
+    """Encoder output that is cached for each pair.
 
     Args:
         name: of its folder; letters and underscores.
         network: what computes it; all of its parameters are frozen.
         encode: from a batch to tensors [B, ...] by name, the names under which a batch's `cached` holds them.
         key: what the result depends on where that is less than the whole pair, such as a text: pairs with equal keys
-            share one result, and pictures are empty when `encode` is called. None: on the pictures, so that each crop
+            share one result, and images are empty when `encode` is called. None: on the images, so that each crop
             and flip has its own.
         settings: what else it depends on, plain values.
 

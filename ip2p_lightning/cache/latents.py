@@ -1,4 +1,4 @@
-"""Latents of both pictures as the autoencoder's posterior: mean and deviation, so that each epoch samples anew."""
+"""Latents of both images as the autoencoder's posterior: mean and deviation, so that each epoch samples again."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MEAN, STD, ORIGINAL = "edited_mean", "edited_std", "original_mean"
 
 
 def latents(autoencoder: Autoencoder) -> Encoding:
-    """What the step asks of the autoencoder: the edited picture's posterior and the original's mode, unscaled."""
+    """Latents for the training step: the edited image's posterior and the original's mode, unscaled."""
 
     def encode(batch: PairBatch) -> dict[str, Tensor]:
         edited, original = autoencoder.posterior(batch.edited_image), autoencoder.posterior(batch.original_image)
@@ -23,7 +23,7 @@ def latents(autoencoder: Autoencoder) -> Encoding:
 
 
 def posteriors(batch: PairBatch, autoencoder: Autoencoder) -> tuple[Posterior, Posterior]:
-    """Posteriors of the edited and the original pictures: the cached ones, or the autoencoder's own."""
+    """Posteriors of the edited and the original images: the cached ones, or the autoencoder's own."""
     known = batch.cached
     if MEAN in known:
         return Posterior(known[MEAN], known.get(STD)), Posterior(known[ORIGINAL])

@@ -17,7 +17,7 @@ from ip2p_lightning.data.sources import PairSource
 from ip2p_lightning.data.transforms import PairTransform
 
 FIELDS = ("id", *TEXT_FIELDS, "group")
-"""What is kept of a pair beside its pictures."""
+"""Fields of a pair that are kept next to its latents; its images are not."""
 _TEXTS, _ENDS, _INDEX = "texts", "ends", "cache_index"
 
 
@@ -29,26 +29,26 @@ def pack_texts(pairs: Sequence[EditPair]) -> dict[str, Tensor]:
 
 
 def unpack_texts(tensors: Mapping[str, Tensor], row: int) -> EditPair:
-    """The pair in a row of what `pack_texts` returned, with empty pictures."""
+    """The pair in a row of what `pack_texts` returned, with empty images."""
     start, end = int(tensors[_ENDS][row - 1]) if row else 0, int(tensors[_ENDS][row])
     values = json.loads(tensors[_TEXTS][start:end].numpy().tobytes())
     return without_pictures(dict(zip(FIELDS, values, strict=True)))
 
 
 def without_pictures(texts: Mapping[str, str]) -> EditPair:
-    """A pair of texts with pictures of no pixels, [3, 0, 0]."""
+    """A pair of texts with images of no pixels, [3, 0, 0]."""
     empty = torch.empty(3, 0, 0)
     fields: dict[str, Any] = {name: texts[name] for name in FIELDS}
     return EditPair(original_image=empty, edited_image=empty, **fields)
 
 
 class CachedSource:
-    """A source whose pictures are not read, because a cache knows all that is asked of them.
+    """A source whose images are not read, because a cache knows all that is asked of them.
 
     Args:
         source: what was cached.
         texts: where its texts are.
-        pictures: read the pictures all the same, for what else looks at them.
+        pictures: read the images all the same, for what else looks at them.
     """
 
     def __init__(self, source: PairSource, texts: Store, pictures: bool = False) -> None:
@@ -99,7 +99,7 @@ class Recall:
         return self.views.transform.evaluation()
 
     def __call__(self, pair: EditPair, epoch: int = 0) -> EditPair:
-        """The pair with `cached`, and with tensors of its pictures if it has any."""
+        """The pair with `cached`, and with tensors of its images if it has any."""
         view, index = self.views.index(pair, epoch), pair.metadata[_INDEX]
         known = {name: tensor for store in self.stores for name, tensor in store.read(index, view).items()}
         if self.dtype is not None:

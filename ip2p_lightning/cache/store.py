@@ -62,7 +62,7 @@ class Store:
         return f"part-{part:06d}"
 
     def file(self, part: int) -> Path:
-        """Where a part lies."""
+        """File of a part."""
         return self.store.file(self.key(part))
 
     def missing(self) -> list[int]:
@@ -116,7 +116,7 @@ class Store:
                     self._open[part] = {name: reader.get_tensor(name) for name in reader.keys()}  # noqa: SIM118
             except (OSError, SafetensorError) as error:
                 raise ValueError(
-                    f"{file} is missing or damaged ({error}); remove it and start again, and it is made anew"
+                    f"{file} is missing or damaged ({error}); remove it and run again to rebuild it"
                 ) from error
         return self._open[part]
 

@@ -50,7 +50,7 @@ class Views:
         return 2 if self.transform.flip else 1
 
     def index(self, pair: EditPair, epoch: int) -> int:
-        """Which view an epoch takes; the pair's pictures are not looked at."""
+        """View that an epoch takes; does not read the pair's images."""
         return epoch % self.count if self.transform.crops else int(self.transform.view(pair, epoch).flip)
 
     def distinct(self, pair: EditPair) -> list[int]:
@@ -64,7 +64,7 @@ class Views:
         return self.transform.apply(pair, View(self.transform.resolution, (0, 0), flip=bool(index)))
 
     def address(self) -> dict[str, Any]:
-        """What the pictures of the views depend on; how often each is taken does not matter."""
+        """Settings that determine the images of the views; how often each is taken does not matter."""
         options = asdict(self.transform)
         if self.transform.crops:
             return {**options, "crops": self.crops}

@@ -21,6 +21,7 @@ from ip2p_lightning.data.datamodule import EditDataModule
 from ip2p_lightning.data.loading import TransformedPairs
 from ip2p_lightning.data.sources import PairSource
 from ip2p_lightning.data.transforms import PairTransform
+from ip2p_lightning.methods.cascade import CascadeModule
 from ip2p_lightning.methods.editing import EditingModule
 from ip2p_lightning.training.stop_request import StopRequest
 
@@ -28,11 +29,11 @@ log = logging.getLogger(__name__)
 
 
 class EncodingCache(L.Callback):
-    """Build, on all ranks, what is missing of the cache when a fit begins, and put it in the place of the pictures.
+    """Build, on all ranks, what is missing of the cache when a fit begins, and put it in the place of the images.
 
     An encoding's address is made of the network's weights, the transform, the source's fingerprint and the precision,
     so that a cache is never stale: whatever changes, another folder is used. What learns in a stage is not cached.
-    Validation looks at pictures as always.
+    Validation looks at images as always.
 
     Args:
         folder: of the cache; runs on the same pairs share it, also at the same time.
@@ -40,7 +41,7 @@ class EncodingCache(L.Callback):
         crops: how many random crops to hold of each pair, where crops are random.
         dtype: "float16" or "bfloat16" to store half as much; None keeps what the networks give, exactly.
         states: cache the states of frozen text encoders and language models, too, not the latents alone.
-        batch_size: pictures encoded at once while building.
+        batch_size: images encoded at once while building.
         part_pairs: pairs of a file.
 
     Raises:
@@ -72,9 +73,9 @@ class EncodingCache(L.Callback):
             ValueError: random crops without a number of them, too little room, or a strategy that shards the networks.
         """
         data = getattr(trainer, "datamodule", None)
-        if not isinstance(pl_module, EditingModule) or not isinstance(data, EditDataModule):
+        if not isinstance(pl_module, EditingModule | CascadeModule) or not isinstance(data, EditDataModule):
             raise TypeError(
-                f"the cache knows EditingModule and EditDataModule, not {type(pl_module).__name__} and "
+                f"the cache knows EditingModule, CascadeModule and EditDataModule, not {type(pl_module).__name__} and "
                 f"{type(data).__name__}; train with cache=null"
             )
         if is_sharded(trainer):
@@ -93,18 +94,18 @@ class EncodingCache(L.Callback):
         log.info("cache: %s in %s", ", ".join(encoding.name for encoding in encodings), self.folder)
         builder = self._builder(trainer, data, data.train, encodings)
         self._build(trainer, pl_module, builder)
-        # Beside the latents nothing may be known of a language model that looks at the pictures.
-        pictures = pl_module.conditioner.sees_pictures and len(encodings) == 1
+        # A cascade learns pixels; next to latents, nothing may be known of a language model that looks at the images.
+        pictures = isinstance(pl_module, CascadeModule) or (pl_module.conditioner.sees_pictures and len(encodings) == 1)
         self._replace(trainer, data, builder, pictures)
 
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Give the data module its pictures back."""
+        """Give the data module its images back."""
         if self._replaced is not None:
             data, data.train, data.transform = self._replaced
             self._replaced = None
 
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
-        """Give the data module its pictures back."""
+        """Give the data module its images back."""
         self.on_fit_end(trainer, pl_module)
 
     def _builder(
@@ -128,7 +129,7 @@ class EncodingCache(L.Callback):
             trainer.precision_plugin.forward_context,
         )
 
-    def _build(self, trainer: L.Trainer, module: EditingModule, builder: Builder) -> None:
+    def _build(self, trainer: L.Trainer, module: L.LightningModule, builder: Builder) -> None:
         """All ranks build; then all see the whole."""
         # Decided together: another job may fill the gaps between two ranks' looks, and one would wait for the other.
         if trainer.strategy.reduce_boolean_decision(bool(builder.missing()), all=False):
@@ -170,6 +171,6 @@ class EncodingCache(L.Callback):
 
 
 def is_sharded(trainer: L.Trainer) -> bool:
-    """Whether a strategy leaves no process with whole networks (FSDP, DeepSpeed, tensor parallelism)."""
+    """True if a strategy leaves no process with whole networks (FSDP, DeepSpeed, tensor parallelism)."""
     whole = isinstance(trainer.strategy, SingleDeviceStrategy | DDPStrategy)
     return not whole or isinstance(trainer.strategy, DeepSpeedStrategy)

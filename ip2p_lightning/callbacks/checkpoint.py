@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -11,13 +12,18 @@ import lightning.pytorch as L
 from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.trainer.states import TrainerFn
+from torch import Tensor
 
 from ip2p_lightning.callbacks.ema import EMA
+from ip2p_lightning.methods.resumed_state import misfit
 from ip2p_lightning.training.durable import DurableCheckpointIO
 from ip2p_lightning.training.loop_state import rewind
 from ip2p_lightning.training.stop_request import StopRequest
 
 log = logging.getLogger(__name__)
+
+_STATE = {"best_k_models": {}, "kth_best_model_path": "", "best_model_path": "", "last_model_path": "", "dirpath": ""}
+"""State that Lightning keeps of the best checkpoints, with a value of the type of each."""
 
 
 class Checkpoint(ModelCheckpoint):
@@ -45,7 +51,7 @@ class Checkpoint(ModelCheckpoint):
 
     @property
     def state_key(self) -> str:
-        """What tells the scores of one metric from another's; a run may go on with another interval."""
+        """Key of the metric by which checkpoints are ranked; a run may resume with another interval."""
         return self._generate_state_key(monitor=self.monitor, mode=self.mode)
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
@@ -85,7 +91,7 @@ class Checkpoint(ModelCheckpoint):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Stop if asked to: validation may take longer than whoever asked will wait."""
+        """Stop if asked to: validation may take longer than the scheduler will wait."""
         if trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking:
             self._stop_if_asked(trainer)
 
@@ -115,7 +121,7 @@ class Checkpoint(ModelCheckpoint):
         return bool(self.save_top_k) and str(self.monitor).startswith("val/")
 
     def _check_choice(self, trainer: L.Trainer) -> None:
-        """Refuse or warn where no checkpoint would be kept beside last.ckpt, though that is asked for."""
+        """Refuse or warn where no checkpoint would be kept besides last.ckpt, though that is asked for."""
         if not self.save_top_k:
             if self.monitor is not None:
                 log.warning("callbacks.checkpoint.monitor=%s does nothing without save_top_k=1 or more", self.monitor)
@@ -137,7 +143,7 @@ class Checkpoint(ModelCheckpoint):
         steps, interval = int(trainer.estimated_stepping_batches), self._every_n_train_steps
         if 0 < steps < interval:
             log.warning(
-                "no checkpoint will be kept beside last.ckpt: callbacks.checkpoint.every_n_train_steps=%s, but the run "
+                "no checkpoint is kept besides last.ckpt: callbacks.checkpoint.every_n_train_steps=%s, but the run "
                 "ends after %s steps; lower it",
                 interval,
                 steps,
@@ -167,9 +173,28 @@ class Checkpoint(ModelCheckpoint):
                     own[name].data.copy_(raw)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over the best so far, where they are files of this very folder: Lightning removes what falls behind."""
+        if found := misfit(state_dict, _STATE, "the checkpoint's list of the best"):
+            raise ValueError(f"{found}; go on from another checkpoint, or without callbacks.checkpoint.monitor")
+        scores = [state_dict.get(name) for name in ("best_model_score", "kth_value")]
+        if not all(score is None or isinstance(score, Tensor | float) for score in scores):
+            raise ValueError("the checkpoint's scores of the best are no numbers; go on from another checkpoint")
+        best = {path: score for path, score in state_dict["best_k_models"].items() if self._is_own(path, score)}
+        worst = state_dict["kth_best_model_path"]
+        if len(best) < len(state_dict["best_k_models"]) or (worst and worst not in best):
+            log.info("of the best checkpoints so far those are forgotten that are not in %s", self.dirpath)
+            state_dict = {**state_dict, "best_k_models": {}, "kth_best_model_path": "", "kth_value": self.kth_value}
+        state_dict = {"best_model_score": None, **state_dict}
+        if not self._is_own(state_dict["last_model_path"], None):
+            state_dict = {**state_dict, "last_model_path": ""}
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "The dirpath has changed")  # a run that goes on has a new folder
             super().load_state_dict(state_dict)
+
+    def _is_own(self, path: object, score: object) -> bool:
+        """True if a stored path is one of a checkpoint in this folder, and its score a number."""
+        number = score is None or isinstance(score, Tensor | float | int)
+        return isinstance(path, str) and number and (not path or path == f"{self.dirpath}/{os.path.basename(path)}")
 
     def _stop_if_asked(self, trainer: L.Trainer) -> None:
         if not self.stop.asked(trainer):

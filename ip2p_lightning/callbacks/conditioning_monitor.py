@@ -18,9 +18,9 @@ from ip2p_lightning.rounding import RELATIVE, ratio
 class ConditioningMonitor(L.Callback):
     """Log "val/instruction_dependence" of the first validation batch, and warn while it is below a threshold.
 
-    The same pictures are conditioned twice, once with each other's texts. Dependence is the root mean square of the
+    The same images are conditioned twice, once with each other's texts. Dependence is the root mean square of the
     difference, over the root mean square of the embeddings' variation across positions and samples: 0 says that
-    the denoiser is told the same thing whatever the instruction.
+    the denoiser is conditioned alike whatever the instruction.
 
     Args:
         threshold: dependence below which to warn.
@@ -57,7 +57,7 @@ class ConditioningMonitor(L.Callback):
 
 @torch.no_grad()
 def instruction_dependence(conditioner: torch.nn.Module, batch: PairBatch) -> Tensor:
-    """How much the embeddings [B, K, D] change when only the texts do: a scalar, 0 for not at all.
+    """Change of the embeddings [B, K, D] when only the texts change: a scalar, 0 for none.
 
     It is NaN if all instructions of the batch are the same.
 

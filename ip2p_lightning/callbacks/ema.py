@@ -6,17 +6,22 @@ language model, the autoencoder), so only what is trained is averaged: memory fo
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import lightning.pytorch as L
 import torch
 from torch import Tensor
 
+from ip2p_lightning.methods.resumed_state import misfit
+
+log = logging.getLogger(__name__)
+
 
 class EMA(L.Callback):
     """Average the trained parameters after each optimizer step; validate and publish with the average.
 
-    In checkpoints `state_dict` holds the average, so that whoever loads one gets it, and `raw_parameters` holds what
+    In checkpoints `state_dict` holds the average, so that loading one gives it, and `raw_parameters` holds what
     training goes on from. After `fit` the module itself holds the average.
 
     Args:
@@ -42,6 +47,8 @@ class EMA(L.Callback):
         """Begin with the current parameters, unless a checkpoint brought averages of the same ones."""
         trained = _trained(pl_module)
         if self._average.keys() != trained.keys():
+            if trainer.ckpt_path and not self._average:
+                log.info("the checkpoint holds no averages: they begin with the weights of here")
             self._average = {name: parameter.detach().float().clone() for name, parameter in trained.items()}
             self.updates = 0
         self._average = {name: average.to(trained[name].device) for name, average in self._average.items()}
@@ -85,7 +92,7 @@ class EMA(L.Callback):
         self._average = {}
 
     def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Put the average into `state_dict` and the raw parameters beside it."""
+        """Put the average into `state_dict` and the raw parameters next to it."""
         weights = checkpoint["state_dict"]
         average, raw = self._average, {name: weights[name] for name in self._average}
         if self._swapped:
@@ -108,7 +115,13 @@ class EMA(L.Callback):
         return {"updates": self.updates}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore the number of updates."""
+        """Restore the number of updates.
+
+        Raises:
+            ValueError: no such number.
+        """
+        if found := misfit(state_dict, self.state_dict(), "the checkpoint's count of averages"):
+            raise ValueError(f"{found}; go on from another checkpoint")
         self.updates = state_dict["updates"]
 
     @torch.no_grad()

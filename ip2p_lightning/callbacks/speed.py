@@ -1,4 +1,4 @@
-"""Where the time of training goes: pairs a second, waiting for data, parts of the step, memory, operations a second."""
+"""Profile of training time: pairs per second, waiting for data, parts of the step, memory, operations a second."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Speed(L.Callback):
         self._fetches = loop.profiler = _Fetches(loop.profiler)
         denoiser = getattr(pl_module, "denoiser", None)
         if denoiser is not None:
-            compiled = denoiser._compiled_call_impl is not None  # which would be compiled anew for every mark
+            compiled = denoiser._compiled_call_impl is not None  # which would be compiled again for every mark
             mark = torch.compiler.disable(self._mark_denoiser) if compiled else self._mark_denoiser
             self._hook = denoiser.register_forward_pre_hook(lambda network, inputs: mark(pl_module))
         if pl_module.device.type == "cuda":
@@ -177,13 +177,13 @@ def counted(trainer: L.Trainer, module: StagedModule, batch: PairBatch) -> float
     compiled = torch.compiler.set_stance("force_eager")  # compiled kernels tell nothing of their operations
     counter = FlopCounterMode(display=False)
     with torch.random.fork_rng(devices), trainer.precision_plugin.train_step_context(), compiled, counter:
-        total = module.stage.total(module(batch, module.draws("operations")))
+        total = module.stage.total(module(batch, module.step_generator("operations")))
         torch.autograd.grad(total, learning, allow_unused=True)
     return float(counter.get_total_flops())
 
 
 class _Sums:
-    """What has been counted."""
+    """The counts so far."""
 
     def __init__(self) -> None:
         self.samples, self.batches = 0, 0
@@ -200,7 +200,7 @@ class _Sums:
 
 
 class _Fetches(Profiler):
-    """Lightning's profiler, and beside it the time that the loop waits for its next batch."""
+    """Lightning's profiler, and next to it the time that the loop waits for its next batch."""
 
     def __init__(self, inner: Profiler) -> None:
         super().__init__()

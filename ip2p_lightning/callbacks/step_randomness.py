@@ -16,8 +16,8 @@ class StepRandomness(L.Callback):
     """Seed the global generators at each batch from (seed, epoch, batch, rank).
 
     Dropout layers, layer drop and the like draw from them. Their states would have to be kept for every rank, and still
-    differ after a resume by whatever else draws (each new iterator of a loader does); so they begin anew at each batch.
-    After training they begin anew from the seed that they had before.
+    differ after a resume by whatever else draws (each new iterator of a loader does); so they begin again at each
+    batch. After training they begin again from the seed that they had before.
     """
 
     def __init__(self) -> None:

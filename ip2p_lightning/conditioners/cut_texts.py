@@ -35,7 +35,7 @@ class CutText:
 
 
 class Reader(Protocol):
-    """What reads texts: a `Conditioner`."""
+    """Protocol of parts that read texts, such as a `Conditioner`."""
 
     @property
     def reads(self) -> Sequence[str]: ...

@@ -37,9 +37,8 @@ class ExpressiveTextConditioner(Conditioner):
         self.embedding_dim = text.embedding_dim
 
     def forward(self, batch: PairBatch) -> Conditioning:
-        """States of the batch's own expressive instructions; the writer learns beside, by its loss."""
-        known = batch.cached.get(EXPRESSIVE)
-        condition = self.text.encode(filled(batch)) if known is None else self.text.recalled(known)
+        """States of the batch's own expressive instructions; the writer learns next to, by its loss."""
+        condition = self.text.remembered(batch, EXPRESSIVE) or self.text.encode(filled(batch))
         if self.sees_pictures:
             condition.losses["instruction_loss"] = self.writer(batch).losses["instruction_loss"]
         return condition
@@ -60,13 +59,13 @@ class ExpressiveTextConditioner(Conditioner):
     @torch.no_grad()
     def condition(self, instructions: Sequence[str], original_images: Tensor) -> Conditioning:
         """States of the expressive instructions that the writer derives."""
-        return self.told(instructions, original_images, [None] * len(instructions))
+        return self.condition_on(instructions, original_images, [None] * len(instructions))
 
     @torch.no_grad()
-    def told(
+    def condition_on(
         self, instructions: Sequence[str], original_images: Tensor, expressive_instructions: Sequence[str | None]
     ) -> Conditioning:
-        """See `Conditioner.told`."""
+        """See `Conditioner.condition_on`."""
         written = self.writer.completed(instructions, original_images, expressive_instructions)
         condition = self.text.encode([long or short for long, short in zip(written, instructions, strict=True)])
         condition.expressive_instructions = written

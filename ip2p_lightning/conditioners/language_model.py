@@ -1,7 +1,7 @@
 """LGIE (MGIE section 4.1): a language model derives the expressive instruction and the edit head's input, blind.
 
 The model reads the instruction, writes the expressive instruction and then N [IMG] tokens; the hidden states that
-predict these go through the edit head. `MultimodalConditioner` adds the picture and is MGIE itself.
+predict these go through the edit head. `MultimodalConditioner` adds the image and is MGIE itself.
 """
 
 from __future__ import annotations
@@ -177,10 +177,10 @@ class LanguageModelConditioner(Conditioner):
         condition.expressive_instructions = texts
         return condition
 
-    def told(
+    def condition_on(
         self, instructions: Sequence[str], original_images: Tensor, expressive_instructions: Sequence[str | None]
     ) -> Conditioning:
-        """See `Conditioner.told`."""
+        """See `Conditioner.condition_on`."""
         texts = self.completed(instructions, original_images, expressive_instructions)
         return self.condition(instructions, original_images, texts)
 
@@ -210,11 +210,11 @@ class LanguageModelConditioner(Conditioner):
         return [self.prompt.read(row) for row in generated[:, ids.shape[1] :].tolist()]
 
     def _picture_tokens(self) -> int:
-        """Patches of a picture that the model sees; none here."""
+        """Patches of an image that the model sees; none here."""
         return 0
 
     def _picture_inputs(self, images: Tensor) -> dict[str, Tensor]:
-        """What the model takes beside token ids; nothing here."""
+        """Further inputs of the model besides token ids; none here."""
         return {}
 
     @property

@@ -1,6 +1,6 @@
-"""MGIE (Fu et al. 2024, section 3): a multimodal language model sees the picture and derives what to do with it.
+"""MGIE (Fu et al. 2024, section 3): a multimodal language model sees the image and derives what to do with it.
 
-`LlavaForConditionalGeneration` reads picture and instruction; everything else is as in `LanguageModelConditioner`.
+`LlavaForConditionalGeneration` reads image and instruction; everything else is as in `LanguageModelConditioner`.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class MultimodalConditioner(LanguageModelConditioner):
 
 
 def clip_pixels(images: Tensor, size: int) -> Tensor:
-    """Pictures as CLIP's image processor would give them, but on the device and without a detour over PIL.
+    """Images as CLIP's image processor would give them, but on the device and without a detour over PIL.
 
     Args:
         images: float [B, 3, H, W] in [-1, 1].

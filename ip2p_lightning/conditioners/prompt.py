@@ -1,4 +1,4 @@
-"""What a language model reads and should answer: prompt, expressive instruction, [IMG] tokens, end.
+"""Input and target sequence of a language model: prompt, expressive instruction, [IMG] tokens, end.
 
 Token ids are put together piece by piece, never by tokenising one long string: the [IMG] tokens stand next to each
 other whatever a tokenizer makes of spaces, and a command that spells "[IMG0]" or "</s>" stays ordinary text.
@@ -44,7 +44,7 @@ class Prompt:
     Args:
         tokenizer: from `with_visual_tokens`.
         template: text with "{instruction}" and, for models with eyes, "{picture}"; the answer follows it directly.
-        picture_tokens: patches of a picture, 0 for models without eyes.
+        picture_tokens: patches of an image, 0 for models without eyes.
         max_text_length: longest prompt and answer together in tokens, patches not counted. Expressive instructions
             are cut first, then the instruction; the [IMG] tokens never.
 
@@ -66,7 +66,7 @@ class Prompt:
         self.template = template
         self.visual_ids = visual_token_ids(tokenizer)
         self.max_text_length = max_text_length
-        # Spaces beside a picture are dropped, as the tokenizer of the release did around special tokens.
+        # Spaces next to an image are dropped, as the tokenizer of the release did around special tokens.
         self._parts = [part.strip() for part in template.split(PICTURE)]
         vocabulary = tokenizer.get_vocab()
         self._picture = (

@@ -13,13 +13,14 @@ from ip2p_lightning.cache.encoding import Encoding, tokenizer_digest
 from ip2p_lightning.conditioners.base import Conditioner, Conditioning
 from ip2p_lightning.conditioners.cut_texts import CutText, beyond
 from ip2p_lightning.data.pair import EditPair, PairBatch
+from ip2p_lightning.states import States
 
 BRIEF, EXPRESSIVE = "brief_states", "expressive_states"
 """Names of cached states: of the instruction, and of the expressive instruction or, where there is none, the brief."""
 
 
 class TextConditioner(Conditioner):
-    """Texts padded to one length and encoded, as Stable Diffusion does it (no attention mask).
+    """Texts padded to one length and encoded, as Stable Diffusion does it.
 
     An encoder none of whose parameters requires gradients runs without them and in evaluation mode.
 
@@ -30,6 +31,9 @@ class TextConditioner(Conditioner):
         expressive_probability: how often training shows the expressive instruction in place of the brief one: 0 for
             InstructPix2Pix, 1 for fine-tuning on expressive instructions (MGIE's ablation "FT"), between for a
             teacher that understands both. Pairs without one always show the brief instruction.
+        mask: tell the denoiser which tokens are padding, and the text encoder, too; Stable Diffusion 1.5 and its
+            descendants attend to padding.
+        pooled: give the text encoder's pooled vectors to a denoiser that takes them.
 
     Raises:
         ValueError: a length beyond the encoder's positions, a probability outside [0, 1], or no pad token.
@@ -41,6 +45,8 @@ class TextConditioner(Conditioner):
         text_encoder: PreTrainedModel,
         max_length: int | None = None,
         expressive_probability: float = 0.0,
+        mask: bool = False,
+        pooled: bool = False,
     ) -> None:
         super().__init__()
         limit = text_encoder.config.max_position_embeddings
@@ -57,11 +63,12 @@ class TextConditioner(Conditioner):
         self.text_encoder = text_encoder
         self.expressive_probability = expressive_probability
         self.embedding_dim = text_encoder.config.hidden_size
-        self._null: tuple[Any, Tensor] | None = None
+        self.mask, self.pooled = mask, pooled
+        self._null: tuple[Any, States] | None = None
 
     @property
     def learns(self) -> bool:
-        """Whether any parameter of the text encoder requires gradients."""
+        """True if any parameter of the text encoder requires gradients."""
         return any(parameter.requires_grad for parameter in self.text_encoder.parameters())
 
     @property
@@ -75,13 +82,13 @@ class TextConditioner(Conditioner):
 
     def forward(self, batch: PairBatch) -> Conditioning:
         """States of the batch's texts, cached or encoded; this conditioner has no losses of its own."""
-        known = [batch.cached[name] for name in (BRIEF, EXPRESSIVE) if name in batch.cached]
+        known = [self._cached(batch, name) for name in (BRIEF, EXPRESSIVE) if name in batch.cached]
         if not known:
             return self.encode(self._texts(batch))
         if len(known) == 1:
             return self.recalled(known[0])
-        chosen = self._chosen(len(batch)).to(known[0].device, non_blocking=True)
-        return self.recalled(torch.where(chosen[:, None, None], known[1], known[0]))
+        chosen = self._chosen(len(batch)).to(known[0].embeddings.device, non_blocking=True)
+        return self.recalled(known[0].where(chosen, known[1]))
 
     def encodings(self, losses: Collection[str]) -> list[Encoding]:
         """States of the texts that training may show; none while the text encoder learns."""
@@ -98,29 +105,34 @@ class TextConditioner(Conditioner):
         return Encoding(
             name,
             self.text_encoder,
-            lambda batch: {name: self.encode(texts(batch)).embeddings},
+            lambda batch: self._kept(name, self.encode(texts(batch)).states),
             lambda pair: key(pair) or pair.instruction,
-            {"tokenizer": tokenizer_digest(self.tokenizer), "length": self.max_length},
+            {"tokenizer": tokenizer_digest(self.tokenizer), "length": self.max_length}
+            | {option: True for option in ("mask", "pooled") if getattr(self, option)},
         )
 
-    def recalled(self, states: Tensor) -> Conditioning:
-        """Conditioning of cached states [B, K, D]."""
-        return Conditioning(states, self.null().expand(len(states), -1, -1))
+    def remembered(self, batch: PairBatch, name: str) -> Conditioning | None:
+        """Conditioning of the cached states `BRIEF` or `EXPRESSIVE` of a batch; None where there are none."""
+        return self.recalled(self._cached(batch, name)) if name in batch.cached else None
+
+    def recalled(self, states: States) -> Conditioning:
+        """Conditioning of cached states."""
+        return Conditioning.of(states, self.null().expand(len(states)))
 
     @torch.no_grad()
     def condition(self, instructions: Sequence[str], original_images: Tensor) -> Conditioning:
-        """States of the instructions; the pictures are not looked at."""
+        """States of the instructions; the images are not looked at."""
         return self.encode(instructions)
 
     def encode(self, texts: Sequence[str]) -> Conditioning:
         """States [B, K, D] of B texts, and those of "": from the same pass while the encoder learns, else kept."""
         if self.learns:
             states = self._states([*texts, ""])
-            return Conditioning(states[:-1], states[-1:].expand(len(texts), -1, -1))
+            return Conditioning.of(states[:-1], states[-1:].expand(len(texts)))
         return self.recalled(self._states(texts))
 
-    def null(self) -> Tensor:
-        """States [1, K, D] of "", computed once for the same weights, device and precision.
+    def null(self) -> States:
+        """States of "", a single row, computed once for the same weights, device and precision.
 
         Changed weights are known by the version that torch counts of each tensor; what writes to `data` behind its
         back, as averages do, concerns weights that learn, whose states are never kept.
@@ -134,16 +146,28 @@ class TextConditioner(Conditioner):
                 self._null = mark, self._states([""])
         return self._null[1]
 
-    def _states(self, texts: Sequence[str]) -> Tensor:
-        ids = self.tokenizer(
+    def _states(self, texts: Sequence[str]) -> States:
+        read = self.tokenizer(
             list(texts), padding="max_length", truncation=True, max_length=self.max_length, return_tensors="pt"
-        ).input_ids
+        )
         learns = self.learns
         if self.text_encoder.training != (self.training and learns):
             self.text_encoder.train(self.training and learns)
         with torch.set_grad_enabled(learns and torch.is_grad_enabled()):
             device = next(self.text_encoder.parameters()).device
-            return self.text_encoder(ids.to(device, non_blocking=True)).last_hidden_state
+            mask = read.attention_mask.to(device, non_blocking=True) if self.mask else None
+            masked = {"attention_mask": mask} if self.mask else {}
+            output = self.text_encoder(read.input_ids.to(device, non_blocking=True), **masked)
+            pooled = output.pooler_output if self.pooled else None
+            return States(output.last_hidden_state, None if mask is None else mask.bool(), pooled)
+
+    def _kept(self, name: str, states: States) -> dict[str, Tensor]:
+        """Tensors that a cache keeps of states, by name."""
+        parts = {name: states.embeddings, f"{name}_mask": states.mask, f"{name}_pooled": states.pooled}
+        return {part: tensor for part, tensor in parts.items() if tensor is not None}
+
+    def _cached(self, batch: PairBatch, name: str) -> States:
+        return States(*(batch.cached.get(f"{name}{part}") for part in ("", "_mask", "_pooled")))  # type: ignore[arg-type]
 
     def _texts(self, batch: PairBatch) -> list[str]:
         if not self.expressive_probability:
@@ -152,7 +176,7 @@ class TextConditioner(Conditioner):
         return [expressive if take else brief for take, expressive, brief in texts]
 
     def _chosen(self, count: int) -> Tensor:
-        """Which samples show the expressive instruction: bool [B], drawn on the CPU."""
+        """Mask of samples that show the expressive instruction: bool [B], drawn on the CPU."""
         return torch.rand(count) < self.expressive_probability
 
 

@@ -3,7 +3,7 @@
 What reads one job's configuration belongs to `jobs`.
 """
 
-from ip2p_lightning.config.compose import build, compose, config_dir, plain, walk
+from ip2p_lightning.config.compose import build, compose, config_dir, config_name, plain, walk
 from ip2p_lightning.config.parts import buildable, loads
 from ip2p_lightning.config.stored import StoredConfigError, instantiate_trusted, read_stored_yaml
 from ip2p_lightning.config.trust import Trust, TrustError
@@ -16,6 +16,7 @@ __all__ = [
     "buildable",
     "compose",
     "config_dir",
+    "config_name",
     "instantiate_trusted",
     "loads",
     "plain",

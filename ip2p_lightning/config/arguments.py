@@ -40,7 +40,7 @@ def parameters(call: Callable[..., Any]) -> dict[str, Any]:
 
 
 def fits(value: Any, hint: Any) -> bool:
-    """Whether a stored value, or an object that was built from one, may be given where `hint` is expected.
+    """True if a stored value, or an object that was built from one, may be given where `hint` is expected.
 
     Objects are the constructor's own business, but where a plain value is expected none fits. A path never fits.
     """
@@ -75,7 +75,7 @@ def fits(value: Any, hint: Any) -> bool:
 
 
 def is_plain(value: Any) -> bool:
-    """Whether a value is a number, a word such as "scaled_linear", or lists and mappings of such: what libraries take.
+    """True if a value is a number, a word such as "scaled_linear", or lists and mappings of such: what libraries take.
 
     A word is no path, no hub name, no module and no text.
     """
@@ -89,7 +89,7 @@ def is_plain(value: Any) -> bool:
 
 
 def is_name(value: Any) -> bool:
-    """Whether a text may name a file or a folder within a folder: no separators, nothing that leads out."""
+    """True if a text may name a file or a folder within a folder: no separators, nothing that leads out."""
     return not isinstance(value, str) or bool(_NAME.fullmatch(value))
 
 

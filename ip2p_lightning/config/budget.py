@@ -1,4 +1,4 @@
-"""How large networks may become while they are built: about as large as the weights that there are for them.
+"""Bound on the size of networks while they are built: about as large as the weights that there are for them.
 
 A stored configuration may state any width and any number of layers. What it builds is watched: a tensor is measured
 before it is allocated, parameters and layers are counted as they are registered.
@@ -19,7 +19,7 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 from ip2p_lightning.limits import LimitError
 
 _SLACK_NUMBERS, _SLACK_TENSORS = 2**22, 4_096
-"""What is not among the weights: tables of positions, layers that are replaced, adapters."""
+"""Elements that are not among the weights: tables of positions, layers that are replaced, adapters."""
 
 
 class Budget:
@@ -102,6 +102,6 @@ def _numbers(func: Any, args: Any, kwargs: Any) -> int:
 
 
 def _makes(func: Any) -> bool:
-    """Whether an operation makes tensors from nothing."""
+    """True if an operation makes tensors from nothing."""
     arguments = func._schema.arguments
     return any(argument.name == "device" for argument in arguments)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -39,18 +40,23 @@ def config_dir() -> Path:
     return packaged if packaged.is_dir() else _PACKAGE.parent / "conf"
 
 
+def config_name(job: str) -> str:
+    """Name of a job's file in the configuration tree: "data what-if" has conf/data_what_if.yaml."""
+    return re.sub("[ -]", "_", job)
+
+
 def compose(job: str, overrides: Sequence[str] = (), folder: Path | str | None = None) -> DictConfig:
     """Compose a job's configuration as the command line does, for use from Python.
 
     Args:
-        job: "train", "evaluate", "edit" or "data".
+        job: as on the command line: "train", "evaluate", "data render".
         overrides: in Hydra's grammar, e.g. ["experiment=ip2p/tiny", "seed=1", "instruction='make it winter!'"].
         folder: configuration tree to use instead of `config_dir()`.
 
     Raises:
         ValueError: a value of the wrong type or out of its range; names the key, the value and what is allowed.
 
-    Example:
+    Examples:
         >>> from ip2p_lightning import compose
         >>> compose("train", ["experiment=ip2p/tiny", "seed=1"]).seed
         1
@@ -59,7 +65,7 @@ def compose(job: str, overrides: Sequence[str] = (), folder: Path | str | None =
     outer, state.hydra = state.hydra, None  # a job that Hydra runs may compose another one
     try:
         with hydra.initialize_config_dir(str(Path(folder or config_dir()).resolve()), version_base="1.3", job_name=job):
-            config = hydra.compose(job, overrides=list(overrides))
+            config = hydra.compose(config_name(job), overrides=list(overrides))
     finally:
         state.hydra = outer
     from ip2p_lightning.schema import check  # pydantic, which help does without

@@ -36,7 +36,7 @@ def loads(place: str) -> Callable[[T], T]:
 
 
 def is_buildable(target: Any) -> bool:
-    """Whether a class, one of its bases, or a function is marked."""
+    """True if a class, one of its bases, or a function is marked."""
     return getattr(target, "_ip2p_buildable", False) is True
 
 

@@ -15,8 +15,10 @@ from typing import Any
 from ip2p_lightning.config.arguments import fits, is_name, is_plain, parameters, shown
 from ip2p_lightning.config.compose import plain
 from ip2p_lightning.config.parts import place_of
+from ip2p_lightning.config.sizes import SizeError, check_sizes
 from ip2p_lightning.config.trust import Target, Trust, TrustError, find
-from ip2p_lightning.limits import JSON_BYTES, STORED_DEPTH, STORED_VALUES, TIMESTEPS, LimitError
+from ip2p_lightning.limits import JSON_BYTES, STORED_DEPTH, STORED_VALUES, LimitError
+from ip2p_lightning.shipped import is_shipped
 
 
 class StoredConfigError(ValueError):
@@ -47,6 +49,10 @@ def instantiate_trusted(
     """
     config = plain(config)
     check_bounds(config)
+    try:
+        check_sizes(config, "stored configuration")
+    except SizeError as error:
+        raise StoredConfigError(str(error)) from error
     trust = trust if isinstance(trust, Trust) else Trust.of(trust)
     builder = _Builder(trust, frozenset(without), budget or nullcontext())
     builder.check_targets(config, "")  # all of them before anything is built
@@ -72,7 +78,7 @@ def check_bounds(config: Any, origin: str = "stored configuration") -> None:
 
 
 def read_stored_yaml(path: str | Path) -> dict[str, Any]:
-    """A YAML file beside a checkpoint as plain data: bounded, and with nothing looked up that it refers to.
+    """A YAML file next to a checkpoint as plain data: bounded, and with nothing looked up that it refers to.
 
     Raises:
         StoredConfigError: no YAML, or no mapping.
@@ -153,7 +159,7 @@ class _Builder:
     def _check(self, target: Target, key: str, value: Any, hint: Any) -> None:
         place = place_of(target.call)
         if place and key.rpartition(".")[2] == place:
-            if value is None or (isinstance(value, str) and value in self.trust.places):
+            if value is None or (isinstance(value, str) and (value in self.trust.places or is_shipped(value))):
                 return
             told = shown(value, 200)
             raise TrustError(
@@ -170,8 +176,6 @@ class _Builder:
                 f"stored configuration: {key} = {shown(value)} is no value that {target.call.__name__} takes from "
                 "a checkpoint"
             )
-        if target.library and isinstance(value, int) and ".schedulers." in target.call.__module__:
-            TIMESTEPS.check(abs(value), f"stored configuration: {key}")
 
     def _call(self, target: Target, key: str, given: dict[str, Any], partial: Any) -> Any:
         call, place = target.call, place_of(target.call)
@@ -179,8 +183,8 @@ class _Builder:
             return functools.partial(call, **given)
         if partial is not False:
             raise StoredConfigError(f"stored configuration: {key} asks for _partial_, which optimizers alone are")
-        if place and given.get(place) is not None:  # the user has named the place: what lies there is the user's
-            given[place] = self.trust.places[given[place]]
+        if place and given.get(place) is not None:  # the user has named the place, or it is this package
+            given[place] = self.trust.places.get(given[place], given[place])
             return call(**given)
         try:
             with self.budget, offline():

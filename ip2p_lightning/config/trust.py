@@ -44,7 +44,7 @@ class TrustError(ValueError):
 
 @dataclass(frozen=True)
 class Trust:
-    """What the user vouches for beyond the defaults; never read from a file that came with weights.
+    """Packages and weights that the user trusts beyond the defaults; never read from a file that came with weights.
 
     Args:
         packages: Python packages whose parts may be built.
@@ -141,7 +141,7 @@ def _within(name: str, packages: Iterable[str]) -> str | None:
 
 
 def _attribute(name: str) -> Any:
-    """What a module has under a name; None for no such module or attribute. Nothing of a class or an object."""
+    """Object of a module by its dotted name; None if there is none. Never a member of a class or object."""
     module, _, attribute = name.rpartition(".")
     try:
         return getattr(importlib.import_module(module), attribute, None)

@@ -1,4 +1,4 @@
-"""A source whose misaligned pairs are mended: the edited image is resampled to lie as the original does."""
+"""A source whose misaligned pairs are corrected: the edited image is resampled to lie as the original does."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ RECORD = "alignment"
 
 
 class AlignedSource:
-    """An `EncodedSource` of another one's pairs. Pairs that lie as they should keep their bytes; mended images are PNG.
+    """An `EncodedSource` of another one's pairs. Aligned pairs keep their bytes; corrected images are PNG.
 
     Args:
         source: the pairs.
-        bounds: from when on a displacement is mended.
+        bounds: from when on a displacement is corrected.
     """
 
     def __init__(self, source: EncodedSource, bounds: Bounds = BOUNDS) -> None:
@@ -39,7 +39,7 @@ class AlignedSource:
         return decode_pair(self.encoded(index))
 
     def encoded(self, index: int) -> EncodedPair:
-        """Pair ``index``, mended where that is needed and can be estimated."""
+        """Pair ``index``, corrected where that is needed and can be estimated."""
         encoded = self.source.encoded(index)
         pair = decode_pair(encoded)
         original, edited = pair.original_image, pair.edited_image
@@ -64,7 +64,7 @@ class AlignedSource:
 
 
 def done(metadata: Iterable[Mapping[str, Any]]) -> Counter[str]:
-    """How many pairs of an aligned dataset were mended, and how many left for what reason."""
+    """Numbers of pairs of an aligned dataset that were corrected, or left, by reason."""
     return Counter(values.get(RECORD, {}).get("done", "") for values in metadata)
 
 

@@ -34,7 +34,7 @@ _LUMA = (0.299, 0.587, 0.114)
 
 @dataclass(frozen=True)
 class Alignment:
-    """Where the original's content lies in the edited image.
+    """Position of the original's content in the edited image.
 
     Args:
         shift: to the right and down, in pixels, at the centre.
@@ -58,7 +58,7 @@ class Alignment:
 
     @property
     def found(self) -> bool:
-        """Whether there is an estimate."""
+        """True if there is an estimate."""
         return not self.reason
 
     @property
@@ -215,7 +215,7 @@ class _Level:
         return sampled[0, 0], inside
 
     def jacobian(self, warped: Tensor) -> Tensor:
-        """How the warped features change with each parameter, [5, h, w]."""
+        """Derivative of the warped features by each parameter, [5, h, w]."""
         down, right = _gradient(0.5 * (warped + self.before))
         right, down = right * self.radius * self.scale[0], down * self.radius * self.scale[1]
         x, y = self.place

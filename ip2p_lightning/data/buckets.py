@@ -45,7 +45,7 @@ class BucketTransform(PairTransform):
         return PairTransform(self.resolution, fit="centre_crop", flip=0.0, seed=self.seed)
 
     def buckets(self, sizes: np.ndarray) -> np.ndarray:
-        """The number of the shape for pictures of sizes [n, 2] (width, height): the nearest aspect ratio, int64 [n]."""
+        """The number of the shape for images of sizes [n, 2] (width, height): the nearest aspect ratio, int64 [n]."""
         aspects = np.log([width / height for width, height in self.shapes])
         own = np.log(sizes[:, 0] / sizes[:, 1])
         return np.abs(own[:, None] - aspects[None]).argmin(axis=1)
@@ -73,16 +73,16 @@ class BucketTransform(PairTransform):
 
 
 def picture_sizes(source: Any) -> np.ndarray:
-    """Width and height of a source's pictures, int64 [pairs, 2], without opening them.
+    """Width and height of a source's images, int64 [pairs, 2], without opening them.
 
     Raises:
-        ValueError: a source that would have to open its pictures to tell.
+        ValueError: a source that would have to open its images to tell.
     """
     if hasattr(source, "column"):
         return np.array([source.column("width"), source.column("height")], dtype=np.int64).T
     if hasattr(source, "sources"):
         return np.concatenate([picture_sizes(part) for part in source.sources])
     raise ValueError(
-        f"pairs of several shapes need a source that knows the sizes of its pictures, {type(source).__name__} does "
+        f"pairs of several shapes need a source that knows the sizes of its images, {type(source).__name__} does "
         "not; render it to shards first (`ip2p data render`)"
     )

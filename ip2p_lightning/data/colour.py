@@ -54,7 +54,7 @@ def _transform(profile: bytes, mode: str, back: bool) -> ImageCms.ImageCmsTransf
 
 @lru_cache(maxsize=16)
 def _matters(profile: bytes, mode: str) -> bool:
-    """Whether a profile is readable, of the image's kind, and changes colours visibly."""
+    """True if a profile is readable, of the image's kind, and changes colours visibly."""
     try:
         opened: Any = ImageCms.ImageCmsProfile(io.BytesIO(profile)).profile
         if opened.xcolor_space.strip() != _SPACES[mode]:

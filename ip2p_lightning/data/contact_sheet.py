@@ -1,28 +1,26 @@
-"""One picture of many pairs: original and edited side by side, the instruction underneath."""
+"""One image of many pairs: original and edited side by side, the instruction underneath."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
-from pathlib import Path
 
-import matplotlib
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from ip2p_lightning.data.pair import EditPair
+from ip2p_lightning.lettering import font, wrapped
 
 _PAPER, _FRAME, _EDGE, _INK, _FAINT = "#ffffff", "#f1f1ef", "#dededb", "#1c1c1a", "#7a7a76"
 _MARGIN, _GAP, _LINES = 28, 6, 3
 
 
 def contact_sheet(pairs: Sequence[EditPair], *, title: str = "", columns: int = 3, side: int = 192) -> Image.Image:
-    """Draw pairs of PIL pictures in a grid.
+    """Draw pairs of PIL images in a grid.
 
     Args:
         pairs: at least one.
         title: a line over the grid.
         columns: pairs in a row.
-        side: pictures are fitted into squares of this many pixels; small ones are enlarged without smoothing.
+        side: images are fitted into squares of this many pixels; small ones are enlarged without smoothing.
 
     Raises:
         ValueError: no pairs.
@@ -37,7 +35,7 @@ def contact_sheet(pairs: Sequence[EditPair], *, title: str = "", columns: int = 
     width = columns * (rows[0][0].width + _MARGIN) + _MARGIN
     sheet = Image.new("RGB", (width, top + sum(heights) + len(rows) * _MARGIN), _PAPER)
     if title:
-        ImageDraw.Draw(sheet).text((_MARGIN, _MARGIN - 6), title, _INK, _font(round(text_size * 1.25), bold=True))
+        ImageDraw.Draw(sheet).text((_MARGIN, _MARGIN - 6), title, _INK, font(round(text_size * 1.25), bold=True))
     for row, height in zip(rows, heights, strict=True):
         for column, card in enumerate(row):
             sheet.paste(card, (_MARGIN + column * (card.width + _MARGIN), top))
@@ -47,10 +45,10 @@ def contact_sheet(pairs: Sequence[EditPair], *, title: str = "", columns: int = 
 
 def _card(pair: EditPair, side: int, text_size: int) -> Image.Image:
     """A pair and its texts."""
-    bold, small, line = _font(text_size, bold=True), _font(round(text_size * 0.8)), round(text_size * 1.4)
+    bold, small, line = font(text_size, bold=True), font(round(text_size * 0.8)), round(text_size * 1.4)
     width = 2 * side + _GAP
-    instruction = _wrapped(pair.instruction, bold, width, _LINES)
-    label = _wrapped(" · ".join(filter(None, (pair.kind, pair.id))), small, width, 1)[0]
+    instruction = wrapped(pair.instruction, bold, width, _LINES)
+    label = wrapped(" · ".join(filter(None, (pair.kind, pair.id))), small, width, 1)[0]
     card = Image.new("RGB", (width, side + 8 + (len(instruction) + 1) * line), _PAPER)
     draw = ImageDraw.Draw(card)
     card.paste(_fitted(pair.original_image, side), (0, 0))  # type: ignore[arg-type]
@@ -62,7 +60,7 @@ def _card(pair: EditPair, side: int, text_size: int) -> Image.Image:
 
 
 def _fitted(image: Image.Image, side: int) -> Image.Image:
-    """The picture in the middle of a square, as large as it fits."""
+    """The image in the middle of a square, as large as it fits."""
     scale = side / max(image.size)
     size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
     smooth = Image.Resampling.LANCZOS if scale < 1 else Image.Resampling.NEAREST
@@ -70,24 +68,3 @@ def _fitted(image: Image.Image, side: int) -> Image.Image:
     square.paste(image.resize(size, smooth), ((side - size[0]) // 2, (side - size[1]) // 2))
     ImageDraw.Draw(square).rectangle((0, 0, side - 1, side - 1), outline=_EDGE)
     return square
-
-
-def _wrapped(text: str, font: ImageFont.FreeTypeFont, width: int, limit: int) -> list[str]:
-    """Break a text into at most `limit` lines of at most `width` pixels; what is left over becomes an ellipsis."""
-    lines, rest = [], " ".join(text.split())
-    while rest and len(lines) < limit:
-        end = min(len(rest), width)  # no letter is narrower than a pixel
-        last = len(lines) == limit - 1
-        while end > 1 and font.getlength(rest[:end] + ("…" if last and end < len(rest) else "")) > width:
-            space = rest.rfind(" ", 0, end)
-            end = space if space > 0 else end - 1
-        lines.append(rest[:end] + ("…" if last and end < len(rest) else ""))
-        rest = rest[end:].lstrip()
-    return lines or [""]
-
-
-@lru_cache
-def _font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
-    """Matplotlib's own DejaVu Sans: always installed, and it has Greek, Cyrillic and more."""
-    name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
-    return ImageFont.truetype(str(Path(matplotlib.get_data_path(), "fonts", "ttf", name)), size)

@@ -27,7 +27,7 @@ NO_VALIDATION = (
     "training has no validation loss and no images; cut some off with splits='{train: 0.8, validation: 0.1, test: 0.1}'"
     " (data.splits=... where the data are dataset folders)"
 )
-"""What it means that there are no validation pairs, and the remedy."""
+"""Consequence of a lack of validation pairs, and the remedy."""
 Sources = PairSource | Sequence[PairSource]
 
 
@@ -52,7 +52,7 @@ class EditDataModule(LightningDataModule):
             `ElasticSampler`.
         one_per_group: an epoch visits each group once and draws one of its pairs (InstructPix2Pix's candidates).
 
-    Example:
+    Examples:
         >>> from ip2p_lightning.data.sources.world import WorldSource
         >>> from ip2p_lightning.data.transforms import PairTransform
         >>> data = EditDataModule(WorldSource(8, size=16), transform=PairTransform(16), batch_size=4)
@@ -92,7 +92,6 @@ class EditDataModule(LightningDataModule):
         cls,
         path: str | Path | Sequence[str | Path],
         *,
-        transform: PairTransform,
         size: int | float | None = None,
         eval_size: int | float | None = None,
         size_of: Literal["pair", "group"] = "pair",
@@ -101,22 +100,15 @@ class EditDataModule(LightningDataModule):
         max_scores: Mapping[str, float] | None = None,
         splits: Mapping[str, float] | None = None,
         selection_seed: int = 0,
-        batch_size: int = 16,
-        eval_batch_size: int | None = None,
-        workers: int = 0,
-        seed: int = 0,
-        order: Order | None = None,
-        tail: Tail = "drop",
-        one_per_group: bool = False,
         on_error: Literal["raise", "skip"] = "raise",
         decode_side: int | None = None,
         access: RemoteAccess | None = None,
+        **loading: Any,
     ) -> EditDataModule:
         """A data module over dataset folders, with their splits "train", "validation" and "test" where they have them.
 
         Args:
             path: a dataset folder or its URL on object storage, or several to be joined.
-            transform: of the training pairs.
             size: training pairs to use of each folder, or with a point their share (0.1), nested (100 is a subset of
                 200); None for all.
             eval_size: likewise of each folder's validation and test splits.
@@ -124,18 +116,12 @@ class EditDataModule(LightningDataModule):
             kinds: kinds of edits to use; None for all.
             min_scores: least score to keep, by score name.
             max_scores: greatest score to keep, by score name.
-            splits: fractions by which to cut the folders anew, whole groups at a time.
+            splits: fractions by which to cut the folders again, whole groups at a time.
             selection_seed: of the nested subsets and of ``splits``.
-            batch_size: training pairs in a batch of one process.
-            eval_batch_size: the same for validation and test; defaults to ``batch_size``.
-            workers: loader processes of each training process.
-            seed: of the order of training pairs.
-            order: of the training pairs; shuffled by default.
-            tail: what becomes of training pairs that do not fill an epoch's last step: "drop" or "strict".
-            one_per_group: an epoch visits each group once and draws one of its pairs.
             on_error: what to do about damaged pairs: "raise", or "skip" to take others instead and report them.
             decode_side: decode JPEGs no larger than needed for both sides to have this many pixels; None for in full.
             access: how to read what lies on object storage.
+            loading: transform (which must be given), batch_size, workers and the other arguments of this class.
 
         Raises:
             FileNotFoundError: no dataset at a path.
@@ -157,14 +143,7 @@ class EditDataModule(LightningDataModule):
             split("train", size) or None,
             split("validation", eval_size) or None,
             split("test", eval_size) or None,
-            transform=transform,
-            batch_size=batch_size,
-            eval_batch_size=eval_batch_size,
-            workers=workers,
-            seed=seed,
-            order=order,
-            tail=tail,
-            one_per_group=one_per_group,
+            **loading,
         )
 
     def sources(self) -> dict[str, PairSource]:

@@ -46,7 +46,7 @@ class DatasetInfo:
 
     Args:
         name, licence: of the source that the pairs came from.
-        fingerprint: digest of all ids, texts and picture checksums in order; equal for equal content.
+        fingerprint: digest of all ids, texts and image checksums in order; equal for equal content.
         pairs: number of pairs.
         splits, kinds: number of pairs by split and by kind.
         index: the index file.
@@ -151,7 +151,7 @@ class DatasetInfo:
 
 
 def _is_count(value: Any) -> bool:
-    """Whether a value is a whole number that a file of this world may have."""
+    """True if a value is a whole number that a file of this world may have."""
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**53
 
 

@@ -1,4 +1,4 @@
-"""An edit pair as it lies on disk: picture bytes and texts. Rendered pictures become lossless PNG, ready bytes stay."""
+"""An edit pair as it lies on disk: image bytes and texts. Rendered images become lossless PNG, ready bytes stay."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ip2p_lightning.data.images import MAX_PIXELS, ImageError, open_image, open_
 from ip2p_lightning.data.pair import TEXT_FIELDS, EditPair
 
 EXTENSIONS = {"PNG": "png", "JPEG": "jpg"}
-"""Picture formats that shards hold, and how their members' names end."""
+"""Image formats that shards hold, and how their members' names end."""
 
 _JPEG = b"\xff\xd8"
 
@@ -27,7 +27,7 @@ SCORES = "scores"
 
 
 class UnusablePair(ValueError):
-    """A pair that a source holds but nobody can use.
+    """A pair of a source that cannot be used.
 
     Args:
         place: file and row.
@@ -40,8 +40,8 @@ class UnusablePair(ValueError):
         self.place, self.reason, self.detail = place, reason, detail
 
 
-def fault(error: Exception) -> str:
-    """What an error about one pair has in common with those about others: its words without ids, files and numbers."""
+def error_category(error: Exception) -> str:
+    """Category of a per-pair error: its message without ids, files and numbers, as a key for counts."""
     if isinstance(error, UnusablePair):
         return error.reason
     if isinstance(error, FileNotFoundError):
@@ -52,12 +52,12 @@ def fault(error: Exception) -> str:
 
 @dataclass(frozen=True)
 class EncodedPair:
-    """The fields of `EditPair` with its pictures as PNG or JPEG bytes, and the split it belongs to.
+    """The fields of `EditPair` with its images as PNG or JPEG bytes, and the split it belongs to.
 
     Args:
         original_image, edited_image: bytes of a PNG or JPEG file.
         mask: bytes of a PNG or JPEG file (white = may change), or None.
-        split: "train", "validation", "test" or any other name; "" leaves the choice to whoever stores the pair.
+        split: "train", "validation", "test" or any other name; "" leaves the choice to the writer of the dataset.
         metadata: plain JSON values; ``seed``, ``threshold`` and the mapping ``scores`` become index columns.
     """
 
@@ -81,7 +81,7 @@ class EncodedPair:
 
 
 def has_text(text: str) -> bool:
-    """Whether a text says anything: more than spaces and signs that cannot be seen."""
+    """True if a text says anything: more than spaces and signs that cannot be seen."""
     return any(sign.isprintable() and not sign.isspace() for sign in text)
 
 
@@ -106,7 +106,7 @@ def check_texts(encoded: EncodedPair) -> None:
 
 
 def encode_pair(pair: EditPair, split: str = "") -> EncodedPair:
-    """Encode the PIL pictures of a pair as lossless PNG.
+    """Encode the PIL images of a pair as lossless PNG.
 
     Raises:
         ValueError: the pair holds tensors.
@@ -132,22 +132,22 @@ def encode_pair(pair: EditPair, split: str = "") -> EncodedPair:
 def decode_pair(
     encoded: EncodedPair, *, place: str = "", max_pixels: int = MAX_PIXELS, least_side: int | None = None
 ) -> EditPair:
-    """Decode the pictures to PIL RGB (masks to "L" of 0 and 255).
+    """Decode the images to PIL RGB (masks to "L" of 0 and 255).
 
     Args:
         encoded: the pair.
         place: what errors put before the pair's id, such as the shard's name.
-        max_pixels: refuse larger pictures without decoding them.
+        max_pixels: refuse larger images without decoding them.
         least_side: decode JPEGs at a fraction of their size, see `open_image`; pairs with a PNG come in full.
 
     Raises:
-        ImageError: a picture that cannot be decoded, naming place, id and member.
-        ValueError: pictures of different sizes.
+        ImageError: an image that cannot be decoded, naming place, id and member.
+        ValueError: images of different sizes.
     """
     label = f"{place}pair {encoded.id!r}"
     pictures, mask = encoded.pictures().values(), None
     if not all(picture.startswith(_JPEG) for picture in pictures):
-        least_side = None  # other formats cannot be scaled while decoding, and the pictures must stay of one size
+        least_side = None  # other formats cannot be scaled while decoding, and the images must stay of one size
 
     def picture(data: bytes, member: str) -> Image.Image:
         return open_image(data, name=f"{label} {member}", max_pixels=max_pixels, least_side=least_side)
@@ -170,11 +170,11 @@ def decode_pair(
 
 
 def picture_formats(encoded: EncodedPair) -> tuple[int, int, dict[str, str]]:
-    """Common width and height of a pair's pictures, and each member's file ending; reads their headers alone.
+    """Common width and height of a pair's images, and each member's file ending; reads their headers alone.
 
     Raises:
-        ImageError: bytes that are no picture.
-        ValueError: pictures of different sizes, or in a format other than PNG and JPEG; names the id.
+        ImageError: bytes that are no image.
+        ValueError: images of different sizes, or in a format other than PNG and JPEG; names the id.
     """
     sizes, endings = {}, {}
     for member, data in encoded.pictures().items():
@@ -188,7 +188,7 @@ def picture_formats(encoded: EncodedPair) -> tuple[int, int, dict[str, str]]:
         sizes[member], endings[member] = (width, height), EXTENSIONS[format]
     if len(set(sizes.values())) != 1:
         listed = ", ".join(f"{member} {width} x {height}" for member, (width, height) in sizes.items())
-        raise ValueError(f"pair {encoded.id!r}: pictures differ in size ({listed}); resize them alike first")
+        raise ValueError(f"pair {encoded.id!r}: images differ in size ({listed}); resize them alike first")
     return (*sizes["original"], endings)
 
 

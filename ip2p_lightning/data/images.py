@@ -1,4 +1,4 @@
-"""Pictures at the package's edge: files of any mode and size -> PIL RGB -> float32 tensors in [-1, 1], and back."""
+"""Images at the package's edge: files of any mode and size -> PIL RGB -> float32 tensors in [-1, 1], and back."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ from pathlib import Path
 import numpy as np
 import simplejpeg
 import torch
-from PIL import Image, ImageCms, ImageOps
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
+from ip2p_lightning.data import deep
 from ip2p_lightning.data.colour import own_profile, to_srgb
 
 ORIENTATION = 0x0112
-"""The EXIF tag of how a picture is turned."""
+"""The EXIF tag of how an image is turned."""
 MAX_PIXELS = 100_000_000
-"""Largest picture that is decoded unless told otherwise (10,000 x 10,000; 0.3 GB once decoded)."""
+"""Largest image that is decoded by default (10,000 x 10,000; 0.3 GB once decoded)."""
 
 _KNOWN = ("PNG", "JPEG", "WEBP", "TIFF", "GIF", "BMP", "AVIF", "JPEG2000", "PPM", "ICO", "TGA")
 Image.init()
@@ -28,7 +29,7 @@ FORMATS = tuple(name for name in _KNOWN if name in Image.OPEN)
 
 
 class ImageError(ValueError):
-    """A picture that cannot be used; the message names the file and what to do."""
+    """An image that cannot be used; the message names the file and what to do."""
 
 
 def open_image(
@@ -38,18 +39,18 @@ def open_image(
     max_pixels: int = MAX_PIXELS,
     least_side: int | None = None,
 ) -> Image.Image:
-    """Open a picture file of any mode as RGB: EXIF rotation applied, first frame, transparency over white.
+    """Open an image file of any mode as RGB: EXIF rotation applied, first frame, transparency over white.
 
     Args:
-        source: a path, or the bytes of an encoded picture.
-        name: what errors call the picture; defaults to the path.
-        max_pixels: refuse pictures of more pixels (width x height) before decoding them.
+        source: a path, or the bytes of an encoded image.
+        name: what errors call the image; defaults to the path.
+        max_pixels: refuse images of more pixels (width x height) before decoding them.
         least_side: decode a JPEG at the smallest of 1/8, 1/4, 1/2 and 1/1 of its size with both sides at least this
             long, which is several times faster; None for its full size.
 
     Raises:
         FileNotFoundError: no such file.
-        ImageError: too large, truncated, or not a picture; names the file.
+        ImageError: too large, truncated, or not an image; names the file.
     """
     if isinstance(source, bytes) and (image := _plain_jpeg(source, max_pixels, least_side)) is not None:
         return image
@@ -60,15 +61,18 @@ def open_image(
 
 
 def open_as_is(source: str | Path | bytes, *, name: str | None = None, max_pixels: int = MAX_PIXELS) -> Image.Image:
-    """Open a picture file upright in its own mode, with its opacity, profile and EXIF data; otherwise as `open_image`.
+    """Open an image file upright in its own mode, with its opacity, profile and EXIF data; otherwise as `open_image`.
 
-    `format` of the result is that of the file.
+    `format` of the result is that of the file. Colours of 16 bits a channel travel with it, see `deep`.
     """
     image, name = _open(source, name, max_pixels)
+    lower = _open(source, name, max_pixels)[0] if image.format in deep.FORMATS else None
     exif = exif_without(image, {ORIENTATION})
     loaded = _load(image, name)
     loaded.format = image.format
     loaded.info |= {"exif": exif} if exif else {}
+    if lower is not None and deep.lower_bytes(lower):
+        return deep.with_deep(loaded, deep.joined(loaded, _load(lower, name)))
     return loaded
 
 
@@ -83,7 +87,7 @@ def picture_size(source: str | Path | bytes, *, name: str | None = None) -> tupl
 
     Raises:
         FileNotFoundError: no such file.
-        ImageError: not a picture.
+        ImageError: not an image.
     """
     image, name = _open(source, name, None)
     try:
@@ -92,14 +96,14 @@ def picture_size(source: str | Path | bytes, *, name: str | None = None) -> tupl
             exif = {} if image.format == "PNG" and "exif" not in image.info else exif_of(image)
             turned = exif.get(ORIENTATION, 1) >= 5  # EXIF orientations 5 to 8 swap the sides
             width, height = image.size[::-1] if turned else image.size
-            # MPO is what PIL calls a JPEG with more pictures behind the first, as some phones and cameras write
+            # MPO is what PIL calls a JPEG with more images behind the first, as some phones and cameras write
             return width, height, "JPEG" if image.format == "MPO" else str(image.format)
     except Exception as error:  # as in _open
-        raise ImageError(f"{name}: damaged picture header ({error}); copy or export the file again") from error
+        raise ImageError(f"{name}: damaged image header ({error}); copy or export the file again") from error
 
 
 def as_rgb(image: Image.Image, *, name: str = "picture") -> Image.Image:
-    """Convert a PIL picture of any mode to sRGB, upright: transparency over white, deep and float grey as 8 bits.
+    """Convert a PIL image of any mode to sRGB, upright: transparency over white, deep and float grey as 8 bits.
 
     Grey of modes "I" and "F" has no fixed range: values up to 1 (F only), 255 or 65,535 are taken as that full
     scale, whichever is the smallest that holds the maximum; larger ones are scaled by their maximum.
@@ -128,7 +132,7 @@ def as_rgb(image: Image.Image, *, name: str = "picture") -> Image.Image:
 
 
 def exif_of(image: Image.Image) -> Image.Exif:
-    """A picture's EXIF data; empty where they are damaged, and then they are not written again."""
+    """An image's EXIF data; empty where they are damaged, and then they are not written again."""
     try:
         return image.getexif()
     except (SyntaxError, ValueError, OSError, KeyError, TypeError, IndexError, struct.error):  # as PIL's readers say it
@@ -137,7 +141,7 @@ def exif_of(image: Image.Image) -> Image.Exif:
 
 
 def upright(image: Image.Image) -> Image.Image:
-    """A PIL picture as it is meant to be seen: turned as its EXIF orientation says, which is then gone."""
+    """A PIL image as it is meant to be seen: turned as its EXIF orientation says, which is then gone."""
     if exif_of(image).get(ORIENTATION, 1) == 1:
         return image
     turned = ImageOps.exif_transpose(image)
@@ -146,18 +150,18 @@ def upright(image: Image.Image) -> Image.Image:
 
 
 def exif_without(image: Image.Image, tags: Collection[int]) -> bytes:
-    """A picture's EXIF data but for some tags (and for a thumbnail); b"" if there is none."""
+    """An image's EXIF data but for some tags (and for a thumbnail); b"" if there is none."""
     kept = Image.Exif()
-    kept.load(exif_of(image).tobytes())  # a copy: `getexif` gives the picture's own
+    kept.load(exif_of(image).tobytes())  # a copy: `getexif` gives the image's own
     for tag in kept.keys() & tags:
         del kept[tag]
     return kept.tobytes() if len(kept) else b""
 
 
 def straight(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
-    """An upright picture's colours as RGB, and its opacity (mode L) if it has one.
+    """An upright image's colours as RGB, and its opacity (mode L) if it has one.
 
-    The colours are in the picture's own space where that is one of RGB (see `own_profile`), else in sRGB.
+    The colours are in the image's own space where that is one of RGB (see `own_profile`), else in sRGB.
     """
     colours, alpha = _split(image)
     if colours.mode in ("L", "CMYK"):
@@ -181,16 +185,16 @@ def to_pil(tensor: Tensor) -> Image.Image:
         ValueError: another shape, or values that are not finite.
     """
     if tensor.ndim != 3 or tensor.shape[0] not in (1, 3):
-        raise ValueError(f"a picture is [3, H, W] or [1, H, W], got {tuple(tensor.shape)}; index the batch first")
+        raise ValueError(f"an image is [3, H, W] or [1, H, W], got {tuple(tensor.shape)}; index the batch first")
     tensor = tensor.detach().to("cpu", torch.float32)
     if not torch.isfinite(tensor).all():
-        raise ValueError("the picture holds NaN or infinite values; lower the learning rate or use float32 decoding")
+        raise ValueError("the image holds NaN or infinite values; lower the learning rate or use float32 decoding")
     array = tensor.add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8).numpy()
     return Image.fromarray(array[0] if array.shape[0] == 1 else np.ascontiguousarray(array.transpose(1, 2, 0)))
 
 
 def _split(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
-    """Colours without and with opacity, in the picture's own space."""
+    """Colours without and with opacity, in the image's own space."""
     if image.mode in ("RGB", "RGBA", "P", "PA", "L", "LA") and image.has_transparency_data:
         layer = image.convert("RGBA")
         return layer.getchannel("R") if image.mode in ("L", "LA") else layer.convert("RGB"), layer.getchannel("A")
@@ -198,7 +202,7 @@ def _split(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
 
 
 def _in_srgb(image: Image.Image, profile: bytes) -> Image.Image:
-    """A picture in the colours of a profile as sRGB, its opacity kept."""
+    """An image in the colours of a profile as sRGB, its opacity kept."""
     colours, alpha = _split(image)
     converted = to_srgb(colours, profile)
     if alpha is not None:
@@ -231,7 +235,7 @@ def _open(source: str | Path | bytes, name: str | None, max_pixels: int | None) 
     else:
         name, file = name or str(source), Path(source)
         if not file.is_file():
-            raise FileNotFoundError(f"{name}: no such picture file; check the path")
+            raise FileNotFoundError(f"{name}: no such image file; check the path")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
@@ -241,12 +245,13 @@ def _open(source: str | Path | bytes, name: str | None, max_pixels: int | None) 
         raise ImageError(f"{name}: too large to decode{limit}: {error}; make it smaller first") from error
     except Exception as error:  # PIL's format plugins raise many types on broken headers
         remedy = "save it as PNG or JPEG (HEIC, SVG, EPS and RAW files need converting first)"
-        raise ImageError(f"{name}: not a readable picture ({error}); {remedy}") from error
+        reason = "" if isinstance(error, UnidentifiedImageError) else f" ({error})"  # which repeats path or address
+        raise ImageError(f"{name}: not a readable image{reason}; {remedy}") from error
     width, height = image.size
     if max_pixels is not None and width * height > max_pixels:
         raise ImageError(
             f"{name}: {width} x {height} is {width * height:,} pixels, more than the limit max_pixels={max_pixels:,}; "
-            "make the picture smaller or raise max_pixels"
+            "make the image smaller or raise max_pixels"
         )
     return image, name
 
@@ -260,7 +265,7 @@ def _load(image: Image.Image, name: str) -> Image.Image:
             turned = upright(image)
             return turned.copy() if turned is image else turned  # the file is closed
     except Exception as error:  # PIL's decoders raise many types on damaged data
-        raise ImageError(f"{name}: damaged or truncated picture ({error}); copy or export the file again") from error
+        raise ImageError(f"{name}: damaged or truncated image ({error}); copy or export the file again") from error
 
 
 def _grey_to_8_bits(image: Image.Image) -> Image.Image:

@@ -15,7 +15,7 @@ _COMPANIONS = {".DS_Store", "Thumbs.db", "desktop.ini"}
 
 
 def stray(name: str) -> str:
-    """Why a file of this name is nobody's data; "" if it may be.
+    """Reason to ignore a file of this name; "" if it may hold data.
 
     Args:
         name: of the file, or its path within a folder, a tar or a zip.

@@ -58,7 +58,7 @@ class ResumableLoader(DataLoader[PairBatch]):
             yield batch
 
     def state_dict(self) -> dict[str, Any]:
-        """Where the epoch is, in pairs of all ranks, and whose epoch it is; plain values."""
+        """Position within the epoch, in pairs of all ranks, and the settings of that epoch; plain values."""
         steps = self.steps
         return {
             "epoch": steps.epoch,

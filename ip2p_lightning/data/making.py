@@ -18,7 +18,7 @@ _HELD: set[Path] = set()
 
 
 class FolderInTheMaking:
-    """The hidden folder beside ``path``, `.<name>.part`, until `finish` gives it its name or `discard` removes it.
+    """The hidden folder next to ``path``, `.<name>.part`, until `finish` gives it its name or `discard` removes it.
 
     A dataset that is replaced waits as `.<name>.old`, and comes back if a writer was killed in between.
 
@@ -51,7 +51,7 @@ class FolderInTheMaking:
         if self.path.exists():
             self.path.rename(self._old)
         try:
-            self.folder.rename(self.path)  # with the lock in it: nobody else can take it in between
+            self.folder.rename(self.path)  # with the lock in it: no other process can take it in between
         except OSError:
             if self._old.exists():
                 self._old.rename(self.path)

@@ -1,4 +1,4 @@
-"""Pairs that are spoilt on purpose, so that it is known which are wrong: to test filters, to study what they do."""
+"""Pairs that are corrupted on purpose, so that it is known which are wrong: to test filters, to study what they do."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ MISTAKE = "mistake"
 RIGHT = "right"
 NO_EDIT, UNRELATED, WRONG_EDIT = "no edit", "unrelated", "wrong edit"
 MISTAKES = (NO_EDIT, UNRELATED, WRONG_EDIT)
-"""What stands in the edited picture's place: the original (as where Prompt-to-Prompt kept too much of it), the edited
-picture of another pair (as where it kept too little), or another edit of the same original."""
+"""Images in the place of the edited one: the original (as where Prompt-to-Prompt kept too much of it), the edited image
+of another pair (as where it kept too little), or another edit of the same original."""
 
 
 class Mistakes:
-    """How often which mistake is made.
+    """Rates of mistakes.
 
     Args:
         rates: mistake -> share of the pairs; the others are right.
-        possible: those of `MISTAKES` that whoever makes the pairs can make.
+        possible: those of `MISTAKES` that the maker of the pairs can make.
 
     Raises:
         ValueError: a mistake that is not possible, or rates that are no shares.
@@ -48,13 +48,13 @@ class Mistakes:
 
 
 def shown(mistake: str, original: Image.Image, edited: Image.Image, other: Callable[[], Image.Image]) -> Image.Image:
-    """The picture that a pair shows as its edited one.
+    """The image that a pair shows as its edited one.
 
     Args:
         mistake: one of `MISTAKES`, or `RIGHT`.
         original: of the right pair.
         edited: of the right pair.
-        other: gives the picture of another pair or another edit, as the mistake asks; called only if it does.
+        other: gives the image of another pair or another edit, as the mistake asks; called only if it does.
     """
     if mistake == RIGHT:
         return edited

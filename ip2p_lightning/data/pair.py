@@ -15,7 +15,7 @@ TEXT_FIELDS = ("instruction", "expressive_instruction", "original_caption", "edi
 
 @dataclass(frozen=True)
 class EditPair:
-    """One example. Sources yield PIL pictures; after `PairTransform` the same fields hold tensors.
+    """One example. Sources yield PIL images; after `PairTransform` the same fields hold tensors.
 
     Args:
         id: unique within a dataset; the address of the pair's randomness.
@@ -24,18 +24,18 @@ class EditPair:
         instruction: the brief human command.
         expressive_instruction: concise description of what will be visible (MGIE section 3.1); "" if unknown.
         original_caption: what the original shows; "" if unknown.
-        edited_caption: what the edited picture shows; "" if unknown.
+        edited_caption: what the edited image shows; "" if unknown.
         kind: kind of edit ("recolour", "season", ...); "" if unknown.
         group: pairs of one group (scene, caption, photograph) stay in one split; defaults to the id.
         mask: what may change: PIL "L" (255 = may change) or float32 [1, H, W] in {0, 1}; None if unknown.
-        metadata: plain values (scores, seeds, thresholds) stored beside the pair.
-        cached: what frozen networks say of this pair, by name, where a cache knows it. Pictures that are not needed
+        metadata: plain values (scores, seeds, thresholds) stored next to the pair.
+        cached: what frozen networks say of this pair, by name, where a cache knows it. Images that are not needed
             any more are then empty, [3, 0, 0].
 
     Raises:
-        ValueError: pictures of different sizes or types, naming the id.
+        ValueError: images of different sizes or types, naming the id.
 
-    Example:
+    Examples:
         >>> from PIL import Image
         >>> day, night = Image.new("RGB", (64, 48), "skyblue"), Image.new("RGB", (64, 48), "navy")
         >>> EditPair("sky-1", day, night, "make it night", kind="time").group
@@ -57,7 +57,7 @@ class EditPair:
 
     def __post_init__(self) -> None:
         if isinstance(self.original_image, Tensor) != isinstance(self.edited_image, Tensor):
-            raise ValueError(f"pair {self.id!r}: one picture is a tensor, the other is not")
+            raise ValueError(f"pair {self.id!r}: one image is a tensor, the other is not")
         before, after = _size(self.original_image), _size(self.edited_image)
         if before != after:
             raise ValueError(
@@ -65,7 +65,7 @@ class EditPair:
                 f"{after[0]}x{after[1]}; resize one to the other before pairing them"
             )
         if self.mask is not None and _size(self.mask) != before:
-            raise ValueError(f"pair {self.id!r}: mask is {_size(self.mask)}, pictures are {before}")
+            raise ValueError(f"pair {self.id!r}: mask is {_size(self.mask)}, images are {before}")
         if not self.group:
             object.__setattr__(self, "group", self.id)
 
@@ -80,7 +80,7 @@ class PairBatch:
         edited_image: float32 [B, 3, H, W] in [-1, 1].
         instruction, expressive_instruction, original_caption, edited_caption, kind: B strings each.
         mask: float32 [B, 1, H, W] in {0, 1}, or None where any pair of the batch has none.
-        cached: [B, ...] each, by name: what frozen networks say of the pairs, where a cache knows it. The pictures are
+        cached: [B, ...] each, by name: what frozen networks say of the pairs, where a cache knows it. The images are
             then [B, 3, 0, 0] unless something else looks at them.
         metadata: B mappings of plain values, or an empty list.
 
@@ -104,13 +104,13 @@ class PairBatch:
         shape = self.original_image.shape
         if len(shape) != 4 or shape[1] != 3 or self.edited_image.shape != shape:
             raise ValueError(
-                f"pictures must both be [B, 3, H, W], got {tuple(shape)} and {tuple(self.edited_image.shape)}"
+                f"images must both be [B, 3, H, W], got {tuple(shape)} and {tuple(self.edited_image.shape)}"
             )
         for name in ("id", *TEXT_FIELDS):
             if len(getattr(self, name)) != shape[0]:
-                raise ValueError(f"{name} has {len(getattr(self, name))} entries for {shape[0]} pictures")
+                raise ValueError(f"{name} has {len(getattr(self, name))} entries for {shape[0]} images")
         if self.metadata and len(self.metadata) != shape[0]:
-            raise ValueError(f"metadata has {len(self.metadata)} entries for {shape[0]} pictures")
+            raise ValueError(f"metadata has {len(self.metadata)} entries for {shape[0]} images")
         if self.mask is not None and self.mask.shape != (shape[0], 1, *shape[2:]):
             raise ValueError(f"mask must be {(shape[0], 1, *shape[2:])}, got {tuple(self.mask.shape)}")
 
@@ -153,5 +153,5 @@ def _size(image: Image.Image | Tensor) -> tuple[int, int]:
 
 def _tensor(image: Image.Image | Tensor, id: str) -> Tensor:
     if not isinstance(image, Tensor):
-        raise ValueError(f"pair {id!r} still holds a PIL picture; apply PairTransform before collating")
+        raise ValueError(f"pair {id!r} still holds a PIL image; apply PairTransform before collating")
     return image

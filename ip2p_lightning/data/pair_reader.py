@@ -17,7 +17,7 @@ from ip2p_lightning.data.storage import Storage
 REMEDY = "find all damage with `ip2p data verify`, then restore the shard from a copy or render the dataset again"
 
 _KEYS: dict[str, type] = dict.fromkeys(("id", "group", "split", *TEXT_FIELDS), str) | {"metadata": dict}
-"""What the JSON member of a pair holds."""
+"""Keys of a pair's JSON member."""
 _APART = 2**16  # bytes of headers and padding between a pair's members, at most
 
 
@@ -43,7 +43,7 @@ class PairReader:
         return self._storage.place(self.info.shards[self._index.positions[row].shard].name)
 
     def read(self, row: int) -> EncodedPair:
-        """Pictures as bytes, and texts, of a row.
+        """Images as bytes, and texts, of a row.
 
         Raises:
             DatasetError: missing or damaged bytes, another pair's bytes, or texts that are none; names shard and id.

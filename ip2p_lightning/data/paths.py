@@ -46,7 +46,7 @@ def file_inside(root: Path, name: str, place: str) -> Path:
     if outside:
         detail = f"{name[:200]!r}; paths must be relative to {root}"
         raise UnusablePair(place, "a path leads out of the folder", detail)
-    raise UnusablePair(place, "a picture is missing", f"{name[:200]} is not in {root}")
+    raise UnusablePair(place, "an image is missing", f"{name[:200]} is not in {root}")
 
 
 def read_image(root: Path, name: str, place: str) -> bytes:
@@ -69,10 +69,10 @@ def image_bytes(path: Path, place: str) -> bytes:
         with path.open("rb") as file:
             data = file.read(min(limit, path.stat().st_size) + 1)
     except OSError as error:
-        raise UnusablePair(place, "a picture cannot be read", f"{path}: {error.strerror}") from error
+        raise UnusablePair(place, "an image cannot be read", f"{path}: {error.strerror}") from error
     if len(data) > limit:
         detail = f"{path.name}: more than {limit:,} bytes ({limits.IMAGE_BYTES.variable})"
-        raise UnusablePair(place, "a picture file is too large", detail)
+        raise UnusablePair(place, "an image file is too large", detail)
     return data
 
 

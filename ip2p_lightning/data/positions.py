@@ -1,4 +1,4 @@
-"""Where each pair's bytes lie, as records of fixed size: reading one takes microseconds and no memory, at any size."""
+"""Byte offsets of each pair, as records of fixed size: reading one takes microseconds and no memory, at any size."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class MemberPosition:
 
 @dataclass(frozen=True)
 class PairPosition:
-    """Where a pair lies.
+    """Location of a pair.
 
     Args:
         shard: number of its shard.
@@ -189,7 +189,7 @@ def _records(index: Path, batch: pa.RecordBatch, shards: np.ndarray) -> tuple[np
 
 
 def id_crc32(id: str) -> int:
-    """What a record keeps of an id."""
+    """Hash of an id that a record stores."""
     return zlib.crc32(id.encode("utf-8", "surrogatepass"))
 
 
@@ -202,7 +202,7 @@ def _check_within(index: Path, batch: pa.RecordBatch, records: np.ndarray, beyon
     needed = [place for place, member in enumerate(MEMBERS) if member != "mask"]
     for wrong, what in (
         (beyond, "lies beyond the shard's end"),
-        ((lengths[:, needed] == _ABSENT).any(1), "lacks a picture or its texts"),
+        ((lengths[:, needed] == _ABSENT).any(1), "lacks an image or its texts"),
     ):
         if wrong.any():
             row = int(np.argmax(wrong))

@@ -33,12 +33,12 @@ class ShardDataset(Dataset[EditPair]):
 
     Lengths and CRC-32 of each member are checked when it is read; that the index belongs to the shards, and that all
     shards are there with their full size, is checked at construction (not the latter on web servers, which do not
-    list). Memory does not grow with the pictures, and by 4 bytes a pair with the pairs. Picklable and safe to fork.
+    list). Memory does not grow with the images, and by 4 bytes a pair with the pairs. Picklable and safe to fork.
 
     Args:
         path: the dataset folder, or its URL on object storage (``s3://bucket/name``).
         selection: which rows of the index; all of them by default.
-        max_pixels: refuse larger pictures without decoding them.
+        max_pixels: refuse larger images without decoding them.
         access: how to read it if it is remote.
         on_error: "raise" stops at damage; "skip" takes another pair instead, the same one each time, and notes it for
             `take_skipped`. The length stays, so that all processes of a run take as many steps as without damage.
@@ -85,11 +85,11 @@ class ShardDataset(Dataset[EditPair]):
         return len(self._rows)
 
     def __getitem__(self, index: int) -> EditPair:
-        """Pair ``index`` with PIL pictures.
+        """Pair ``index`` with PIL images.
 
         Raises:
             DatasetError: damaged bytes, naming shard and id.
-            ImageError: sound bytes that are no picture or too large a one, naming shard and id.
+            ImageError: sound bytes that are no image or too large a one, naming shard and id.
         """
         row = self._row(index)
         if self._skips is None:
@@ -124,7 +124,7 @@ class ShardDataset(Dataset[EditPair]):
         return [name.removeprefix(SCORE_PREFIX) for name in self._index.column_names if name.startswith(SCORE_PREFIX)]
 
     def fingerprint(self) -> str:
-        """Digest of the dataset, of the rows selected from it and of how pictures are decoded."""
+        """Digest of the dataset, of the rows selected from it and of how images are decoded."""
         digest = hashlib.sha256(self.info.fingerprint.encode())
         if self.decode_side is not None:
             digest.update(f"decode_side {self.decode_side}".encode())
@@ -141,7 +141,7 @@ class ShardDataset(Dataset[EditPair]):
         return decode_pair(encoded, place=place, max_pixels=self.max_pixels, least_side=self.decode_side)
 
     def _replacement(self, row: int, error: ValueError, skips: SkipLog) -> EditPair:
-        """Another pair, the same for the same row whoever asks."""
+        """Another pair, the same for the same row on every call."""
         draw = addressed_random("replacement", self.info.fingerprint, row)
         for _ in range(REPLACEMENTS):
             other = int(self._rows[draw.randrange(len(self))])
@@ -167,7 +167,7 @@ class ShardDataset(Dataset[EditPair]):
 
 
 def _damaged(storage: Storage, shards: list[FileInfo]) -> list[str]:
-    """The shards that are missing or have another size, as far as can be told without reading them."""
+    """The shards that are missing or have another size, as far as can be determined without reading them."""
     try:
         sizes = storage.sizes()
     except OSError as error:

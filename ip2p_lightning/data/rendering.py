@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from ip2p_lightning import __version__
 from ip2p_lightning.data.dataset_info import DatasetInfo
-from ip2p_lightning.data.encoded import EncodedPair, decode_pair, encode_pair, fault
+from ip2p_lightning.data.encoded import EncodedPair, decode_pair, encode_pair, error_category
 from ip2p_lightning.data.left_out import LeftOut
 from ip2p_lightning.data.selection import check_fractions, exact_splits, group_split
 from ip2p_lightning.data.shards import MAX_SHARD_BYTES, ShardWriter
@@ -28,14 +28,14 @@ class RenderError(ValueError):
 
 @dataclass
 class RenderReport:
-    """What `render_dataset` did.
+    """Result of `render_dataset`.
 
     Args:
         path: the dataset folder.
         info: its `dataset.json`.
         skipped: a message for each pair that could not be had.
         reasons: how many of them were left out for what.
-        left_out: what the sources hold beside their pairs.
+        left_out: what the sources hold besides their pairs.
     """
 
     path: Path
@@ -69,7 +69,7 @@ class _EncodedPairs(Dataset[EncodedPair | _Failure]):
                 return encoded
             return encode_pair(self.source[index], getattr(self.source, "split", None) or "")
         except (ValueError, OSError) as error:
-            return _Failure(f"pair {index} of source {self.source.name!r}: {error}", fault(error))
+            return _Failure(f"pair {index} of source {self.source.name!r}: {error}", error_category(error))
 
 
 def render_dataset(
@@ -109,25 +109,11 @@ def render_dataset(
         RenderError: a pair that cannot be read.
         ValueError: a pair that cannot be stored (such as a repeated id), or no pair at all; says why.
     """
-    for fractions in filter(None, (splits, default_splits)):
-        check_fractions(fractions)
-    if splits is not None and isinstance(sources, Mapping):
-        raise ValueError("sources by split and fractions exclude each other; leave `splits` out or join sources")
-    parts = dict(sources) if isinstance(sources, Mapping) else {"": sources}
-    named = list(parts.values())
-    account = _Account(skip_failures)
-    for source in named:
-        account.left_out.update(getattr(source, "left_out", LeftOut()))
-        for error in getattr(source, "faults", ()):
-            account.failed(error, error.reason)
-    writer = ShardWriter(
-        path,
-        name=_unique(source.name for source in named),
-        licence=_unique(source.licence for source in named),
-        provenance=_provenance(parts),
-        max_shard_bytes=max_shard_bytes,
-        overwrite=overwrite,
-    )
+    parts = _parts(sources, splits, default_splits)
+    account = _Account.of(parts, skip_failures)
+    facts = {"name": _unique(source.name for source in parts.values()), "provenance": _provenance(parts)}
+    licence = _unique(source.licence for source in parts.values())
+    writer = ShardWriter(path, **facts, licence=licence, max_shard_bytes=max_shard_bytes, overwrite=overwrite)
     added = 0
     with writer:
         for split, source in parts.items():
@@ -139,7 +125,7 @@ def render_dataset(
                     writer.add(_named(_in_split(encoded, split, splits, cut), prefix))
                     added += 1
                 except ValueError as error:
-                    account.failed(error, encoded.reason if isinstance(encoded, _Failure) else fault(error))
+                    account.failed(error, encoded.reason if isinstance(encoded, _Failure) else error_category(error))
                 if advance is not None:
                     advance(1)
         if not added:
@@ -147,14 +133,33 @@ def render_dataset(
     return RenderReport(writer.path, DatasetInfo.load(writer.path), account.skipped, account.reasons, account.left_out)
 
 
+def _parts(sources: PairSource | Mapping[str, PairSource], *fractions: Mapping[str, float] | None) -> dict[str, Any]:
+    """Split -> its source, "" for a single one, after a check of the fractions."""
+    for each in filter(None, fractions):
+        check_fractions(each)
+    if fractions[0] is not None and isinstance(sources, Mapping):
+        raise ValueError("sources by split and fractions exclude each other; leave `splits` out or join sources")
+    return dict(sources) if isinstance(sources, Mapping) else {"": sources}
+
+
 @dataclass
 class _Account:
-    """What could not be used."""
+    """Summary of pairs that could not be used."""
 
     skip: bool
     skipped: list[str] = field(default_factory=list)
     reasons: Counter[str] = field(default_factory=Counter)
     left_out: LeftOut = field(default_factory=LeftOut)
+
+    @classmethod
+    def of(cls, parts: Mapping[str, PairSource], skip: bool) -> _Account:
+        """The account with what the sources themselves left out, and their faults."""
+        account = cls(skip)
+        for source in parts.values():
+            account.left_out.update(getattr(source, "left_out", LeftOut()))
+            for error in getattr(source, "faults", ()):
+                account.failed(error, error.reason)
+        return account
 
     def failed(self, error: ValueError, reason: str) -> None:
         """Count a pair that cannot be used, or stop at it."""
@@ -166,7 +171,7 @@ class _Account:
         self.reasons[reason] += 1
 
     def nothing(self, path: str | Path) -> str:
-        """Why there is no pair at all."""
+        """Reason why there is no pair at all."""
         if not self.skipped:
             return f"no pair was added to {path}; the source is empty"
         counted = ", ".join(f"{count:,} x {reason}" for reason, count in self.reasons.most_common())

@@ -1,4 +1,4 @@
-"""Which pairs a process takes at each step: one stream of steps for the whole run, cut among the processes."""
+"""The pairs that a process takes at each step: one stream of steps for the whole run, cut among the processes."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from torch.utils.data.distributed import DistributedSampler
 from ip2p_lightning.data.order import Order, Shuffled
 
 Address = tuple[int, int]
-"""(turn, index): which item, for the how manieth time through the items. It travels from the sampler to the workers,
-so that a worker that prefetches or lives for many epochs never draws from the wrong epoch."""
+"""(turn, index): the item, and the number of completed passes over the items. It travels from the sampler to the
+workers, so that a worker that prefetches or lives for many epochs never draws from the wrong epoch."""
 
 Tail = Literal["drop", "strict"]
 
@@ -138,7 +138,7 @@ class ElasticSampler(DistributedSampler):
         return self.order.permutation(self.items, self.seed, turn).astype(np.uint32, copy=False)
 
     def _places(self, order: np.ndarray, bucket: int) -> np.ndarray | slice:
-        """Where in an order the items of a bucket are."""
+        """Positions of a bucket's items in an order."""
         return slice(None) if self._buckets is None else np.flatnonzero(self._buckets[order] == bucket)
 
     def _taken(self, turns: int) -> int:
@@ -153,7 +153,7 @@ class ElasticSampler(DistributedSampler):
         return turn
 
     def _left_by(self, turn: int) -> dict[int, Steps]:
-        """What the turns before this one leave in the open step of each bucket."""
+        """Items that earlier turns leave in the open step of each bucket."""
         left = {}
         for bucket, count in self._counts.items():
             missing = turn * count % self.step_size

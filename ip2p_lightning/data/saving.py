@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from PIL import Image
 
+from ip2p_lightning.data import deep
 from ip2p_lightning.files import write_whole
 
 QUALITY = 95
@@ -30,10 +32,41 @@ def format_of(path: Path) -> str:
     return name
 
 
+def png_bytes(image: Image.Image) -> bytes:
+    """An image as a PNG file, with the profile and EXIF data in its `info` and no other texts."""
+    buffer = io.BytesIO()
+    bare = image.copy()
+    bare.info = {}
+    bare.save(buffer, "PNG", **{key: image.info[key] for key in ("icc_profile", "exif") if image.info.get(key)})
+    return buffer.getvalue()
+
+
+def write_image(image: Image.Image, file: IO[bytes], name: str, quality: int = QUALITY) -> None:
+    """Write an image in the format of a name of PIL's; see `save_image`."""
+    options: dict[str, Any] = {key: image.info[key] for key in ("icc_profile", "exif") if image.info.get(key)}
+    if name in deep.FORMATS and deep.KEY in image.info and (whole := deep.deep_of(image)) is not None:
+        deep.write_deep(whole, file, name, options.get("icc_profile"), options.get("exif"))
+        return
+    if name in ("JPEG", "WEBP", "AVIF"):
+        options |= {"quality": quality} | ({"subsampling": 0} if name == "JPEG" and quality >= QUALITY else {})
+    (over_white(image) if name in _OPAQUE else image).save(file, name, **options)
+
+
+def over_white(image: Image.Image) -> Image.Image:
+    """An image without transparency."""
+    if not image.has_transparency_data:
+        return image
+    layer = image.convert("RGBA")
+    opaque = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
+    opaque.info |= {key: value for key, value in image.info.items() if key in ("icc_profile", "exif")}
+    return opaque
+
+
 def save_image(image: Image.Image, path: str | Path, quality: int = QUALITY) -> Path:
     """Write an image under a name that appears when it is complete.
 
-    The profile and EXIF data in `image.info` go with it; a format without transparency gets it over white.
+    The profile and EXIF data in `image.info` go with it, and 16 bits a channel into PNG and TIFF (see `deep`); a format
+    without transparency gets it over white.
 
     Args:
         image: RGB, RGBA or L.
@@ -45,15 +78,9 @@ def save_image(image: Image.Image, path: str | Path, quality: int = QUALITY) -> 
         OSError: the file could not be written; names it.
     """
     path = Path(path)
-    name, info = format_of(path), image.info
-    if name in _OPAQUE and image.has_transparency_data:
-        layer = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
-    options: dict[str, Any] = {key: info[key] for key in ("icc_profile", "exif") if info.get(key)}
-    if name in ("JPEG", "WEBP", "AVIF"):
-        options |= {"quality": quality} | ({"subsampling": 0} if name == "JPEG" and quality >= QUALITY else {})
+    name = format_of(path)
     try:
-        write_whole(path, lambda file: image.save(file, name, **options))
+        write_whole(path, lambda file: write_image(image, file, name, quality))
     except OSError as error:
         error.filename = error.filename or str(path)
         raise

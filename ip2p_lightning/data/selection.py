@@ -1,4 +1,4 @@
-"""Which pairs of a dataset to use: thresholds, kinds, splits and nested sizes as row selections on its index."""
+"""Selection of a dataset's pairs: thresholds, kinds, splits and nested sizes as row selections on its index."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ip2p_lightning.data.randomness import hashed_integer
 REJECTED = "rejected"
 """Split of pairs that a filter left out: stored to be looked at, and for other thresholds; nothing trains on them."""
 _NAMES = {"pair": "id", "group": "group"}
-"""What a size counts, and the column that names it."""
+"""Unit of a size, and the column that names it."""
 _BATCH = 65_536
 
 
@@ -26,7 +26,7 @@ class Selection:
 
     Args:
         split: keep this split only.
-        splits: cut the dataset anew into named fractions that sum to 1 ({"train": 0.9, "test": 0.1}), whole groups at
+        splits: cut the dataset again into named fractions that sum to 1 ({"train": 0.9, "test": 0.1}), whole groups at
             a time, in place of the splits that are stored in it; pairs of the stored split `REJECTED` stay out.
         kinds: keep these kinds of edits only.
         min_scores, max_scores: by score name, keep pairs with at least / at most this score; pairs without the score
@@ -179,7 +179,7 @@ def check_fractions(fractions: Mapping[str, float]) -> None:
 
 
 def _among(index: pa.Table, column: str, values: Sequence[str | None]) -> np.ndarray:
-    """Which rows have one of these values."""
+    """Mask of rows with one of these values."""
     wanted = pa.array(values, pa.string())
     column_values = index.column(column).cast(pa.string())
     return pc.is_in(column_values, value_set=wanted).to_numpy()  # pyright: ignore[reportAttributeAccessIssue]

@@ -35,7 +35,7 @@ class FileCache:
         self.folder, self.limit = folder, limit
 
     def path(self, file: FileInfo) -> Path:
-        """Where the copy of a file is, or would be."""
+        """Path of a file's copy, whether or not it exists."""
         return self.folder / f"{file.sha256}{Path(file.name).suffix}"
 
     def get(self, storage: Storage, file: FileInfo) -> Path | None:

@@ -58,7 +58,7 @@ _INDEX_COLUMNS = [
 class ShardWriter:
     """Writes a dataset folder; nothing is visible at ``path`` before all of it is complete.
 
-    Use it as a context manager: the files grow in a hidden folder beside ``path``, which is renamed at the end and
+    Use it as a context manager: the files grow in a hidden folder next to ``path``, which is renamed at the end and
     removed after an error. Equal pairs in equal order give byte-equal files.
 
     Args:
@@ -95,14 +95,14 @@ class ShardWriter:
         self._digest = hashlib.sha256()
 
     def add(self, pair: EditPair | EncodedPair, split: str = "train") -> None:
-        """Append a pair. PIL pictures are stored as PNG, the bytes of an `EncodedPair` as they are.
+        """Append a pair. PIL images are stored as PNG, the bytes of an `EncodedPair` as they are.
 
         Args:
             pair: the pair; its id must be new.
             split: the split it belongs to, unless an `EncodedPair` names its own.
 
         Raises:
-            ValueError: an id that is there already, no instruction, pictures of different sizes, or metadata that
+            ValueError: an id that is there already, no instruction, images of different sizes, or metadata that
                 JSON cannot hold; names the id.
         """
         encoded = encode_pair(pair) if isinstance(pair, EditPair) else pair

@@ -1,4 +1,4 @@
-"""What is in a dataset: counts by kind and split, lengths of texts, and how much its edits change."""
+"""Statistics of a dataset: counts by kind and split, lengths of texts, and how much its edits change."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Spread:
 
 @dataclass(frozen=True)
 class DatasetStatistics:
-    """What `dataset_statistics` counts.
+    """Result of `dataset_statistics`.
 
     Args:
         pairs, groups: numbers of pairs and of groups.
@@ -45,8 +45,8 @@ class DatasetStatistics:
         sizes: (width, height) in pixels -> pairs, the most frequent first.
         scores: score name -> its spread.
         changed: kind -> share of pixels that the edit changes visibly, over the sampled pairs.
-        difference: kind -> mean absolute difference of the pictures (0 to 1), over the sampled pairs.
-        sampled: number of pairs whose pictures were compared.
+        difference: kind -> mean absolute difference of the images (0 to 1), over the sampled pairs.
+        sampled: number of pairs whose images were compared.
     """
 
     pairs: int
@@ -62,7 +62,7 @@ class DatasetStatistics:
 
 
 def dataset_statistics(dataset: ShardDataset, *, sample: int = 500, seed: int = 0) -> DatasetStatistics:
-    """Count what is in a dataset; texts and scores over all pairs, pictures over a random sample.
+    """Count what is in a dataset; texts and scores over all pairs, images over a random sample.
 
     Args:
         dataset: the pairs.
@@ -101,7 +101,7 @@ def dataset_statistics(dataset: ShardDataset, *, sample: int = 500, seed: int = 
 
 
 def edit_size(pair: EditPair) -> tuple[float, float]:
-    """Share of visibly changed pixels, and mean absolute difference (0 to 1), of a pair of PIL pictures."""
+    """Share of visibly changed pixels, and mean absolute difference (0 to 1), of a pair of PIL images."""
     before, after = (np.asarray(image, dtype=np.int16) for image in (pair.original_image, pair.edited_image))
     difference = np.abs(after - before)
     return float((difference.max(axis=-1) > VISIBLE).mean()), float(difference.mean() / 255)

@@ -1,4 +1,4 @@
-"""Where a dataset lies: a local folder, or a folder on object storage through fsspec (s3://, gs://, https://, memory://)."""
+"""Location of a dataset: a local folder, or a folder on object storage through fsspec (s3://, gs://, https://, memory://)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class StorageError(OSError):
 
 @dataclass(frozen=True)
 class RemoteAccess:
-    """How to read datasets that lie on object storage.
+    """Settings for reading datasets on object storage.
 
     Args:
         read: "shards" downloads whole shards into a cache on the local disk, "ranges" asks for the bytes of one pair
@@ -69,7 +69,7 @@ class Storage(Protocol):
     """The files of one folder."""
 
     def place(self, name: str) -> str:
-        """What errors call a file."""
+        """Name of a file in error messages."""
         ...
 
     def read(self, name: str, limit: int) -> bytes:
@@ -237,7 +237,7 @@ def open_storage(path: str | Path, access: RemoteAccess | None = None) -> LocalF
 
 
 def cache_folder() -> Path:
-    """Where data may be kept between runs: ``$IP2P_CACHE``, or ip2p_lightning in the user's cache folder."""
+    """Folder for data kept between runs: ``$IP2P_CACHE``, or ip2p_lightning in the user's cache folder."""
     if own := os.environ.get("IP2P_CACHE"):
         return Path(own)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ip2p_lightning"

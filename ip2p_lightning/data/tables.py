@@ -17,7 +17,7 @@ _MOST = 1000
 """Columns above 256 MiB that unpack to more than so many times their size are no data: real texts reach some ten."""
 
 DAMAGE = (pa.ArrowException, OSError, ValueError, StopIteration)
-"""What pyarrow raises about files that are no sound parquet."""
+"""Errors of pyarrow about files that are no sound parquet."""
 
 
 class TableError(ValueError):

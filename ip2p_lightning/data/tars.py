@@ -27,7 +27,7 @@ _PACKED = {
     b"\x28\xb5\x2f\xfd": "zstandard",
     b"PK": "zip",
 }
-"""How compressed files begin."""
+"""First bytes of compressed files."""
 _LONG = (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK)
 _PAX = (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE)
 _KINDS = {
@@ -50,12 +50,12 @@ class Member:
 
 @dataclass
 class TarListing:
-    """What a tar holds.
+    """Contents of a tar.
 
     Args:
         path: the tar.
         members: its files in order.
-        repeated: names of those that are there more than once; nobody knows which one is meant.
+        repeated: names of those that are there more than once; which one is meant is unknown.
         left_out: what is no file of the tar's own: links, devices, sparse files, companions of macOS.
         damage: why what follows the last member cannot be read; "" for a tar that is whole.
     """
@@ -172,7 +172,7 @@ def _header(file: IO[bytes], header: bytes, at: int) -> tarfile.TarInfo:
 
 
 def _extension(file: IO[bytes], info: tarfile.TarInfo, start: int, size: int) -> dict[str, str]:
-    """What an extended header states: "path" and "size" where they do not fit into a header."""
+    """Values of an extended header: "path" and "size" where they do not fit into a header."""
     if size > limits.TAR_HEADER_BYTES.value:
         limit = limits.TAR_HEADER_BYTES
         raise _DamageError(f"an extended header of {size:,} bytes, more than {limit.value:,} ({limit.variable})")

@@ -1,4 +1,4 @@
-"""Resize, crop and flip both pictures of a pair alike (InstructPix2Pix's EditDataset), and turn them into tensors."""
+"""Resize, crop and flip both images of a pair alike (InstructPix2Pix's EditDataset), and turn them into tensors."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _SIDED = re.compile(r"\b(left|right|clockwise|anticlockwise|counter-?clockwise)\
 
 @dataclass(frozen=True)
 class View:
-    """How a pair is looked at: what `PairTransform` draws at random.
+    """View of a pair: the random draws of `PairTransform`.
 
     Args:
-        side: of the square to which the pictures are resized, in pixels.
+        side: of the square to which the images are resized, in pixels.
         corner: left and top of the crop in it.
         flip: mirror left and right.
     """
@@ -35,7 +35,7 @@ class View:
 class PairTransform:
     """Joint resize, random crop and random flip; what is drawn depends on (seed, epoch, pair id) alone.
 
-    InstructPix2Pix resizes each picture to a square of a random side in [min_size, max_size] (Lanczos), crops a random
+    InstructPix2Pix resizes each image to a square of a random side in [min_size, max_size] (Lanczos), crops a random
     square of ``resolution`` and flips with probability 0.5; MGIE takes the largest centred square, resized, unflipped.
 
     Args:
@@ -45,7 +45,7 @@ class PairTransform:
             centred square first (MGIE).
         flip: probability of a horizontal flip.
         flip_sided: flip also pairs whose texts speak of left, right or a sense of rotation (as InstructPix2Pix
-            does), although a flipped picture makes such an instruction wrong.
+            does), although a flipped image makes such an instruction wrong.
         seed: of the dataset's randomness.
 
     Raises:
@@ -77,7 +77,7 @@ class PairTransform:
         return replace(self, min_size=None, max_size=None, flip=0.0)
 
     def __call__(self, pair: EditPair, epoch: int = 0) -> EditPair:
-        """PIL pictures of any size -> float32 [3, resolution, resolution] in [-1, 1] (mask: [1, ...] in {0, 1}).
+        """PIL images of any size -> float32 [3, resolution, resolution] in [-1, 1] (mask: [1, ...] in {0, 1}).
 
         Raises:
             ValueError: the pair holds tensors.
@@ -85,7 +85,7 @@ class PairTransform:
         return self.apply(pair, self.view(pair, epoch))
 
     def view(self, pair: EditPair, epoch: int = 0) -> View:
-        """What is drawn for the pair in an epoch; its pictures are not looked at."""
+        """View of the pair in an epoch; does not read its images."""
         draw = addressed_random(self.seed, epoch, pair.id)
         low, high = self._sizes
         side = draw.randint(low, high)
@@ -93,12 +93,12 @@ class PairTransform:
         return View(side, corner, draw.random() < self.flip and self.flips(pair))
 
     def flips(self, pair: EditPair) -> bool:
-        """Whether the pair may be flipped at all."""
+        """True if the pair may be flipped at all."""
         return self.flip > 0 and (self.flip_sided or not _is_sided(pair))
 
     @property
     def crops(self) -> bool:
-        """Whether crops are random."""
+        """True if crops are random."""
         return self._sizes != (self.resolution, self.resolution)
 
     def apply(self, pair: EditPair, view: View) -> EditPair:
@@ -136,7 +136,7 @@ class PairTransform:
 
 
 def centred(width: int, height: int, aspect: float) -> tuple[int, int, int, int]:
-    """The largest box (left, top, right, bottom) of an aspect ratio, width over height, in the middle of a picture."""
+    """The largest box (left, top, right, bottom) of an aspect ratio, width over height, in the middle of an image."""
     inner = min(width, round(height * aspect)), min(height, round(width / aspect))
     left, top = (width - inner[0]) // 2, (height - inner[1]) // 2
     return left, top, left + inner[0], top + inner[1]

@@ -43,7 +43,7 @@ class Problem:
 
 @dataclass
 class VerifyReport:
-    """What `verify` found.
+    """Result of `verify`.
 
     Args:
         path: the dataset folder, or its URL.
@@ -61,7 +61,7 @@ class VerifyReport:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing is wrong."""
+        """True if nothing is wrong."""
         return not self.problems
 
 
@@ -81,7 +81,7 @@ def verify(
 
     Args:
         path: the dataset folder, or its URL.
-        decode: decode every picture too; finds pictures that were broken already when they were imported.
+        decode: decode every image too; finds images that were broken already when they were imported.
         advance: called with the number of pairs after each shard, for a progress bar.
         access: how to read a remote dataset.
 

@@ -1,4 +1,4 @@
 """The diffusion algebra: objectives, conditioning dropout, two-scale guidance, sampling.
 
-Small objects over plain tensors; nothing here knows of texts, pictures, Lightning or Hydra.
+Small objects over plain tensors; nothing here knows of texts, images, Lightning or Hydra.
 """

@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 class DDIMPath:
-    """The noise levels of a number of DDIM steps: level 0 is the noisiest, level N the clean picture.
+    """The noise levels of a number of DDIM steps: level 0 is the noisiest, level N the clean image.
 
     Args:
         scheduler: any diffusers scheduler; tells the noise schedule, what is predicted and how steps are spaced.
@@ -53,6 +53,8 @@ class DDIMPath:
             sample: at `level` + 1.
             level: 0 to N - 1.
         """
+        # DDIM (Song et al. 2021, eq. 12) solved for the noisier sample. The noise is taken at `level`, the clean
+        # sample at `level` + 1: exact where the noise hardly changes within a step.
         _, noise = self._parts(output, sample, level)
         signal, rest = self._coefficients(level + 1)
         return self._mixed((sample - rest * noise) / signal, noise, level)

@@ -6,18 +6,19 @@ import torch
 from torch import Tensor
 
 from ip2p_lightning.config.parts import buildable
+from ip2p_lightning.states import States
 
 
 @buildable
 class ConditioningDropout:
-    """Drop the text, the picture, or both, each for its share of the samples.
+    """Drop the text, the image, or both, each for its share of the samples.
 
     One uniform number decides for a sample, as in the released code, so the three shares are disjoint; dropping is
     done by masking, so that every parameter takes part in every step (DDP).
 
     Args:
         text: share of samples that lose the text alone.
-        image: share of samples that lose the picture alone.
+        image: share of samples that lose the image alone.
         both: share of samples that lose both.
 
     Raises:
@@ -31,21 +32,22 @@ class ConditioningDropout:
 
     def __call__(
         self,
-        embeddings: Tensor,
-        null_embeddings: Tensor,
+        states: States,
+        null: States,
         original: Tensor,
         generator: torch.Generator | None = None,
-    ) -> tuple[Tensor, Tensor]:
-        """Return the embeddings and the original's latents with conditions dropped.
+    ) -> tuple[States, Tensor]:
+        """Return the states and the original's latents with conditions dropped.
 
         Args:
-            embeddings: [B, K, D].
-            null_embeddings: [B, K, D], takes the place of dropped embeddings.
+            states: of B samples, under the instruction.
+            null: of the null condition, which take the place of dropped ones, mask and pooled vectors included.
             original: [B, C, h, w]; dropped ones become zeros.
             generator: source of randomness.
         """
-        u = torch.rand(len(embeddings), device=embeddings.device, dtype=torch.float32, generator=generator)
+        u = torch.rand(len(states), device=states.embeddings.device, dtype=torch.float32, generator=generator)
         drop_text = u < self.text + self.both
         drop_image = (u >= self.text) & (u < self.text + self.both + self.image)
-        embeddings = torch.where(drop_text[:, None, None], null_embeddings, embeddings)
-        return embeddings, torch.where(drop_image[:, None, None, None], torch.zeros_like(original), original)
+        return states.where(drop_text, null), torch.where(
+            drop_image[:, None, None, None], torch.zeros_like(original), original
+        )

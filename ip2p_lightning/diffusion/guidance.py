@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 
 from ip2p_lightning.config.parts import buildable
+from ip2p_lightning.states import States
 
-Denoise = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
+Denoise = Callable[[Tensor, Tensor, Tensor, States], Tensor]
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Branch:
 @buildable
 @dataclass(frozen=True)
 class TwoScaleGuidance:
-    """How strongly the text and the original steer the result.
+    """Guidance scales for text and original.
 
     Args:
         text_scale: s_T; larger edits more. 5 to 10 at the paper's size, 1 to 3 for the embedded models.
@@ -62,6 +63,10 @@ class TwoScaleGuidance:
 
     def branches(self, progress: float) -> list[Branch]:
         """The evaluations needed at `progress` in [0, 1) of sampling, those with a zero factor left out."""
+        # IP2P eq. 3 with its terms collected by evaluation, so that a factor of zero saves one:
+        #   e(0, 0) + s_I (e(I, 0) - e(0, 0)) + s_T (e(I, T) - e(I, 0))
+        # = s_T e(I, T) + (s_I - s_T) e(I, 0) + (1 - s_I) e(0, 0)
+        # Both scales 1, as outside the interval, leave e(I, T) alone.
         inside = self.start <= progress < self.stop
         text, image = (self.text_scale, self.image_scale) if inside else (1.0, 1.0)
         candidates = [
@@ -77,28 +82,29 @@ class TwoScaleGuidance:
         noisy: Tensor,
         original: Tensor,
         timesteps: Tensor,
-        embeddings: Tensor,
-        null_embeddings: Tensor,
+        states: States,
+        null: States,
         progress: float = 0.0,
     ) -> Tensor:
         """Guided prediction [B, C, h, w] from one batched call of the denoiser.
 
         Args:
-            denoise: `(noisy, original, timesteps, embeddings) -> prediction`.
+            denoise: `(noisy, original, timesteps, states) -> prediction`.
             noisy: [B, C, h, w].
-            original: [B, C, h, w] latents of the original pictures.
+            original: [B, C, h, w] latents of the original images.
             timesteps: [B].
-            embeddings: [B, K, D].
-            null_embeddings: [B, K, D].
+            states: of B samples, under the instruction.
+            null: of B samples, under the null condition.
             progress: fraction of the sampling steps already done.
         """
         branches = self.branches(progress)
-        zeros = torch.zeros_like(original)
+        zeros = torch.zeros_like(original)  # "no image" is zero latents, as conditioning dropout trains it
+        # All branches in one call of the denoiser: the batch is [branch 0 of B samples, branch 1 of B samples, ...].
         prediction = denoise(
             torch.cat([noisy] * len(branches)),
             torch.cat([original if branch.image else zeros for branch in branches]),
             torch.cat([timesteps] * len(branches)),
-            torch.cat([embeddings if branch.text else null_embeddings for branch in branches]),
+            States.cat([states if branch.text else null for branch in branches]),
         )
         parts = prediction.chunk(len(branches))
         guided = branches[0].coefficient * parts[0]

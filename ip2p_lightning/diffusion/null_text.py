@@ -20,7 +20,7 @@ Denoise = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Inversion:
-    """Noise from which pictures come back.
+    """Noise from which images come back.
 
     Args:
         noise: [B, C, h, w] at level 0.
@@ -33,12 +33,12 @@ class Inversion:
 
 @dataclass(frozen=True)
 class NullTextInversion:
-    """How the empty texts are optimised; the defaults are those of the paper's code.
+    """Settings for optimising the empty texts; the defaults are those of the paper's code.
 
     Args:
         inner_steps: Adam steps at most for each denoising step; 0 leaves the empty text as it is.
         learning_rate: at the first step; falls to half of it at the last.
-        enough: mean squared error below which a picture's optimisation ends at the first step.
+        enough: mean squared error below which an image's optimisation ends at the first step.
         enough_slope: what each further of 50 steps adds to it.
     """
 
@@ -50,16 +50,20 @@ class NullTextInversion:
     def __call__(
         self, denoise: Denoise, path: DDIMPath, latents: Tensor, states: Tensor, null: Tensor, scale: float
     ) -> Inversion:
-        """Invert pictures; each depends on itself alone.
+        """Invert images; each depends on itself alone.
 
         Args:
             denoise: the network.
             path: the steps.
-            latents: [B, C, h, w] of the pictures.
+            latents: [B, C, h, w] of the images.
             states: [B, L, D] of their captions.
             null: [B, L, D] of the empty text.
             scale: of the guidance that sampling will use.
         """
+        # Mokady et al. 2023, algorithm 1: invert at guidance 1, then sample forward under `scale`; at each level the
+        # empty text's states are optimised until the guided step ends where the inversion came from, and serve as the
+        # next
+        # start.
         passed = self._way(denoise, path, latents, states)
         current, found = passed[0], []
         for level in range(len(path)):

@@ -1,4 +1,4 @@
-"""The editing loss: noise the edited picture, predict, compare (InstructPix2Pix eq. 1, MGIE eq. 5).
+"""The editing loss: noise the edited image, predict, compare (InstructPix2Pix eq. 1, MGIE eq. 5).
 
 One objective object owns the noise schedule, the distribution of times and what the denoiser predicts: the noise
 (epsilon), the velocity (v), the clean latent (sample), or the straight flow from data to noise.
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ip2p_lightning.config.parts import buildable
 from ip2p_lightning.diffusion.timesteps import TimestepDistribution, UniformTimesteps
+from ip2p_lightning.diffusion.token_shift import shifted, token_shift
 from ip2p_lightning.diffusion.weights import LossWeight, Noised
 
 
@@ -41,10 +42,20 @@ class Objective(ABC):
     def add_noise(self, edited: Tensor, noise: Tensor, fractions: Tensor) -> Noised:
         """Noise latents [B, C, h, w] to the times `fractions` [B] in [0, 1)."""
 
-    def noise(self, edited: Tensor, generator: torch.Generator | None = None) -> Noised:
-        """Draw a time and noise for each of the latents [B, C, h, w]."""
+    def noise(self, edited: Tensor, generator: torch.Generator | None = None, tokens: int | None = None) -> Noised:
+        """Draw a time and noise for each of the latents [B, C, h, w].
+
+        Args:
+            edited: clean latents.
+            generator: source of randomness.
+            tokens: positions that the denoiser attends to, for schedules that depend on it; h * w if None.
+        """
         noise = torch.randn(edited.shape, device=edited.device, dtype=edited.dtype, generator=generator)
-        return self.add_noise(edited, noise, self.draw_fractions(edited.shape[0], edited.device, generator))
+        fractions = self.draw_fractions(edited.shape[0], edited.device, generator)
+        mu = token_shift(self.scheduler.config, tokens or edited.shape[-2] * edited.shape[-1])
+        if mu is not None:
+            fractions = shifted(fractions, mu, self.scheduler.config["time_shift_type"])
+        return self.add_noise(edited, noise, fractions)
 
     def loss(
         self,
@@ -59,8 +70,8 @@ class Objective(ABC):
         Args:
             prediction: [B, C, h, w] the denoiser's output.
             noised: what `noise` returned.
-            edited: [B, C, h, w] clean latents of the edited pictures.
-            original: [B, C, h, w] latents of the original pictures (before conditioning dropout).
+            edited: [B, C, h, w] clean latents of the edited images.
+            original: [B, C, h, w] latents of the original images (before conditioning dropout).
             importance: [C] what a squared error in each channel counts, 1 on average; None: all the same.
         """
         unit = 1.0 if importance is None else importance.sqrt().view(1, -1, 1, 1)
@@ -136,8 +147,9 @@ class FlowMatchingObjective(Objective):
         self.scheduler = scheduler
 
     def add_noise(self, edited: Tensor, noise: Tensor, fractions: Tensor) -> Noised:
-        """Interpolate linearly at t = shift u / (1 + (shift - 1) u)."""
-        shift = self.scheduler.config.shift
+        """Interpolate linearly at t = shift u / (1 + (shift - 1) u); a shift by tokens is in the fractions."""
+        config = self.scheduler.config
+        shift = 1.0 if config.get("use_dynamic_shifting") else config.shift
         times = shift * fractions / (1 + (shift - 1) * fractions)
         t = times.view(-1, 1, 1, 1).to(edited.dtype)
         return Noised(

@@ -1,8 +1,8 @@
-"""Sampling pairs of pictures that share noise and attention, many at once, without computing anything twice.
+"""Sampling pairs of images that share noise and attention, many at once, without computing anything twice.
 
-Two pairs of one seed and one guidance scale have the same original; with p1 < p2 their edited pictures are the same,
-too, until p1 of the steps are over. So samples form a tree: one original and one edited picture for each (seed,
-guidance), which branches where a pair stops sharing attention. The pictures are those of pairs sampled one by one.
+Two pairs of one seed and one guidance scale have the same original; with p1 < p2 their edited images are the same,
+too, until p1 of the steps are over. So samples form a tree: one original and one edited image for each (seed,
+guidance), which branches where a pair stops sharing attention. The images are those of pairs sampled one by one.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class PairRequest:
 
 @dataclass
 class _Branch:
-    """One sample: an original (no members), or what the edited pictures of its members have in common so far."""
+    """One sample: an original (no members), or what the edited images of its members have in common so far."""
 
     group: int
     members: list[int]
@@ -99,11 +99,11 @@ class PairedSampling:
 
     @property
     def finished(self) -> bool:
-        """Whether the latents are clean."""
+        """True if the latents are clean."""
         return self.index == self.steps
 
     def rows(self) -> dict[int, tuple[int, int]]:
-        """Pair -> rows of its original and its edited picture in `latents` and `clean`."""
+        """Pair -> rows of its original and its edited image in `latents` and `clean`."""
         originals = {branch.group: row for row, branch in enumerate(self.branches) if not branch.edited}
         return {
             member: (originals[branch.group], row)
@@ -132,6 +132,9 @@ class PairedSampling:
         if not self.branches:
             self.index = self.steps
             return
+        # IP2P section 3.1.2: both images of a pair begin from the same noise; the edited one takes the original's
+        # attention in the first p of the steps. So rows that do not differ yet are one row, and split (`_fork`) when
+        # p is over.
         self._fork()
         t = self.scheduler.timesteps[self.index]
         noisy = self.latents
@@ -167,6 +170,8 @@ class PairedSampling:
 
     def _calls(self) -> Iterator[tuple[list[int], list[int]]]:
         """Rows of each call of the denoiser, and for each the place in the call of the original that it follows."""
+        # A follower must be in the call of the original whose attention it takes: a unit is an original with its tied
+        # rows. Units are packed into calls, the largest first, as far as the batch has room.
         crossing = self.cross is not None and self.cross.active(self.index, self.steps)
         room = self.batch_size // (2 if self._guided else 1)
         units: list[tuple[int, list[int]]] = []

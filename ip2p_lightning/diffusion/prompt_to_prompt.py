@@ -19,7 +19,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class CrossEdits:
-    """How cross-attention maps M [heads, pixels, L] of some samples follow those of others (Hertz et al. section 3.2).
+    """Edit of cross-attention maps M [heads, pixels, L]: some samples follow others (Hertz et al. section 3.2).
 
     Row k becomes `M[source] @ mapper[k] + M[target] * own[k]`; replacing, refining and reweighting are choices of the
     two (`CrossEdit`).
@@ -39,7 +39,7 @@ class CrossEdits:
 
 @dataclass(frozen=True)
 class AttentionPlan:
-    """Who follows whom in one call of the denoiser.
+    """Assignment of followers to leaders in one call of the denoiser.
 
     Args:
         self_rows: [B]; queries and keys of self-attention of sample b are those of sample `self_rows[b]`, values are
@@ -71,11 +71,13 @@ class CrossEdit:
     share: Tensor
 
     def active(self, step: int, steps: int) -> bool:
-        """Whether anything is edited in a step."""
+        """True if anything is edited in a step."""
         return bool((self._share(step, steps) > 0).any())
 
     def at(self, step: int, steps: int) -> tuple[Tensor, Tensor]:
         """`mapper` [L, L] and `own` [L] of `CrossEdits` in a step."""
+        # Hertz et al. section 3.2: the edited map is M_original @ mapper for words that both captions have, and its own
+        # for new words, times the words' weights. Columns whose share of steps is over (`on` = 0) keep their own map.
         on = self._share(step, steps)
         return self.mapper * ((1 - self.own) * self.weights * on), self.own * self.weights * on + 1 - on
 

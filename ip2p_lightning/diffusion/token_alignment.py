@@ -1,4 +1,4 @@
-"""Which tokens of the edited caption follow which of the original (Hertz et al. 2022): replace, refine, reweight."""
+"""Alignment of the edited caption's tokens with the original's (Hertz et al. 2022): replace, refine, reweight."""
 
 from __future__ import annotations
 
@@ -116,8 +116,8 @@ def cross_edit(
 
     Args:
         tokenizer: a fast tokenizer of transformers.
-        original: caption of the picture that is followed.
-        edited: caption of the picture that follows.
+        original: caption of the image that is followed.
+        edited: caption of the image that follows.
         kind: "replace" words in place, "refine" by alignment; "auto" replaces if there are equally many words.
         share: share of the steps in which attention follows; or by word of the edited caption, with "" for the others
             (0.8 if it is missing).

@@ -17,7 +17,7 @@ class Noised:
 
     Args:
         sample: [B, C, h, w] noised latents z_t.
-        timesteps: [B] what the denoiser is told: integers 0..T-1, or floats for flow matching.
+        timesteps: [B] as the denoiser gets them: integers 0..T-1, or floats for flow matching.
         target: [B, C, h, w] what it should predict.
         snr: [B] signal-to-noise ratio at t.
     """
@@ -61,7 +61,7 @@ class MinSNR(LossWeight):
 
 
 class EditSize(LossWeight):
-    """1 / sqrt(size of the edit + floor): keeps whole-picture edits from drowning small ones.
+    """1 / sqrt(size of the edit + floor): keeps whole-image edits from drowning small ones.
 
     The size is the mean squared difference between the latents before and after; weights are normalised to mean 1
     over the batch.

@@ -88,7 +88,7 @@ class RankLauncher(_SubprocessScriptLauncher):
         return function(*args, **kwargs)
 
     def failure(self) -> str | None:
-        """What ended the rank that died first, if one dies within the next seconds."""
+        """Error of the rank that died first, if one dies within the next seconds."""
         return self._words(self._dead) if self._died.wait(_NOTICE) else None
 
     def end(self, succeeded: bool) -> None:
@@ -171,7 +171,7 @@ class RankLauncher(_SubprocessScriptLauncher):
         return Path(self.config.output_dir) / f"rank-{rank}.log"
 
     def _words(self, rank: int) -> str:
-        """How a rank ended, and the error or the last line that it wrote."""
+        """Exit status of a rank, and its error or last line."""
         code = dict(self._ranks())[rank].returncode
         how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
         if code == -9:

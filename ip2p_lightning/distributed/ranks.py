@@ -28,7 +28,7 @@ _EXPECTED = (  # Lightning's advice on what is meant to be so
 
 
 @contextmanager
-def ranks(
+def launch_ranks(
     trainer: L.Trainer,
     config: DictConfig,
     entry: str,
@@ -58,7 +58,7 @@ def ranks(
     succeeded = False
     try:
         yield
-        trainer.strategy.barrier()  # nobody leaves while another still needs the group
+        trainer.strategy.barrier()  # no rank leaves while another still needs the group
         succeeded = True
     except Stopped:  # every rank was asked to, and ends by itself
         succeeded = True
@@ -103,12 +103,12 @@ def _launcher(trainer: L.Trainer, config: DictConfig, ckpt: Path | None, entry: 
 
 
 def _copied() -> bool:
-    """Whether this process is one of several that run a sweep, rather than submitit's, which are given one job."""
+    """True if this process is one of several that run a sweep, rather than submitit's, which are given one job."""
     return sweeping() and "SUBMITIT_EXECUTOR" not in os.environ
 
 
 def sweeping() -> bool:
-    """Whether this process runs a job of a sweep."""
+    """True if this process runs a job of a sweep."""
     return HydraConfig.initialized() and HydraConfig.get().mode is RunMode.MULTIRUN
 
 

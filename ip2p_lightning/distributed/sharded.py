@@ -79,7 +79,7 @@ def shard(part: nn.Module, mesh: DeviceMesh) -> None:
         for layer in layers:
             fully_shard(layer, mesh=mesh)
     fully_shard(part, mesh=mesh)
-    if hasattr(part, "condition"):  # what editing calls beside `forward`
+    if hasattr(part, "condition"):  # what editing calls next to `forward`
         register_fsdp_forward_method(part, "condition")
 
 

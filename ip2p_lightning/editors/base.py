@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
 from typing import Any, Protocol, Self, runtime_checkable
 
@@ -12,16 +12,17 @@ from PIL import Image
 from torch import Tensor, nn
 
 from ip2p_lightning.data.sources import PairSource
+from ip2p_lightning.editors.batches import size_and_settings
 from ip2p_lightning.editors.inputs import requests_of
 from ip2p_lightning.editors.notes import with_seed_notes
-from ip2p_lightning.editors.request import EditCancelled, EditRequest, EditResult, Edits, OnStep, Step
-from ip2p_lightning.editors.whole import finished, prepared
+from ip2p_lightning.editors.request import EditRequest, EditResult, Edits, OnStep, stoppable
+from ip2p_lightning.editors.whole import Photo, finished, prepared
 
 
 class Editor(ABC):
     """Edits images by instruction. A new editor is a subclass with `edit_prepared`.
 
-    Example:
+    Examples:
         >>> from PIL import Image, ImageOps
         >>> from ip2p_lightning import Editor, EditResult
         >>> class Negative(Editor):
@@ -33,7 +34,9 @@ class Editor(ABC):
     """
 
     reads_truth = False
-    """Whether evaluation gives it the true edited image; of all editors, `Truth` alone."""
+    """True if evaluation gives it the true edited image; of all editors, `Truth` alone."""
+    writes = False
+    """True if it writes expressive instructions, and takes one of the user's in their place."""
 
     @abstractmethod
     def edit_prepared(self, requests: Sequence[EditRequest], on_step: OnStep | None = None) -> list[EditResult]:
@@ -51,16 +54,28 @@ class Editor(ABC):
         """A PIL RGB image at the size at which it is edited; here its own."""
         return image
 
+    def kind(self, request: EditRequest) -> Hashable:
+        """Equal for requests, of images that are ready, that this editor changes in one batch."""
+        return size_and_settings(request)
+
     def notes(self, request: EditRequest) -> list[str]:
         """Sentences that the user should read with the result."""
         return []
 
-    def _noted(self, edit: EditResult) -> EditResult:
+    def finish(self, result: EditResult, request: EditRequest, photo: Photo | None) -> EditResult:
+        """The result of `request` itself, at its size and with notes.
+
+        Args:
+            result: what `edit_prepared` returned.
+            request: what was asked for.
+            photo: see `prepared`.
+        """
+        edit = finished(result, request, photo)
         shown = not isinstance(edit.image, Tensor)  # programs edit tensors, by the thousand
-        return replace(edit, notes=(*edit.notes, *self.notes(edit.request))) if shown else edit
+        return replace(edit, notes=(*edit.notes, *self.notes(request))) if shown else edit
 
     def networks(self) -> list[nn.Module]:
-        """What edits; empty for editors without weights."""
+        """Networks that edit; empty for editors without weights."""
         return []
 
     def to(self, device: str | torch.device) -> Self:
@@ -79,10 +94,10 @@ class Editor(ABC):
         ready = [prepared(request, self.fit) for request in requests]
         results = self.edit_prepared([request for request, _ in ready], on_step)
         edits = (
-            finished(result, request, photo)
+            self.finish(result, request, photo)
             for result, request, (_, photo) in zip(results, requests, ready, strict=True)
         )
-        return Edits(with_seed_notes([self._noted(edit) for edit in edits]))
+        return Edits(with_seed_notes(list(edits)))
 
     def edit(
         self,
@@ -112,7 +127,7 @@ class Editor(ABC):
             EditCancelled: `cancel` said so.
         """
         requests = requests_of(images, instructions, **options)
-        return self.answer(requests, _stoppable(on_step, cancel))
+        return self.answer(requests, stoppable(on_step, cancel))
 
 
 @runtime_checkable
@@ -129,7 +144,7 @@ class Remarks(Protocol):
     """An editor that counts what it did with some images."""
 
     def remarks(self, ids: Sequence[str]) -> list[dict[str, bool]]:
-        """What to count of the pairs that were edited last."""
+        """Counts for the pairs that were edited last."""
         ...
 
 
@@ -157,6 +172,11 @@ class Around(Editor):
         """As the other one."""
         return self.editor.reads_truth
 
+    @property
+    def writes(self) -> bool:  # type: ignore[override]
+        """As the other one."""
+        return self.editor.writes
+
     def fit(self, image: Image.Image) -> Image.Image:
         """As the other one."""
         return self.editor.fit(image)
@@ -164,6 +184,10 @@ class Around(Editor):
     def networks(self) -> list[nn.Module]:
         """As the other one."""
         return self.editor.networks()
+
+    def kind(self, request: EditRequest) -> Hashable:
+        """As the other one."""
+        return self.editor.kind(request)
 
     def notes(self, request: EditRequest) -> list[str]:
         """As the other one."""
@@ -173,18 +197,3 @@ class Around(Editor):
         """Move the other one's networks."""
         self.editor.to(device)
         return self
-
-
-def _stoppable(on_step: OnStep | None, cancel: Callable[[], bool] | None) -> OnStep | None:
-    if cancel is None:
-        return on_step
-
-    def step(state: Step) -> None:
-        if on_step is not None:
-            on_step(state)
-        if cancel():
-            raise EditCancelled(f"the edit was cancelled after step {state.number} of {state.of}")
-
-    if cancel():
-        raise EditCancelled("the edit was cancelled before it began")
-    return step

@@ -1,13 +1,14 @@
 """Carry the change of a small image over to the large one that it was made of.
 
 What an edit does to light and colour is nearly an affine map of colours in each neighbourhood. It is found on the small
-picture before and after the edit (the guided filter of He, Sun and Tang 2013, section 3.4, with the picture itself as
+image before and after the edit (the guided filter of He, Sun and Tang 2013, section 3.4, with the image itself as
 its guide), enlarged (He and Sun 2015, Fast Guided Filter), and applied to every pixel of the large one, which keeps its
-detail. What no such map explains, as a new thing, is added from the small picture, as sharp as that is.
+detail. What no such map explains, as a new thing, is added from the small image, as sharp as that is.
 """
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
@@ -26,6 +27,31 @@ def carried_over(image: Image.Image, before: Image.Image, after: Image.Image) ->
     for top in range(0, image.height, _ROWS):
         band = to_tensor(image.crop((0, top, image.width, min(top + _ROWS, image.height))))
         result.paste(to_pil(change(band, top)), (0, top))
+    return result
+
+
+def carried_over_deep(
+    image: np.ndarray, before: Image.Image, after: Image.Image, strength: float, mask: Image.Image | None
+) -> np.ndarray:
+    """`carried_over` in floating point for an image of 16 bits a channel.
+
+    Args:
+        image: uint16 [H, W, 3].
+        before: the small one, RGB, before the edit.
+        after: the same after the edit.
+        strength: see `EditRequest`.
+        mask: of the large image's size; None for everywhere.
+    """
+    height, width = image.shape[:2]
+    change = Change(to_tensor(before), to_tensor(after), height, width)
+    result = np.empty_like(image)
+    for top in range(0, height, _ROWS):
+        rows = torch.from_numpy(image[top : top + _ROWS].astype(np.float32)).permute(2, 0, 1) / 32767.5 - 1
+        edited = (rows + strength * (change(rows, top) - rows)).clamp(-1, 1)
+        if mask is not None:
+            share = (to_tensor(mask.crop((0, top, width, top + rows.shape[1]))) + 1) / 2
+            edited = rows + share * (edited - rows)
+        result[top : top + _ROWS] = ((edited + 1) * 32767.5).round().permute(1, 2, 0).numpy().astype(np.uint16)
     return result
 
 
@@ -50,7 +76,7 @@ def carry_over(
 
 
 class Change:
-    """What an edit did to a small image, for rows of a large one.
+    """The change of a small image, upsampled to rows of a large one.
 
     Args:
         before: the small image [3, h, w] in [-1, 1] before the edit.
@@ -113,7 +139,7 @@ def _mapped(image: Tensor, matrix: Tensor, offset: Tensor) -> Tensor:
 
 
 def _means(values: Tensor, radius: int) -> Tensor:
-    """Means over squares of 2 radius + 1 pixels, those outside the picture left out; [..., h, w] keeps its shape."""
+    """Means over squares of 2 radius + 1 pixels, those outside the image left out; [..., h, w] keeps its shape."""
     flat = values.reshape(1, -1, *values.shape[-2:])
     side = 2 * radius + 1
     return F.avg_pool2d(flat, side, 1, radius, count_include_pad=False).reshape(values.shape)

@@ -1,4 +1,4 @@
-"""What people hand over as images, instructions and seeds, as requests."""
+"""Requests from images, instructions and seeds in any of the accepted forms."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ def requests_of(
     seed: int | Sequence[int] = 0,
     seeds: int | Sequence[int] | None = None,
     alternatives: int = 1,
+    strength: float = 1.0,
     mask: Any = None,
     size: str = "input",
     captions: Captions | Sequence[Captions] | None = None,
@@ -41,6 +42,7 @@ def requests_of(
         seed: one for all edits, or one for each.
         seeds: another name of `seed`.
         alternatives: edits of each image and instruction, with seeds that count up from its own.
+        strength: of all edits, see `EditRequest`.
         mask: one or several, as images; white may change.
         size: "input" or "model", see `EditRequest`.
         captions: of one edit or each.
@@ -68,11 +70,10 @@ def requests_of(
         "truth": [None] * count if truth is None else _broadcast(*pictures_of(truth), count),
         "id": [""] * count if ids is None else list(ids),
     }
-    _check_numbers(given, count)
-    if not isinstance(alternatives, int) or isinstance(alternatives, bool) or alternatives < 1:
-        raise ValueError(f"alternatives={alternatives!r} must be a whole number, at least 1")
+    _check_numbers(given, count, alternatives)
+    shared: dict[str, Any] = {"sampling": settings, "size": size, "strength": strength}
     return [
-        EditRequest(**{**one, "seed": checked_seed(one["seed"]) + number}, sampling=settings, size=size)  # type: ignore[arg-type]
+        EditRequest(**{**one, "seed": checked_seed(one["seed"]) + number}, **shared)
         for one in (dict(zip(given, values, strict=True)) for values in zip(*given.values(), strict=True))
         for number in range(alternatives)
     ]
@@ -152,12 +153,14 @@ def _settings(sampling: dict[str, Any]) -> SamplingSettings:
         if not unknown:
             raise
         raise TypeError(
-            f"edit takes no {unknown[0]!r}; its options are seed, alternatives, mask, size, captions, "
-            f"expressive_instruction, {', '.join(SamplingSettings.__dataclass_fields__)}"
+            f"edit takes no {unknown[0]!r}; its options are seed, alternatives, strength, mask, size, "
+            f"captions, expressive_instruction, {', '.join(SamplingSettings.__dataclass_fields__)}"
         ) from error
 
 
-def _check_numbers(given: dict[str, list[Any]], count: int) -> None:
+def _check_numbers(given: dict[str, list[Any]], count: int, alternatives: int) -> None:
+    if not isinstance(alternatives, int) or isinstance(alternatives, bool) or alternatives < 1:
+        raise ValueError(f"alternatives={alternatives!r} must be a whole number, at least 1")
     numbers = {name: len(values) for name, values in given.items()}
     for index, instruction in enumerate(given["instruction"]):
         if isinstance(instruction, str) and not instruction.strip():

@@ -1,4 +1,4 @@
-"""The last pictures' inversion, for editors that differ in what they do with it: a sweep inverts each picture once."""
+"""The last images' inversion, for editors that differ in what they do with it: a sweep inverts each image once."""
 
 from __future__ import annotations
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import replace
@@ -16,6 +15,7 @@ from ip2p_lightning.conditioners.language_model import LanguageModelConditioner
 from ip2p_lightning.conditioners.text import TextConditioner
 from ip2p_lightning.data.images import as_rgb
 from ip2p_lightning.editors.request import EditResult
+from ip2p_lightning.models.folder_files import WeightsError, read_settings
 from ip2p_lightning.shipped import CARD
 
 _ALIKE = 2.0
@@ -26,9 +26,11 @@ _KIND = re.compile(r"scenes: (\w+), success")
 def learned_kinds(folder: str | Path) -> tuple[str, ...]:
     """The kinds of edits that a shipped editor's card measures; empty for any other folder."""
     card = Path(folder) / CARD
-    if not card.is_file():
+    if not (card.exists() or card.is_symlink()):
         return ()
-    figures = json.loads(card.read_text(encoding="utf-8"))["figures"]
+    figures = read_settings(card).get("figures")
+    if not isinstance(figures, dict):
+        raise WeightsError(f"{card} has no figures; copy it again, or remove it")
     return tuple(kind[1].replace("_", " ") for name in figures if (kind := _KIND.fullmatch(name)))
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ip2p_lightning.editors.ours import TrainedEditor
+from ip2p_lightning.editors.trained import TrainedEditor
 from ip2p_lightning.precision import FULL, choose
 from ip2p_lightning.shipped import EDITORS
 from ip2p_lightning.shipped import path as path_of_shipped
@@ -44,7 +44,7 @@ def load_editor(
         FileNotFoundError: nothing there.
         ValueError: no checkpoint was named, or several.
 
-    Example:
+    Examples:
         >>> import ip2p_lightning as ip2p
         >>> from PIL import Image
         >>> editor = ip2p.load_editor("instruct_pix2pix")

@@ -36,9 +36,9 @@ class FolderOutputs(Editor):
         names: of files in a folder, without ending; the first that exists counts. "{id}" is the id as it is (with
             sub-folders for slashes), "{flat}" the id with _ in place of /, "{0}", "{1}", ... its parts between / and -.
         output: keys of a JSON Lines file that may hold the path; the first that a line has counts.
-        resize: None demands the size of the picture that is edited; "squash" resizes whatever comes (bicubic, as
+        resize: None demands the size of the image that is edited; "squash" resizes whatever comes (bicubic, as
             MagicBrush's evaluation does), "centre_crop" takes the largest centred part of the right shape first.
-            The way that the data's `transform.fit` names is the right one for systems that keep a picture's shape.
+            The way that the data's `transform.fit` names is the right one for systems that keep an image's shape.
         missing: "error" refuses pairs without a file, "gap" lets `answered` leave them out and count them.
 
     Raises:
@@ -60,11 +60,11 @@ class FolderOutputs(Editor):
         if missing not in ("error", "gap"):
             raise ValueError(f"missing={missing!r}: choose error (refuse pairs without an output) or gap (count them)")
         self.resized: set[str] = set()
-        """Ids of the pairs whose file had another size than the picture."""
+        """Ids of the pairs whose file had another size than the image."""
         self._seeds: dict[str, int] = {}
         self._listed = self._listing(tuple(output)) if self.path.is_file() else None
         if self._listed is None and not self.path.is_dir():
-            raise FileNotFoundError(f"{path} is no folder of edited pictures and no JSON Lines file that lists them")
+            raise FileNotFoundError(f"{path} is no folder of edited images and no JSON Lines file that lists them")
 
     def edit_prepared(self, requests: Sequence[EditRequest], on_step: OnStep | None = None) -> list[EditResult]:
         """See `Editor.edit_prepared`; needs ids.
@@ -84,14 +84,14 @@ class FolderOutputs(Editor):
         return results
 
     def picture(self, id: str, size: tuple[int, int]) -> Image.Image:
-        """The edited picture of a pair, PIL RGB.
+        """The edited image of a pair, PIL RGB.
 
         Args:
             id: of the pair.
             size: width and height that it must have, or is brought to.
 
         Raises:
-            ValueError: no file, one that is no picture, or one of another size while `resize` is None.
+            ValueError: no file, one that is no image, or one of another size while `resize` is None.
         """
         file = self.find(id)
         if file is None:
@@ -133,7 +133,7 @@ class FolderOutputs(Editor):
                 try:
                     return file_inside(self.path, name + ending, f"pair {id!r}")
                 except UnusablePair as error:
-                    if error.reason != "a picture is missing":
+                    if error.reason != "an image is missing":
                         raise
         return None
 
@@ -154,11 +154,11 @@ class FolderOutputs(Editor):
         return AnsweredPairs(pairs, there, gaps)
 
     def describe(self) -> dict[str, Any]:
-        """What to record beside figures: where the outputs lie and how they are fitted."""
+        """Provenance: path of the outputs and how they are fitted."""
         return {"outputs": str(self.path), "resize": self.resize}
 
     def remarks(self, ids: Sequence[str]) -> list[dict[str, bool]]:
-        """What to count of pairs whose outputs were given: whether they had another size than the picture."""
+        """Counts for pairs whose outputs were given: whether they had another size than the image."""
         return [{"resized": id in self.resized} for id in ids]
 
     def _check(self, id: str, instruction: str, seed: int) -> None:
@@ -215,5 +215,5 @@ class AnsweredPairs:
         return f"{self.source.fingerprint()} {len(self.chosen)} of {len(self.source)}, gaps {','.join(self.gaps)}"
 
     def describe(self) -> Mapping[str, Any]:
-        """What to record beside figures: how many pairs there are and which have no output."""
+        """Provenance: number of pairs, and those without an output."""
         return {"pairs": len(self.source), "answered": len(self.chosen), "gaps": self.gaps}

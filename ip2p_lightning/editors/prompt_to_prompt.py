@@ -1,8 +1,8 @@
-"""Prompt-to-Prompt (Hertz et al. 2022) on given pictures, which null-text inversion finds the noise of."""
+"""Prompt-to-Prompt (Hertz et al. 2022) on given images, which null-text inversion finds the noise of."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import torch
@@ -15,7 +15,7 @@ from ip2p_lightning.diffusion.null_text import Inversion, NullTextInversion
 from ip2p_lightning.diffusion.prompt_to_prompt import AttentionPlan, CrossEdit, CrossEdits, PromptToPrompt
 from ip2p_lightning.diffusion.token_alignment import cross_edit
 from ip2p_lightning.editors.base import Editor
-from ip2p_lightning.editors.batches import fitted, in_batches
+from ip2p_lightning.editors.batches import OnBatchStep, fitted, in_batches
 from ip2p_lightning.editors.inversion_memory import InversionMemory
 from ip2p_lightning.editors.request import Captions, EditRequest, EditResult, OnStep, need_captions
 from ip2p_lightning.models.autoencoder import Autoencoder
@@ -24,7 +24,7 @@ from ip2p_lightning.models.autoencoder import Autoencoder
 class PromptToPromptEditor(Editor):
     """Edits with any text-to-image `StableDiffusionPipeline`.
 
-    Inverts a picture under its caption, then samples it again beside the edited caption, which takes over its
+    Inverts an image under its caption, then samples it again next to the edited caption, which takes over its
     attention. The defaults are those of the paper's code for Stable Diffusion. Nothing is drawn: seeds change nothing.
 
     Args:
@@ -37,9 +37,9 @@ class PromptToPromptEditor(Editor):
         largest_map: self-attention over more latents than that is never taken over; None for no limit.
         inversion: how the empty texts are optimised.
         memory: of the last inversion, if other editors of this pipeline share it.
-        resolution: longer side in pixels at which PIL pictures are edited (tensors keep their size); None for the
+        resolution: longer side in pixels at which PIL images are edited (tensors keep their size); None for the
             pipeline's own.
-        batch_size: pictures at once.
+        batch_size: images at once.
 
     Raises:
         ValueError: shares outside [0, 1].
@@ -81,9 +81,7 @@ class PromptToPromptEditor(Editor):
         for caption in need_captions(self, requests, original=True):
             self._cross_edit(caption)
 
-        def change(
-            originals: Tensor, batch: list[EditRequest], on_step: Callable[[int, int], None]
-        ) -> tuple[Tensor, list[str]]:
+        def change(originals: Tensor, batch: list[EditRequest], on_step: OnBatchStep) -> tuple[Tensor, list[str]]:
             texts = need_captions(self, batch, original=True)
             edits, values = [self._cross_edit(caption) for caption in texts], batch[0].sampling
             scale = self.text_scale if values.text_scale is None else values.text_scale
@@ -103,7 +101,7 @@ class PromptToPromptEditor(Editor):
         return [self.autoencoder, *(part for part in parts if isinstance(part, nn.Module))]
 
     def reconstruct(self, images: Tensor, captions: Sequence[str], *, steps: int | None = None) -> Tensor:
-        """What the inversion of pictures [B, 3, H, W] under their captions gives back; edits stand on it."""
+        """Reconstruction of images [B, 3, H, W] by inversion under their captions, which edits start from."""
         both = [Captions(caption, caption) for caption in captions]
         edits = [self._cross_edit(caption) for caption in both]
         return self._edited(images, both, edits, self.text_scale, steps or self.steps)[0]
@@ -116,7 +114,7 @@ class PromptToPromptEditor(Editor):
     def _edited(
         self, originals: Tensor, captions: list[Captions], edits: list[CrossEdit], scale: float, steps: int
     ) -> tuple[Tensor, Tensor]:
-        """The originals as they come back, and the edited pictures, [B, 3, H, W] each."""
+        """The originals as they come back, and the edited images, [B, 3, H, W] each."""
         unet = self.pipeline.unet
         path = DDIMPath(self.pipeline.scheduler, steps, unet.device)
         texts = [caption.original for caption in captions] + [caption.edited for caption in captions]
@@ -139,7 +137,7 @@ class PromptToPromptEditor(Editor):
     def _sample(
         self, path: DDIMPath, inverted: Inversion, states: Tensor, edits: list[CrossEdit], scale: float
     ) -> Tensor:
-        """Latents [2B, C, h, w] of originals and edited pictures; those without and those with text, 4B in a call."""
+        """Latents [2B, C, h, w] of originals and edited images; those without and those with text, 4B in a call."""
         unet = self.pipeline.unet
         current = torch.cat([inverted.noise] * 2)
         with PromptToPrompt(unet) as control:
@@ -157,7 +155,7 @@ class PromptToPromptEditor(Editor):
         return current
 
     def _plan(self, edits: list[CrossEdit], step: int, steps: int, device: torch.device) -> AttentionPlan:
-        """Edited pictures follow originals in the half that reads captions (Hertz et al.)."""
+        """Edited images follow originals in the half that reads captions (Hertz et al.)."""
         count = len(edits)
         originals = torch.arange(2 * count, 3 * count, device=device)
         rows = cross = None

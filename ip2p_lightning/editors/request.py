@@ -16,13 +16,14 @@ from ip2p_lightning.data.images import ORIENTATION, exif_of, to_pil
 from ip2p_lightning.data.pair import PairBatch
 from ip2p_lightning.data.saving import QUALITY, save_image
 from ip2p_lightning.diffusion.settings import SamplingSettings
+from ip2p_lightning.editors.strength import checked_strength
 
 LARGEST_SEED = 2**64 - 1
 
 
 @dataclass(frozen=True)
 class Captions:
-    """What an image shows before and after its edit.
+    """Captions of an image before and after its edit.
 
     Args:
         original: caption of the original; "" if unknown.
@@ -45,6 +46,7 @@ class EditRequest:
         sampling: overrides of the editor's own steps and scales.
         captions: for editors that read what images show.
         expressive_instruction: for models that write one (LGIE, MGIE), the text to take in its place.
+        strength: 1 for the edit as it is, down to 0.05 for less of it, up to 2 for more; see `editors.strength`.
         mask: PIL image of the original's size; what is white (or, in a mask with transparency, transparent) may change,
             what is black stays exactly as it was, grey blends.
         size: of the result of a PIL image: "input" for its own, or "model" for that at which the editor works.
@@ -55,7 +57,7 @@ class EditRequest:
         TypeError: a value of another type.
         ValueError: an empty instruction, a seed out of range, or a mask of another size.
 
-    Example:
+    Examples:
         >>> from PIL import Image
         >>> EditRequest(Image.new("RGB", (96, 64), "teal"), "make it night", seed=3).seed
         3
@@ -70,6 +72,7 @@ class EditRequest:
     sampling: SamplingSettings = field(default_factory=SamplingSettings)
     captions: Captions | None = None
     expressive_instruction: str | None = None
+    strength: float = 1.0
     mask: Image.Image | None = None
     size: Literal["input", "model"] = "input"
     id: str = ""
@@ -83,6 +86,7 @@ class EditRequest:
         if not self.instruction.strip():
             raise ValueError("the instruction is empty; say what to change, for example 'make it winter'")
         object.__setattr__(self, "seed", checked_seed(self.seed))
+        object.__setattr__(self, "strength", checked_strength(self.strength))
         if self.size not in ("input", "model"):
             raise ValueError(f"size={self.size!r}: choose input (the original's) or model (that at which it is edited)")
         if self.mask is not None and image_size(self.mask) != image_size(self.image):
@@ -95,7 +99,7 @@ class EditRequest:
 
 @dataclass(frozen=True)
 class EditResult:
-    """What became of a request.
+    """Result of a request.
 
     Args:
         image: of the type that was given, at the size that was asked for. PIL images keep their opacity, and in `info`
@@ -105,7 +109,7 @@ class EditResult:
         notes: what the user should know of this edit, a sentence each.
         edited_at: width and height at which a PIL image was edited; None of tensors.
 
-    Example:
+    Examples:
         >>> from PIL import Image
         >>> from ip2p_lightning.editors.copy_input import CopyInput
         >>> (result,) = CopyInput().edit(Image.new("RGB", (4, 4)), "make it night", seed=7)
@@ -138,7 +142,7 @@ class Edits(list[EditResult]):
 
     @property
     def expressive_instructions(self) -> list[str]:
-        """What the model wrote for each; empty if it writes none."""
+        """Texts that the model wrote, one for each; empty if it writes none."""
         texts = [result.expressive_instruction for result in self]
         return texts if any(texts) else []
 
@@ -151,11 +155,23 @@ class Step:
         number: steps that are done.
         of: steps in all.
         places: of the batch's requests among all.
+        peek: `row of the batch -> image [3, H, W] so far`; None for editors that have none.
     """
 
     number: int
     of: int
     places: tuple[int, ...]
+    peek: Callable[[int], Tensor] | None = field(default=None, compare=False, repr=False)
+
+    def image(self, place: int) -> Image.Image | None:
+        """Preview of a request's unfinished edit, RGB at the size at which it is edited.
+
+        It is decoded here, on the editor's networks: ask within `on_step`, and only for what is shown.
+
+        Args:
+            place: of the request, one of `places`.
+        """
+        return None if self.peek is None else to_pil(self.peek(self.places.index(place)))
 
 
 OnStep = Callable[[Step], None]
@@ -164,6 +180,22 @@ OnStep = Callable[[Step], None]
 
 class EditCancelled(Exception):
     """Raised where `cancel` asked to stop; no result is kept."""
+
+
+def stoppable(on_step: OnStep | None, cancel: Callable[[], bool] | None) -> OnStep | None:
+    """`on_step`, which after each step also asks `cancel` whether to raise `EditCancelled`; it is asked now, too."""
+    if cancel is None:
+        return on_step
+
+    def step(state: Step) -> None:
+        if on_step is not None:
+            on_step(state)
+        if cancel():
+            raise EditCancelled(f"the edit was cancelled after step {state.number} of {state.of}")
+
+    if cancel():
+        raise EditCancelled("the edit was cancelled before it began")
+    return step
 
 
 def checked_seed(seed: Any) -> int:
@@ -222,5 +254,5 @@ def need_captions(editor: object, requests: Sequence[EditRequest], *, original: 
 
 
 def captions_of(pairs: PairBatch) -> list[Captions]:
-    """What a batch says of its images, with "" where it says nothing."""
+    """Captions of a batch's images, "" where there are none."""
     return [Captions(*texts) for texts in zip(pairs.original_caption, pairs.edited_caption, strict=True)]

@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from ip2p_lightning.editors.base import Editor
-from ip2p_lightning.editors.batches import fitted, in_batches
+from ip2p_lightning.editors.batches import OnBatchStep, fitted, in_batches
 from ip2p_lightning.editors.request import EditRequest, EditResult, OnStep, need_captions
 from ip2p_lightning.models.autoencoder import Autoencoder
 
@@ -22,7 +22,7 @@ from ip2p_lightning.models.autoencoder import Autoencoder
 class SDEdit(Editor):
     """Edits with any text-to-image `StableDiffusionPipeline`, as diffusers' `StableDiffusionImg2ImgPipeline` does.
 
-    A picture's noise comes from a CPU generator of its own, so that a result does not depend on its batch, and every
+    An image's noise comes from a CPU generator of its own, so that a result does not depend on its batch, and every
     strength starts from the same noise.
 
     Args:
@@ -31,9 +31,9 @@ class SDEdit(Editor):
             of it but what the noisiest step leaves. InstructPix2Pix sweeps it for its Figure 8.
         text_scale: weight of classifier-free guidance; 7.5 for Stable Diffusion, about 2 in the embedded world.
         steps: denoising steps of the whole way, of which the last `strength` are taken.
-        resolution: longer side in pixels at which PIL pictures are edited (tensors keep their size); None for the
+        resolution: longer side in pixels at which PIL images are edited (tensors keep their size); None for the
             pipeline's own.
-        batch_size: pictures at once.
+        batch_size: images at once.
 
     Raises:
         ValueError: a strength that leaves no step, or that is above 1.
@@ -67,9 +67,7 @@ class SDEdit(Editor):
         for request in requests:
             self._taken(request.sampling.steps or self.steps)
 
-        def change(
-            originals: Tensor, batch: list[EditRequest], on_step: Callable[[int, int], None]
-        ) -> tuple[Tensor, list[str]]:
+        def change(originals: Tensor, batch: list[EditRequest], on_step: OnBatchStep) -> tuple[Tensor, list[str]]:
             generators = [torch.Generator().manual_seed(request.seed) for request in batch]
             texts = [caption.edited for caption in need_captions(self, batch)]
             values = batch[0].sampling
@@ -95,9 +93,9 @@ class SDEdit(Editor):
         generators: list[torch.Generator],
         scale: float,
         steps: int,
-        on_step: Callable[[int, int], None],
+        on_step: OnBatchStep,
     ) -> Tensor:
-        """Edited pictures [B, 3, H, W]; draws in the order in which diffusers does: posterior, noise, steps."""
+        """Edited images [B, 3, H, W]; draws in the order in which diffusers does: posterior, noise, steps."""
         unet, device = self.pipeline.unet, self.pipeline.unet.device
         scheduler = copy.deepcopy(self.pipeline.scheduler)
         scheduler.set_timesteps(steps, device=device)
@@ -118,12 +116,15 @@ class SDEdit(Editor):
             if guided:
                 without, given = prediction.chunk(2)
                 prediction = without + scale * (given - without)
-            current = scheduler.step(prediction, t, current, **extra, return_dict=False)[0]
-            on_step(number, len(timesteps))
+            current, *clean = scheduler.step(prediction, t, current, **extra, return_dict=False)
+            on_step(number, len(timesteps), self._peek(clean[0] if clean else current))
         return self.autoencoder.decode(current)
 
+    def _peek(self, latents: Tensor) -> Callable[[int], Tensor]:
+        return lambda row: self.autoencoder.decode(latents[row : row + 1])[0]
+
     def _taken(self, steps: int) -> int:
-        """How many of the steps are taken."""
+        """Number of steps taken."""
         taken = int(steps * self.strength)
         if not 1 <= taken <= steps:
             raise ValueError(

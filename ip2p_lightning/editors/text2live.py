@@ -1,7 +1,7 @@
-"""Text2LIVE (Bar-Tal et al. 2022): an edit layer for one picture, optimised against CLIP, with no training data at all.
+"""Text2LIVE (Bar-Tal et al. 2022): an edit layer for one image, optimised against CLIP, with no training data at all.
 
-A small network paints colours and opacities over the picture. What it paints must look like the edited caption (over
-the picture, and alone over a green screen), must move the picture as the captions move, must keep the picture's
+A small network paints colours and opacities over the image. What it paints must look like the edited caption (over
+the image, and alone over a green screen), must move the image as the captions move, must keep the image's
 self-similarities, and should be small. Compact: no relevancy bootstrap, crops and flips in place of warps.
 """
 
@@ -17,7 +17,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from ip2p_lightning.editors.base import Editor
-from ip2p_lightning.editors.batches import fitted, in_batches
+from ip2p_lightning.editors.batches import OnBatchStep, fitted, in_batches
 from ip2p_lightning.editors.request import Captions, EditRequest, EditResult, OnStep, need_captions
 
 _TEMPLATES = ("{}", "a photo of {}.", "an image of {}.", "{}.")
@@ -26,7 +26,7 @@ _GREEN = (-1.0, 177 / 127.5 - 1, 64 / 127.5 - 1)
 
 
 class PictureTextEncoder(Protocol):
-    """What the losses need of a CLIP; the package's `DualEncoder` has it."""
+    """CLIP interface that the losses need; the package's `DualEncoder` has it."""
 
     clip: Any
 
@@ -51,11 +51,11 @@ class Weights:
 
 
 class EditLayer(nn.Module):
-    """A U-Net from pictures to an RGBA layer of the same size.
+    """A U-Net from images to an RGBA layer of the same size.
 
     Args:
         width: channels.
-        scales: times that the picture is halved.
+        scales: times that the image is halved.
     """
 
     def __init__(self, width: int = 32, scales: int = 3) -> None:
@@ -66,7 +66,7 @@ class EditLayer(nn.Module):
         self.exit = nn.Conv2d(width, 4, 1)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Pictures [B, 3, H, W] in [-1, 1] to colours, likewise, and opacities [B, 1, H, W] in [0, 1]."""
+        """Images [B, 3, H, W] in [-1, 1] to colours, likewise, and opacities [B, 1, H, W] in [0, 1]."""
         features = [self.entry(images)]
         for down in self.down:
             features.append(down(features[-1]))
@@ -80,16 +80,16 @@ class EditLayer(nn.Module):
 
 
 class Text2Live(Editor):
-    """Edits one picture after another by optimising a layer for each.
+    """Edits one image after another by optimising a layer for each.
 
     Args:
         encoder: a CLIP: the package's `DualEncoder`, or `OpenClip` around any other.
         steps: of the optimisation; a few hundred, 1000 in the paper.
         learning_rate: of Adam.
-        views: random crops of the composite that CLIP looks at in each step, beside the whole.
+        views: random crops of the composite that CLIP looks at in each step, next to the whole.
         width, scales: see `EditLayer`.
         weights: of the losses.
-        resolution: longer side in pixels at which PIL pictures are edited (tensors keep their size).
+        resolution: longer side in pixels at which PIL images are edited (tensors keep their size).
     """
 
     def __init__(
@@ -115,9 +115,7 @@ class Text2Live(Editor):
         """
         need_captions(self, requests, original=True)
 
-        def change(
-            originals: Tensor, batch: list[EditRequest], on_step: Callable[[int, int], None]
-        ) -> tuple[Tensor, list[str]]:
+        def change(originals: Tensor, batch: list[EditRequest], on_step: OnBatchStep) -> tuple[Tensor, list[str]]:
             (caption,), (request,) = need_captions(self, batch, original=True), batch
             return self.layer(originals, caption, request.seed, request.sampling.steps, on_step)[0], []
 
@@ -132,7 +130,7 @@ class Text2Live(Editor):
         return [self.encoder if isinstance(self.encoder, nn.Module) else self.encoder.clip]
 
     def to(self, device: str | torch.device) -> Self:
-        """Move the encoder, and what it keeps beside its networks."""
+        """Move the encoder, and what it keeps besides its networks."""
         self.encoder.to(device)
         return self
 
@@ -145,11 +143,11 @@ class Text2Live(Editor):
         steps: int | None = None,
         on_step: Callable[[int, int], None] | None = None,
     ) -> tuple[Tensor, Tensor, Tensor, list[float]]:
-        """Optimise the layer of one picture.
+        """Optimise the layer of one image.
 
         Args:
             original: [1, 3, H, W] in [-1, 1].
-            captions: of the original and the edited picture.
+            captions: of the original and the edited image.
             seed: of the network's weights and the views.
             steps: overrides the editor's.
             on_step: called with (steps done, steps in all) after each.
@@ -183,7 +181,7 @@ class Text2Live(Editor):
 
 
 class _Losses:
-    """The losses of one picture; what does not change is embedded once."""
+    """The losses of one image; what does not change is embedded once."""
 
     def __init__(self, encoder: PictureTextEncoder, original: Tensor, captions: Captions, weights: Weights) -> None:
         self.encoder, self.weights = encoder, weights
@@ -246,7 +244,7 @@ class OpenClip:
     Args:
         clip: the model, put into evaluation mode and frozen.
         tokenizer: B texts to ids [B, L].
-        mean, std: of the three channels on [0, 1], for pictures.
+        mean, std: of the three channels on [0, 1], for images.
     """
 
     def __init__(self, clip: Any, tokenizer: Any, mean: Sequence[float], std: Sequence[float]) -> None:
@@ -261,12 +259,11 @@ class OpenClip:
             name: "ViT-B-32-quickgelu" (with `pretrained`), "hf-hub:OWNER/NAME" or "local-dir:FOLDER".
             pretrained: open_clip's tag, or a file of weights.
         """
-        import open_clip
+        from ip2p_lightning.models.open_clip_weights import load_open_clip
 
-        clip = open_clip.create_model(name, pretrained=pretrained)
-        visual: Any = clip.visual
-        settings = visual.preprocess_cfg
-        return cls(clip, open_clip.get_tokenizer(name), settings["mean"], settings["std"])
+        clip, _, tokenizer = load_open_clip(name, pretrained)
+        settings = clip.visual.preprocess_cfg
+        return cls(clip, tokenizer, settings["mean"], settings["std"])
 
     def to(self, device: str | torch.device) -> OpenClip:
         """Put the model on a device; what it is given goes there by itself."""
@@ -275,12 +272,12 @@ class OpenClip:
 
     @property
     def image_size(self) -> int:
-        """Side in pixels at which pictures are looked at."""
+        """Side in pixels at which images are looked at."""
         size = self.clip.visual.image_size
         return size if isinstance(size, int) else size[0]
 
     def embed_images(self, images: Tensor) -> Tensor:
-        """Pictures [B, 3, H, W] in [-1, 1] to unit vectors [B, D]."""
+        """Images [B, 3, H, W] in [-1, 1] to unit vectors [B, D]."""
         sides = (self.image_size, self.image_size)
         if images.shape[-2:] != sides:
             images = F.interpolate(images, sides, mode="bicubic", antialias=True)
@@ -294,7 +291,7 @@ class OpenClip:
 
 
 def _views(pictures: Sequence[Tensor], count: int, generator: torch.Generator) -> list[Tensor]:
-    """Each picture [1, C, H, W] whole and in `count` crops of 60 to 100%, mirrored half the time, the same for all."""
+    """Each image [1, C, H, W] whole and in `count` crops of 60 to 100%, mirrored half the time, the same for all."""
     height, width = pictures[0].shape[-2:]
     views: list[list[Tensor]] = [[picture] for picture in pictures]
     for _ in range(count):

@@ -1,4 +1,4 @@
-"""Running editors over held-out pairs, and what is made of it: tables with intervals, picture grids, the report.
+"""Running editors over held-out pairs, and what is made of it: tables with intervals, image grids, the report.
 
 What one edit is measured by belongs in `metrics`; how a model edits belongs in `editors`.
 """

@@ -25,7 +25,7 @@ _SHARE = MetricInfo(PART, "share")
 
 @dataclass(frozen=True)
 class Amount:
-    """How much the edits of a kind do.
+    """Strength of the edits of a kind.
 
     Args:
         kind: of edit.
@@ -47,7 +47,7 @@ class Amount:
 
     @property
     def verdict(self) -> str:
-        """Whether the median's whole interval says "little" or "much"; else empty."""
+        """Verdict "little" or "much" where the median's whole interval says so; else empty."""
         if self.middle.excludes(LITTLE) and self.middle.estimate < LITTLE:
             return "little"
         return "much" if self.middle.excludes(MUCH) and self.middle.estimate > MUCH else ""
@@ -76,13 +76,13 @@ def _amount(kind: str, rows: pa.Table, result: EvaluationResult) -> Amount:
         settings.interval(parts, groups, _MIDDLE),
         settings.interval(np.where(unknown, np.nan, parts < LITTLE), groups, _SHARE),
         settings.interval(np.where(unknown, np.nan, parts > MUCH), groups, _SHARE),
-        figures["copied"].ours if "copied" in figures else None,
+        figures["copy_rate"].ours if "copy_rate" in figures else None,
         figures["kept"].ours if "kept" in figures else None,
     )
 
 
 def place(part: float) -> float:
-    """Where a part of the true change lies on the axis, in per cent."""
+    """Position of a share of the true change on the axis, in per cent."""
     return float(100 * (min(max(part, LEFT), RIGHT) - LEFT) / (RIGHT - LEFT))
 
 

@@ -14,7 +14,7 @@ NAMES = ("below 1/32", "1/32 to 1/16", "1/16 to 1/8", "1/8 to 1/4", "above 1/4")
 
 
 def band_powers(images: Tensor) -> Tensor:
-    """Mean squares by band, float64 [B, bands]; their sum over bands is the mean square of the pictures (Parseval).
+    """Mean squares by band, float64 [B, bands]; their sum over bands is the mean square of the images (Parseval).
 
     Args:
         images: [B, C, H, W] in any unit.
@@ -39,9 +39,9 @@ def band_errors(images: Tensor, reference: Tensor) -> Tensor:
 
 
 def band_gains(images: Tensor, reference: Tensor) -> Tensor:
-    """Power of pictures relative to the reference by band in dB, [B, bands].
+    """Power of images relative to the reference by band in dB, [B, bands].
 
-    Below 0 pictures are blurred, above 0 sharpened or noisy. The mean colour is left out; NaN where the reference has
+    Below 0 images are blurred, above 0 sharpened or noisy. The mean colour is left out; NaN where the reference has
     nothing in a band.
     """
     ours, theirs = (band_powers(each - each.mean((-2, -1), keepdim=True)) for each in (images, reference))

@@ -34,7 +34,7 @@ SETS: dict[str, ProbeSet] = {
     "held-out combinations": ProbeSet("test"),
     "counting": ProbeSet("validation", ("count",)),
     "places": ProbeSet("validation", ("spatial",)),
-    "needs the picture": ProbeSet("validation", ("visual",)),
+    "needs the image": ProbeSet("validation", ("visual",)),
 }
 """Scenes of combinations that training shows, but for the second set."""
 
@@ -44,7 +44,7 @@ class WorldBenchmark:
 
     Args:
         count: pairs of each set.
-        size: side of the pictures in pixels.
+        size: side of the images in pixels.
         level: "simple", "broad", "medium" or "full"; sets whose kinds of edit a level lacks need "full".
         seed: another seed gives other pairs.
         sets: names in `SETS`; None for all that the level has.
@@ -84,12 +84,12 @@ class WorldBenchmark:
 
 
 def probe(name: str, change: Change) -> str:
-    """What exactly a pair of a set asks for, from the scenes before and after; "" where its kind says it."""
+    """Subset of a probe set that a pair belongs to, from the scenes before and after; "" where its kind says it."""
     if name == "counting":
         return "more" if len(change.after.things) > len(change.before.things) else "fewer"
     if name == "places":
         return _place(change)
-    if name == "needs the picture":
+    if name == "needs the image":
         return _seen(change)
     if name == "held-out combinations":
         return "to be made" if has_held_out(change.after) and not has_held_out(change.before) else "already there"
@@ -99,7 +99,7 @@ def probe(name: str, change: Change) -> str:
 def _place(change: Change) -> str:
     more = len(change.after.things) - len(change.before.things)
     if more:
-        return "add beside" if more > 0 else "remove what is beside"
+        return "add next to another" if more > 0 else "remove a neighbour"
     slots = [{(thing.kind, thing.slot) for thing in scene.things} for scene in (change.before, change.after)]
     return "paint what is there" if slots[0] == slots[1] else "swap"
 

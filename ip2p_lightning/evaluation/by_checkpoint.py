@@ -1,8 +1,8 @@
-"""How an editor changes in the course of a training: is the last checkpoint the best, or was it trained too long?
+"""Figures of editors by checkpoint: is the last one the best, was it trained too long, which of several runs is ahead?
 
-Losses do not tell: users of InstructPix2Pix report models whose loss still falls while they begin to leave pictures as
-they are, or to paint what the text says whatever the picture shows. So each checkpoint is asked for its trade-off
-curve, for how often it copies, and for how much its results depend on the picture and on the text.
+Losses do not tell: users of InstructPix2Pix report models whose loss still falls while they begin to leave images as
+they are, or to paint what the text says whatever the image shows. So each checkpoint is asked for its trade-off
+curve, for how often it copies, and for how much its results depend on the image and on the text.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from ip2p_lightning.csv_table import write_csv
 from ip2p_lightning.data.sources import PairSource
 from ip2p_lightning.diffusion.settings import SamplingSettings
 from ip2p_lightning.editors.base import Editor
-from ip2p_lightning.editors.ours import TrainedEditor
-from ip2p_lightning.evaluation.csv_table import write_csv
+from ip2p_lightning.editors.trained import TrainedEditor
 from ip2p_lightning.evaluation.figures import IntervalSettings, MetricInfo
 from ip2p_lightning.evaluation.provenance import digest
 from ip2p_lightning.evaluation.rows import Transform, batches, edited
@@ -29,6 +29,7 @@ from ip2p_lightning.evaluation.tradeoff import tradeoff
 from ip2p_lightning.evaluation.tradeoff_curves import Curve, Measured, make_curves
 from ip2p_lightning.evaluation.tradeoff_result import Tradeoff
 from ip2p_lightning.evaluation.work import drawn
+from ip2p_lightning.formatting import number, span
 from ip2p_lightning.methods.checkpoint import read_checkpoint
 from ip2p_lightning.metrics import CopyRate, EditMetric, Interval
 from ip2p_lightning.metrics.base import mean_error
@@ -46,9 +47,9 @@ class CheckpointFigures:
     Args:
         step: of the optimizer.
         curve: its trade-off curve, with the areas under it.
-        copied: share of pictures left as they were, at the model's own scales.
+        copied: share of images left as they were, at the model's own scales.
         source_dependence: how much results differ when the original is another pair's, by how much the originals do:
-            1 where the difference passes through as in a copy, 0 where the picture is not looked at.
+            1 where the difference passes through as in a copy, 0 where the image is not looked at.
         text_dependence: how much results differ when the instruction is another pair's, in grey levels.
     """
 
@@ -61,19 +62,19 @@ class CheckpointFigures:
 
 @dataclass
 class Course:
-    """A training by its checkpoints.
+    """A training run by its checkpoints.
 
     Args:
         checkpoints: in the order of their steps.
         best: step of the checkpoint that dominates the largest area.
         lost: area dominated by the last checkpoint minus that of the best, on the same pairs; None if it is the best.
-        provenance: where the figures come from, JSON values.
+        behind: area dominated by the best checkpoint minus that of the best of all runs; None for the run ahead.
     """
 
     checkpoints: list[CheckpointFigures]
     best: int
     lost: Interval | None
-    provenance: dict[str, Any] = field(default_factory=dict)
+    behind: Interval | None = None
 
     @property
     def verdict(self) -> str:
@@ -85,21 +86,53 @@ class Course:
             return f"trained too long: step {self.best:,} is better than the last (step {last:,}), surely"
         return f"step {self.best:,} is better than the last (step {last:,}), by no more than chance may do"
 
+
+@dataclass
+class Courses:
+    """Training runs by their checkpoints, all measured on the same pairs.
+
+    Args:
+        runs: by name.
+        provenance: where the figures come from, JSON values.
+    """
+
+    runs: dict[str, Course]
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def verdicts(self) -> list[str]:
+        """A sentence on each run; of several runs, one on the run ahead as well."""
+        if len(self.runs) == 1:
+            return [course.verdict for course in self.runs.values()]
+        ahead = next(name for name, course in self.runs.items() if course.behind is None)
+        others = [
+            f"{name} {number(course.behind.estimate)} ({span(course.behind)})"
+            + ("" if course.behind.excludes(0) else ", no more than chance may do")
+            for name, course in self.runs.items()
+            if course.behind is not None
+        ]
+        first = f"{ahead} dominates the largest area, at step {self.runs[ahead].best:,}"
+        return [
+            f"{first}; the best of {'; of '.join(others)}",
+            *(f"{name}: {course.verdict}" for name, course in self.runs.items()),
+        ]
+
     def table(self) -> pa.Table:
         """A row for each checkpoint."""
         rows = []
-        for one in self.checkpoints:
-            figures = {
-                "dominated": one.curve.dominated,
-                "height": one.curve.height,
-                "copied": one.copied,
-                "source_dependence": one.source_dependence,
-                "text_dependence": one.text_dependence,
-            }
-            row: dict[str, Any] = {"step": one.step}
-            for name, interval in figures.items():
-                row |= {name: interval.estimate, f"{name}_low": interval.low, f"{name}_high": interval.high}
-            rows.append(row)
+        for name, course in self.runs.items():
+            for one in course.checkpoints:
+                row: dict[str, Any] = {"run": name, "step": one.step}
+                figures = {
+                    "dominated": one.curve.dominated,
+                    "height": one.curve.height,
+                    "copy_rate": one.copied,
+                    "source_dependence": one.source_dependence,
+                    "text_dependence": one.text_dependence,
+                }
+                for key, interval in figures.items():
+                    row |= {key: interval.estimate, f"{key}_low": interval.low, f"{key}_high": interval.high}
+                rows.append(row)
         return pa.Table.from_pylist(rows)
 
     def save(self, folder: str | Path) -> Path:
@@ -120,7 +153,7 @@ def checkpoints_of(run: str | Path) -> dict[int, Path]:
         FileNotFoundError: no checkpoints there.
     """
     folder = Path(run) / "checkpoints" if (Path(run) / "checkpoints").is_dir() else Path(run)
-    files = sorted(folder.glob("*.ckpt"), key=lambda path: (path.stem == "last", path.name))
+    files = sorted(folder.glob("[!.]*.ckpt"), key=lambda path: (path.stem == "last", path.name))  # no companions
     if not files:
         raise FileNotFoundError(
             f"{folder} holds no .ckpt; give a run folder of ip2p train, and keep more than the last checkpoint with "
@@ -135,7 +168,7 @@ def checkpoints_of(run: str | Path) -> dict[int, Path]:
 
 
 def by_checkpoint(
-    checkpoints: Mapping[int, Path],
+    runs: Mapping[str, Mapping[int, Path]],
     open_editor: Callable[[Path], TrainedEditor],
     pairs: PairSource,
     metrics: Mapping[str, EditMetric],
@@ -151,11 +184,11 @@ def by_checkpoint(
     transform: Transform | None = None,
     intervals: IntervalSettings = _NO_INTERVALS,
     on_checkpoint: Callable[[int], None] | None = None,
-) -> Course:
+) -> Courses:
     """Measure every checkpoint on the same pairs under the same seeds; one is open at a time.
 
     Args:
-        checkpoints: by step.
+        runs: the checkpoints of each run by step, see `checkpoints_of`.
         open_editor: opens one.
         pairs: held-out pairs.
         metrics: of the trade-off curve.
@@ -174,63 +207,79 @@ def by_checkpoint(
     Raises:
         ValueError: no checkpoints, or fewer than two pairs at once.
     """
-    if not checkpoints or min(batch_size, count or len(pairs)) < 2:
-        raise ValueError(f"{len(checkpoints)} checkpoints, {batch_size} pairs at once: need a checkpoint and two pairs")
-    found: list[tuple[Tradeoff, _Asked]] = []
-    digests: dict[str, str | None] = {}
+    if not runs or not all(runs.values()) or min(batch_size, count or len(pairs)) < 2:
+        number_of = sum(map(len, runs.values()))
+        raise ValueError(f"{number_of} checkpoints, {batch_size} pairs at once: need a checkpoint and two pairs")
+    found: dict[tuple[str, int], tuple[Tradeoff, _Asked]] = {}
+    digests: dict[str, dict[str, str | None]] = {name: {} for name in runs}
     options: dict[str, Any] = {"count": count, "batch_size": batch_size, "transform": transform}
-    for step, path in checkpoints.items():
+    for name, step, path in [(name, *one) for name, checkpoints in runs.items() for one in checkpoints.items()]:
         editor = open_editor(path)
-        digests[str(step)] = digest(editor, path)
+        digests[name][str(step)] = digest(editor, path)
         sweep = GuidanceSweep(editor, text_scales, image_scales, steps)
         result = tradeoff([sweep], pairs, metrics, x=x, y=y, seeds=[seed], intervals=intervals, **options)
         chosen = drawn(pairs, count, 0)  # those of the curve
-        found.append((result, _dependence(editor, pairs, chosen, batch_size, seed, transform, steps)))
+        found[name, step] = result, _dependence(editor, pairs, chosen, batch_size, seed, transform, steps)
         if on_checkpoint is not None:
             on_checkpoint(step)
-    facts = {
-        "checkpoints": {str(step): str(path) for step, path in checkpoints.items()},
-        "sha256": digests,
-        "data": {"name": pairs.name, "licence": pairs.licence, "fingerprint": pairs.fingerprint()},
-        "seed": seed,
-        "precision": editor.precision,
-        "text_scales": list(text_scales),
-        "image_scales": list(image_scales),
-    }
-    return _course(list(checkpoints), found, intervals, facts)
+    paths = {name: {str(step): str(path) for step, path in files.items()} for name, files in runs.items()}
+    data = {"name": pairs.name, "licence": pairs.licence, "fingerprint": pairs.fingerprint()}
+    facts = {"checkpoints": paths, "sha256": digests, "data": data, "seed": seed, "precision": editor.precision}
+    facts |= {"text_scales": list(text_scales), "image_scales": list(image_scales)}
+    return _courses(found, intervals, facts)
 
 
 _INFOS = (COPIED, DEPENDENCE, DEPENDENCE)
 _Asked = tuple[list[float], list[float], list[float]]
 
 
-def _course(
-    steps: Sequence[int], found: Sequence[tuple[Tradeoff, _Asked]], intervals: IntervalSettings, facts: dict[str, Any]
-) -> Course:
-    """Figures with intervals of each checkpoint, and how the last stands to the best."""
-    one, groups = found[0][0], found[0][0].groups()
-    curves = [
-        Measured(
-            str(step),
+def _courses(
+    found: Mapping[tuple[str, int], tuple[Tradeoff, _Asked]], intervals: IntervalSettings, facts: dict[str, Any]
+) -> Courses:
+    """Figures with intervals of each checkpoint; each run's last next to its best, and its best next to that of all."""
+    one = next(iter(found.values()))[0]
+    groups = one.groups()
+    curves = {
+        key: Measured(
+            f"{key[0]} {key[1]}",
             "",
             tuple(range(len(result.places))),
             result.values(result.x),
             result.values(result.y),
             result.statistics(result.x, result.y),
         )
-        for step, (result, _) in zip(steps, found, strict=True)
-    ]
-    figures = []
-    for step, curve, (_, each) in zip(steps, make_curves(curves, groups, intervals).curves, found, strict=True):
+        for key, (result, _) in found.items()
+    }
+    figures: dict[str, list[CheckpointFigures]] = {name: [] for name, _ in found}
+    made = make_curves(list(curves.values()), groups, intervals).curves
+    for ((name, step), (_, each)), curve in zip(found.items(), made, strict=True):
         asked = [_interval(values, info, intervals) for values, info in zip(each, _INFOS, strict=True)]
-        figures.append(CheckpointFigures(step, curve, *asked))
-    areas = np.nan_to_num([one.curve.dominated.estimate for one in figures], nan=-1.0)
-    best, last = np.flatnonzero(difference(areas, areas.max()) == 0)[-1].item(), len(figures) - 1
-    lost = None
-    if best != last:
-        lost = make_curves([curves[best], curves[last]], groups, intervals).curves[1].dominated_difference
+        figures[name].append(CheckpointFigures(step, curve, *asked))
+
+    def less(best: tuple[str, int], other: tuple[str, int]) -> Interval | None:
+        """Area of a checkpoint minus that of a better one, in the same resamples."""
+        both = [curves[best], curves[other]]
+        return None if best == other else make_curves(both, groups, intervals).curves[1].dominated_difference
+
+    best = {name: _best(own) for name, own in figures.items()}
+    first = list(best)[_largest([own.curve.dominated.estimate for own in best.values()], last=False)]
+    runs = {}
+    for name, own in figures.items():
+        top = name, best[name].step
+        behind = None if name == first else less((first, best[first].step), top)
+        runs[name] = Course(own, best[name].step, less(top, (name, own[-1].step)), behind)
     facts = facts | {"pairs": len(groups), "x": one.x, "y": one.y, "intervals": asdict(intervals)}
-    return Course(figures, figures[best].step, lost, facts)
+    return Courses(runs, facts)
+
+
+def _best(figures: Sequence[CheckpointFigures]) -> CheckpointFigures:
+    """The checkpoint of the largest area; of equal ones the last."""
+    return figures[_largest([one.curve.dominated.estimate for one in figures], last=True)]
+
+
+def _largest(areas: Sequence[float], *, last: bool) -> int:
+    known = np.nan_to_num(np.array(areas), nan=-1.0)
+    return int(np.flatnonzero(difference(known, known.max()) == 0)[-1 if last else 0])
 
 
 def _dependence(
@@ -242,7 +291,7 @@ def _dependence(
     transform: Transform | None,
     steps: int | None,
 ) -> _Asked:
-    """For each chosen pair whether it is left as it was, and how much the result depends on picture and text."""
+    """For each chosen pair whether it is left as it was, and how much the result depends on image and text."""
     copied, source, text = [], [], []
     for start in range(0, len(chosen), batch_size):
         block = chosen[start : start + batch_size]

@@ -1,4 +1,4 @@
-"""How far a judge agrees with people: agreement and Cohen's kappa on choices between two systems, with intervals."""
+"""Agreement of a judge with people: agreement and Cohen's kappa on choices between two systems, with intervals."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ip2p_lightning.evaluation.csv_table import open_csv
+from ip2p_lightning.csv_table import open_csv
 from ip2p_lightning.metrics.bootstrap import Floats, Interval, bootstrap_interval
 from ip2p_lightning.rounding import difference
 from ip2p_lightning.untrusted import csv_cell, from_csv_cell
@@ -21,7 +21,7 @@ CHOICES = ("first", "second", "tie")
 
 @dataclass(frozen=True)
 class Choice:
-    """What a person preferred.
+    """A person's preference.
 
     Args:
         pair: id of the pair that both systems edited.
@@ -39,7 +39,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class Calibration:
-    """How a judge stands to people.
+    """Agreement of a judge with people.
 
     Args:
         agreement: share of the choices that the judge makes alike.
@@ -145,7 +145,7 @@ def _choice(row: Mapping[str, str], place: str) -> Choice:
 
 
 def _judged(choice: Choice, marks: Mapping[str, Mapping[str, float]], margin: float) -> str:
-    """What the judge would choose; "" if it has no marks."""
+    """The judge's choice; "" if it has no marks."""
     first, second = (marks[name].get(choice.pair, math.nan) for name in (choice.first, choice.second))
     if math.isnan(first) or math.isnan(second):
         return ""

@@ -1,4 +1,4 @@
-"""What is counted while edits are made and measured, which is known only afterwards.
+"""Counts that are known only after edits are made and measured.
 
 It is kept with each row, so that an evaluation that was stopped, or shared by several processes, counts all of them. It
 must not stand among the facts that a journal compares, which are those before the work.
@@ -14,17 +14,17 @@ from ip2p_lightning.editors.base import Editor, Remarks
 from ip2p_lightning.metrics import EditMetric
 
 REASONS, REMARKS = "reasons", "remarks"
-"""Keys of a row, beside its columns."""
+"""Keys of a row, besides its columns."""
 
 
 def reasons_of(metrics: Mapping[str, EditMetric], index: int) -> dict[str, str]:
-    """Column -> why the picture at a place of the batch that was measured last has no value, where that is known."""
+    """Column -> why the image at a place of the batch that was measured last has no value, where that is known."""
     found = {name: metric.reasons[index] for name, metric in metrics.items() if metric.counted}
     return {name: reason for name, reason in found.items() if reason}
 
 
 def remarks_of(editor: Editor, ids: Sequence[str]) -> list[dict[str, bool]]:
-    """What an editor says of each of the edits that it just made; nothing of most editors."""
+    """An editor's remarks on each edit that it just made; empty for most editors."""
     return editor.remarks(ids) if isinstance(editor, Remarks) else [{} for _ in ids]
 
 

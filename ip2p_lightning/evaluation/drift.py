@@ -1,7 +1,7 @@
-"""What becomes of a picture that is edited again and again.
+"""Drift of an image under repeated edits.
 
 Editing in turns is how people edit, and every method loses by it (MagicBrush: DINO 0.74 after one turn, 0.62 after the
-last). To see by what, three chains are run beside one another: through pixels, as files are passed on; through latents,
+last). To see by what, three chains are run next to each other: through pixels, as files are passed on; through latents,
 which leaves the autoencoder out; and through the autoencoder alone, which leaves the denoiser out.
 """
 
@@ -19,16 +19,16 @@ import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
+from ip2p_lightning.csv_table import write_csv
 from ip2p_lightning.data.alignment import align
 from ip2p_lightning.data.pair import PairBatch
 from ip2p_lightning.data.randomness import hashed_integer
 from ip2p_lightning.data.sources import PairSource
 from ip2p_lightning.diffusion.settings import SamplingSettings
 from ip2p_lightning.editors.base import Editor
-from ip2p_lightning.editors.ours import TrainedEditor
 from ip2p_lightning.editors.request import EditRequest
+from ip2p_lightning.editors.trained import TrainedEditor
 from ip2p_lightning.evaluation.bands import EDGES, band_errors, band_gains
-from ip2p_lightning.evaluation.csv_table import write_csv
 from ip2p_lightning.evaluation.figures import IntervalSettings, MetricInfo
 from ip2p_lightning.evaluation.rows import Transform, as_saved, batches
 from ip2p_lightning.metrics.base import mean_error
@@ -49,8 +49,8 @@ class Chain:
         name: what tables call it.
         instructions: "{instruction}" stands for each pair's own. One that asks for nothing makes a null chain, two that
             undo each other a cycle A -> B -> A, one that is repeated asks for what is there already.
-        from_start: compare every turn with the original picture, as for chains that should change nothing; else with
-            the first picture that came of the same instruction, which a perfect editor would give again.
+        from_start: compare every turn with the original image, as for chains that should change nothing; else with
+            the first image that came of the same instruction, which a perfect editor would give again.
 
     Raises:
         ValueError: no instructions.
@@ -71,7 +71,7 @@ class Chain:
         return [text.replace("{instruction}", own) for own in pairs.instruction]
 
     def compared_with(self, turn: int) -> int:
-        """The turn whose picture a turn's is compared with; 0 is the original."""
+        """The turn whose image a turn's is compared with; 0 is the original."""
         return 0 if self.from_start else (turn - 1) % len(self.instructions) + 1
 
 
@@ -147,14 +147,14 @@ def drift(
         pairs: where originals (and "{instruction}") come from.
         chains: what is asked for.
         turns: number of turns.
-        through: how a picture gets from one turn to the next.
+        through: how an image gets from one turn to the next.
         count: the first so many pairs; None for all.
         seeds: of the noise, which is another at every turn.
-        batch_size: pictures at once.
+        batch_size: images at once.
         transform: see `evaluate`.
         sampling: overrides of the editor's own steps and scales.
         intervals: how intervals are made.
-        on_progress: called with the number of pictures after each turn.
+        on_progress: called with the number of images after each turn.
 
     Raises:
         ValueError: no turns, two chains of one name, a count that the pairs do not allow, or an editor without latents.
@@ -195,7 +195,7 @@ def _check(
 def _compared(
     run: Iterator[Tensor], chain: Chain, named: Sequence[dict[str, Any]], on_progress: Callable[[int], None]
 ) -> Iterator[dict[str, Any]]:
-    """Rows of a chain whose pictures come turn by turn, the original first."""
+    """Rows of a chain whose images come turn by turn, the original first."""
     kept: dict[int, Tensor] = {}
     for turn, images in enumerate(run):
         other = chain.compared_with(turn) if turn else 0
@@ -222,7 +222,7 @@ def _movement(original: Tensor, image: Tensor) -> dict[str, float]:
 def _pictures(
     editor: Editor, pairs: PairBatch, chain: Chain, way: Through, turns: int, seed: int, sampling: SamplingSettings
 ) -> Iterator[Tensor]:
-    """The original and the picture after each turn, [B, 3, H, W] in [-1, 1] as saved."""
+    """The original and the image after each turn, [B, 3, H, W] in [-1, 1] as saved."""
     images = as_saved(pairs.original_image)
     yield images
     latents: Tensor | None = None
@@ -243,7 +243,7 @@ def _pictures(
 
 
 def _round_trip(editor: TrainedEditor, images: Tensor) -> Tensor:
-    """Pictures through the autoencoder and 8 bits, at the mode of the posterior."""
+    """Images through the autoencoder and 8 bits, at the mode of the posterior."""
     module = editor.module
     posterior = module.autoencoder.posterior(images.to(module.device).type(module.dtype))
     return as_saved(module.autoencoder.decode(module.autoencoder.sample(posterior._replace(std=None))))
@@ -257,9 +257,9 @@ def _latent_turn(
     seeds: list[int],
     sampling: SamplingSettings,
 ) -> tuple[Tensor, Tensor]:
-    """What the denoiser makes of latents (of the pictures, at the first turn), and what they look like.
+    """The denoiser's edit of latents (of the images, at the first turn), and its decoding.
 
-    The conditioner, which may look at the original, sees the decoded picture.
+    The conditioner, which may look at the original, sees the decoded image.
     """
     module = editor.module
     autoencoder = module.autoencoder
@@ -271,11 +271,9 @@ def _latent_turn(
     else:
         given = latents / autoencoder.vae.config.scaling_factor + (autoencoder.vae.config.get("shift_factor") or 0.0)
     condition = module.conditioner.condition(instructions, pictures)
-    edited = module.sampler(
-        module.denoiser,
+    edited = module.sample(
         given,
-        condition.embeddings,
-        condition.null_embeddings,
+        condition,
         generator=[torch.Generator().manual_seed(seed) for seed in seeds],
         **module.sampler.options(sampling),
     )

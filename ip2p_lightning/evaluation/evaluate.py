@@ -1,16 +1,13 @@
-"""Run an editor over held-out pairs and measure every edit beside copying the input."""
+"""Run an editor over held-out pairs and measure every edit compared with copying the input."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
+from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import torch
 
 from ip2p_lightning.data.images import to_pil
 from ip2p_lightning.data.randomness import hashed_integer
@@ -26,10 +23,11 @@ from ip2p_lightning.evaluation.figures import (
     main_metric,
 )
 from ip2p_lightning.evaluation.journal import Key
+from ip2p_lightning.evaluation.measurement import Measurement
 from ip2p_lightning.evaluation.result import EvaluationResult, Example
 from ip2p_lightning.evaluation.rows import Gallery, Measuring, Transform, batches, tensor, tensors_of
 from ip2p_lightning.evaluation.software import software
-from ip2p_lightning.evaluation.work import Advance, Pictures, Row, Work, drawn, facts_of, shown_of
+from ip2p_lightning.evaluation.work import Advance, HandOut, Pictures, Row, Work, drawn, shown_of
 from ip2p_lightning.metrics import EditMetric
 
 if TYPE_CHECKING:
@@ -40,8 +38,8 @@ _AS_TRAINED = SamplingSettings()
 
 
 @dataclass(frozen=True)
-class Kept:
-    """Which edits keep their pictures.
+class ExampleSelection:
+    """Choice of the examples that are saved with images.
 
     Args:
         examples: number of pairs drawn at random before anything is edited.
@@ -59,71 +57,92 @@ class Kept:
     seed: int = 0
 
 
+_USUAL = ExampleSelection()
+
+
+@dataclass
+class Evaluation(Measurement):
+    """An editor over held-out pairs: every pair's original edited under every seed, each edit measured.
+
+    Args:
+        editor: what edits; gets captions and ids of the pairs besides images and instructions (and `Truth` the truth).
+        name: of the set, for tables.
+        sampling: overrides of the editor's own steps and scales.
+        kept: which edits keep their images; its seed draws the pairs.
+        **settings: see `Measurement`.
+    """
+
+    _: KW_ONLY
+    editor: Editor
+    name: str = "held-out pairs"
+    sampling: SamplingSettings = _AS_TRAINED
+    kept: ExampleSelection = _USUAL
+
+    def run(
+        self,
+        intervals: IntervalSettings = _NO_INTERVALS,
+        on_progress: Advance | None = None,
+        hand_out: HandOut | None = None,
+    ) -> EvaluationResult:
+        """Edit and measure what the journal does not hold yet, and sum up.
+
+        In a distributed run each process takes whole batches, those that a single process would make, and each returns
+        the result of all: its figures are those of a single process to the bit.
+
+        `provenance["seconds_per_edit"]` is the time of the editor's calls alone, see `EditClock`: of this process and
+        this call, without what a journal held, and without the first batch where there are more.
+
+        Args:
+            intervals: how intervals are made.
+            on_progress: called after each batch with the number of its edits, times the number of processes.
+            hand_out: has others measure batches, with `worker`, by the names of their parts in the journal.
+
+        Raises:
+            ValueError: no pairs, more asked for than there are, two of one id, no seeds or metrics, an edit that is not
+                finite or of another size, or a journal of another evaluation.
+        """
+        run, facts = self._started()
+        work = run.work
+        work.do(run.measure_block, self.batch_size, on_progress, hand_out)
+        facts["seconds_per_edit"] = run.measuring.clock.seconds_per_edit
+        run.gallery.pictures |= work.gather(run.gallery.pictures)
+        facts = with_counts(facts, self.metrics, work.rows.values())
+        return run.result(self.name, {**facts, "processes": work.ranks.world, "software": software()}, intervals)
+
+    def _started(self) -> tuple[_Run, dict[str, Any]]:
+        _check(self.pairs, self.metrics, self.seeds, self.count, self.name)
+        chosen = drawn(self.pairs, self.count, self.kept.seed)
+        facts = self._facts(chosen, self.kept.seed, sampling=self.sampling.given())
+        work, measuring = Work(chosen, self.seeds), Measuring(self.metrics, self.sampling, self.device)
+        shown = shown_of(chosen, self.kept.examples, self.kept.seed)
+        run = _Run(self.editor, self.pairs, self.transform, work, measuring, self.kept, shown)
+        work.resume(self.journal, facts, run.gallery.shown)
+        return run, facts
+
+
 def evaluate(
     editor: Editor,
     pairs: PairSource,
     metrics: Mapping[str, EditMetric],
     *,
-    name: str = "held-out pairs",
-    count: int | None = None,
-    seeds: Sequence[int] = (0,),
-    batch_size: int = 16,
-    transform: Transform | None = None,
-    sampling: SamplingSettings = _AS_TRAINED,
-    kept: Kept | None = None,
     intervals: IntervalSettings = _NO_INTERVALS,
-    provenance: Mapping[str, Any] | None = None,
-    on_progress: Callable[[int], None] | None = None,
-    device: str | torch.device = "cpu",
-    journal: str | Path | None = None,
+    on_progress: Advance | None = None,
+    **settings: Any,
 ) -> EvaluationResult:
-    """Edit every pair's original under every seed and measure the edits.
-
-    What an edit draws depends on (seed, pair id) alone, so that neither the batch size nor the other pairs matter. In a
-    distributed run each process takes whole batches, those that a single process would make, and each returns the
-    result of all: its figures are those of a single process to the bit.
-
-    `provenance["seconds_per_edit"]` is the time of the editor's calls alone, see `EditClock`: of this process and this
-    call, without what a journal held, and without the first batch where there are more.
+    """Edit every pair's original under every seed and measure the edits: an `Evaluation` that is run at once.
 
     Args:
-        editor: what edits; gets captions and ids of the pairs beside images and instructions (and `Truth` the truth).
+        editor: what edits.
         pairs: held-out pairs.
         metrics: column name -> metric.
-        name: of the set, for tables.
-        count: use so many pairs, drawn with the seed of `kept`; None for all.
-        seeds: one edit of each pair for each of them.
-        batch_size: edits at once.
-        transform: PIL pair -> tensor pair, such as `PairTransform.evaluation()`; None keeps the pictures' own sizes.
-        sampling: overrides of the editor's own steps and scales.
-        kept: which edits keep their pictures.
         intervals: how intervals are made.
-        provenance: what to record beside the figures (checkpoint, editor's settings), JSON values.
         on_progress: called after each batch with the number of its edits, times the number of processes.
-        device: where metrics measure.
-        journal: folder in which rows are kept until all are there; a call with the same settings goes on with them.
+        settings: further arguments of `Evaluation`: seeds, batch_size, transform, sampling ...
 
     Raises:
-        ValueError: no pairs, more asked for than there are, two of one id, no seeds or metrics, an edit that is not
-            finite or of another size, or a journal of another evaluation.
+        ValueError: see `Evaluation.run`.
     """
-    _check(pairs, metrics, seeds, count, name)
-    kept = kept or Kept()
-    chosen = drawn(pairs, count, kept.seed)
-    facts = {
-        **facts_of(pairs, chosen, kept.seed, seeds),
-        "sampling": sampling.given(),
-        "metrics": {column: metric.to(device).provenance() for column, metric in metrics.items()},
-        **(provenance or {}),
-    }
-    work, measuring = Work(chosen, seeds), Measuring(metrics, sampling, device)
-    run = _Run(pairs, transform, work, measuring, kept, shown_of(chosen, kept.examples, kept.seed))
-    work.resume(journal, facts, run.gallery.shown)
-    work.do(partial(run.measure_block, editor), batch_size, on_progress)
-    facts["seconds_per_edit"] = measuring.clock.seconds_per_edit
-    run.gallery.pictures |= work.gather(run.gallery.pictures)
-    facts = with_counts(facts, metrics, work.rows.values())
-    return run.result(name, {**facts, "processes": work.ranks.world, "software": software()}, intervals)
+    return Evaluation(pairs, metrics, editor=editor, **settings).run(intervals, on_progress)
 
 
 @dataclass
@@ -131,19 +150,21 @@ class _Run:
     """An evaluation under way in this process.
 
     Args:
+        editor: what edits.
         pairs: where pairs come from.
-        transform: see `evaluate`.
+        transform: see `Measurement`.
         work: what is to be edited, and its rows.
         measuring: makes rows.
-        kept: which edits keep their pictures.
+        kept: which edits keep their images.
         shown: positions of the pairs whose edits are shown, drawn beforehand.
     """
 
+    editor: Editor
     pairs: PairSource
     transform: Transform | None
     work: Work
     measuring: Measuring
-    kept: Kept
+    kept: ExampleSelection
     shown: list[int]
 
     def __post_init__(self) -> None:
@@ -153,12 +174,12 @@ class _Run:
             rankings = {"random": self._lot, "best": lambda row: -self._badness(row), **rankings}
         self.gallery = Gallery(shown, rankings)
 
-    def measure_block(self, editor: Editor, block: list[int], advance: Advance) -> tuple[dict[Key, Row], Pictures]:
-        """Rows of the pairs at some positions, and the pictures that may be shown."""
+    def measure_block(self, block: list[int], advance: Advance) -> tuple[dict[Key, Row], Pictures]:
+        """Rows of the pairs at some positions, and the images that may be shown."""
         fresh: dict[Key, Row] = {}
         pictures: Pictures = {}
         for batch in batches(block, [self.pairs[place] for place in block], self.transform):
-            for key, row, image in self.measuring.rows(editor, batch, self.work.seeds, advance):
+            for key, row, image in self.measuring.rows(self.editor, batch, self.work.seeds, advance):
                 fresh[key] = row
                 if self.gallery.add(key, row, image):
                     pictures[key] = self.gallery.pictures[key]
@@ -229,7 +250,7 @@ class _Run:
         return float(hashed_integer(self.kept.seed, f"{row['pair']}/{row['seed']}") % 2**52)
 
     def _badness(self, row: Mapping[str, Any]) -> float:
-        """How much worse than copying, in the unit of the metric; NaN if that cannot be said."""
+        """Loss against copying, in the unit of the metric; NaN if that cannot be said."""
         name = self.kept.worst_by or main_metric(self.measuring.metrics)
         metric = self.measuring.metrics.get(name or "")
         if name is None or metric is None or metric.against_copying or row[name] is None:

@@ -18,7 +18,7 @@ ERROR = "error"
 COPYING = "copying_"
 """Prefix of the columns that hold the values of copying the input."""
 TRUTH = "truth_"
-"""Prefix of the columns that hold the values of the true pictures, for metrics that are not perfect there."""
+"""Prefix of the columns that hold the values of the true images, for metrics that are not perfect there."""
 TEXT_EXACT = "text_exact"
 """Column that says whether the expressive instruction the model wrote is exactly the true one."""
 
@@ -27,7 +27,7 @@ Verdict = Literal["better", "worse", "undecided"]
 
 @dataclass(frozen=True)
 class MetricInfo:
-    """What a column of values means.
+    """Meaning of a metric column.
 
     Args:
         label: what tables call it.
@@ -35,7 +35,7 @@ class MetricInfo:
         higher_is_better: direction; None where neither is.
         statistic: how values become a figure ("mean", "median").
         against_copying: whether the values compare with copying the input already.
-        ceiling: whether the value of the true pictures stands beside, since it says how much can be reached.
+        ceiling: whether the value of the true images stands next to it, since it says how much can be reached.
     """
 
     label: str
@@ -76,7 +76,7 @@ def main_metric(metrics: Mapping[str, MetricInfo | EditMetric]) -> str | None:
 
 @dataclass(frozen=True)
 class IntervalSettings:
-    """How intervals are made.
+    """Settings for bootstrap intervals.
 
     Args:
         confidence: share of the resamples inside.
@@ -113,7 +113,7 @@ class Figure:
         copying: that of copying the input; None where the metric compares with it already.
         difference: ours minus copying, paired; None likewise.
         verdict: whether the interval of the difference lies wholly on the good side; None without a difference.
-        truth: that of the true pictures, the most that can be reached; None where that is perfect anyway.
+        truth: that of the true images, the most that can be reached; None where that is perfect anyway.
     """
 
     ours: Interval

@@ -1,4 +1,4 @@
-"""What an editor cannot do yet, said from its figures: nobody has to admit it, the intervals do."""
+"""Failure statements derived from confidence intervals."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from ip2p_lightning.evaluation.result import EvaluationResult
 from ip2p_lightning.formatting import percent, plural, span
 from ip2p_lightning.metrics.bootstrap import FEWEST_GROUPS
 
-CHANGED, KEPT, COPIED = "changed", "kept", "copied"
-"""Column names that the sentences below know beside the error; a set without one of them has fewer sentences."""
+CHANGED, KEPT, COPIED = "changed", "kept", "copy_rate"
+"""Column names that the sentences below know besides the error; a set without one of them has fewer sentences."""
 
 
 @dataclass(frozen=True)
@@ -41,11 +41,11 @@ def limits(result: EvaluationResult) -> list[Limit]:
     scarce = [kind for kind, figures in result.kinds.items() if _scarce(figures)]
     if scarce:
         names = ", ".join(kind.replace("_", " ") for kind in scarce)
-        text = f"Whether these beat leaving the picture alone cannot be told from fewer than {FEWEST_GROUPS} pairs each"
+        text = f"Fewer than {FEWEST_GROUPS} pairs each cannot show whether these beat leaving the image alone"
         found.append(Limit("not known", f"{text}: {names}.", serious=False))
     copied = result.figures.get(COPIED)
     if copied is not None and copied.ours.estimate >= 0.05:
-        share = f"{percent(copied.ours.estimate)} of the pictures ({span(copied.ours, 'share')})"
+        share = f"{percent(copied.ours.estimate)} of the images ({span(copied.ours, 'share')})"
         found.append(Limit("not edited", f"{share} are left as they were or nearly so.", serious=False))
     text = result.figures.get(TEXT_EXACT)
     if text is not None and text.ours.estimate < 1:
@@ -59,9 +59,9 @@ def _kind_limits(kind: str, figures: Mapping[str, Figure]) -> list[Limit]:
     if error is None or error.copying is None or error.verdict not in ("worse", "undecided") or _scarce(figures):
         return []
     if error.verdict == "worse":
-        text = "Further from the truth than leaving the picture alone"
+        text = "Further from the truth than leaving the image alone"
     else:
-        text = f"No better than leaving the picture alone, as far as {plural(error.ours.groups, 'pair')} can tell"
+        text = f"No better than leaving the image alone, as far as {plural(error.ours.groups, 'pair')} can tell"
     text += f": error {error.ours.estimate:.1f} of 255, copying {error.copying.estimate:.1f}"
     changed, kept = figures.get(CHANGED), figures.get(KEPT)
     if changed is not None and changed.verdict == "better" and changed.copying is not None:

@@ -23,9 +23,15 @@ from ip2p_lightning.metrics.bootstrap import Interval, bootstrap_interval
 from ip2p_lightning.untrusted import printable
 
 QUESTIONS = {
-    "follows": "Which picture does better what was asked, and leaves everything else as it was?",
-    "looks": "Which picture looks better, whatever was asked?",
+    "follows": "Which image does better what was asked, and leaves everything else as it was?",
+    "looks": "Which image looks better, whatever was asked?",
 }
+"""About edits: alignment with the instruction, and fidelity."""
+IMAGE_QUESTIONS = {
+    "follows": "Which side represents the text better?",
+    "looks": "Which side has the higher image quality, whatever the text?",
+}
+"""About images that were made from a text: DrawBench's two questions (Saharia et al. 2022) in our words."""
 _MAX_PAGE_BYTES = 200 * 2**20
 
 
@@ -36,14 +42,14 @@ class Item:
     Args:
         pair: id of the pair.
         instruction: what was asked.
-        original: the picture that was edited.
-        edits: system -> its edited picture; two of them.
+        original: the image that was edited; None for images that were made from a text.
+        edits: system -> its image; two of them.
         category: results are given for each, too; "" for none.
     """
 
     pair: str
     instruction: str
-    original: Image.Image
+    original: Image.Image | None
     edits: Mapping[str, Image.Image]
     category: str = ""
 
@@ -69,7 +75,7 @@ class Preference:
 def write_page(items: Sequence[Item], page: str | Path, key: str | Path, *, side: int = 512) -> None:
     """Write a page that holds everything and names no system, and a key that says which image was on which side.
 
-    Order and sides are drawn from the operating system's secret randomness: whoever knows this package and the page
+    Order and sides are drawn from the operating system's secret randomness: someone who knows this package and the page
     cannot work them out. All images of an item are shown at one size, and their pixels alone are kept: no colour
     profile, EXIF or text tells where an image came from.
 
@@ -80,8 +86,8 @@ def write_page(items: Sequence[Item], page: str | Path, key: str | Path, *, side
         side: longest side in pixels of the images on the page.
 
     Raises:
-        ValueError: no items, other than two systems, a page that would be too large to open, or a key in the page's
-            folder.
+        ValueError: no items, other than two systems, items without an original, a page that would be too large to
+            open, or a key in the page's folder.
     """
     page, key = Path(page), Path(key)
     if key.resolve().is_relative_to(page.resolve().parent):
@@ -94,8 +100,10 @@ def write_page(items: Sequence[Item], page: str | Path, key: str | Path, *, side
     sides: list[dict[str, str]] = []
     for number, item in enumerate(draw.sample(list(items), len(items))):
         left, right = draw.sample(systems, 2)
+        if item.original is None:
+            raise ValueError("the page shows edits; serve images that were made from a text with `ip2p study serve`")
         images = {"original": item.original, "left": item.edits[left], "right": item.edits[right]}
-        size = _shown_size(item.original.size, side)
+        size = shown_size(item.original.size, side)
         shown = {name: _data_url(image, size) for name, image in images.items()}
         rows.append({"item": number, "instruction": printable(item.instruction), **shown})
         sides.append({"pair": item.pair, "left": left, "right": right, "category": item.category})
@@ -137,16 +145,22 @@ def preference(choices: Sequence[Choice], *, resamples: int = 2000, confidence: 
     return Preference(systems[0], systems[1], share(systems[0]), share("tie"), share(systems[1]), len(choices))
 
 
-def _shown_size(size: tuple[int, int], side: int) -> tuple[int, int]:
+def shown_size(size: tuple[int, int], side: int) -> tuple[int, int]:
+    """Width and height at which an image is shown, its longer side at most ``side`` pixels."""
     scale = min(1.0, side / max(size))
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
-def _data_url(image: Image.Image, size: tuple[int, int]) -> str:
+def bare_png(image: Image.Image, size: tuple[int, int]) -> bytes:
+    """An image as PNG at another size, its pixels alone: no profile, EXIF data or text."""
     pixels = as_rgb(image)
     if pixels.size != size:
         pixels = pixels.resize(size, Image.Resampling.LANCZOS)
-    bare = Image.frombytes("RGB", size, pixels.tobytes())  # pixels alone: PIL writes what else it has read
+    bare = Image.frombytes("RGB", size, pixels.tobytes())  # PIL writes what else it has read
     buffer = io.BytesIO()
     bare.save(buffer, "PNG")
-    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    return buffer.getvalue()
+
+
+def _data_url(image: Image.Image, size: tuple[int, int]) -> str:
+    return f"data:image/png;base64,{base64.b64encode(bare_png(image, size)).decode()}"

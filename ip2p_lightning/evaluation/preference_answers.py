@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ip2p_lightning.bounded_text import TextError, read_json
+from ip2p_lightning.csv_table import open_csv
 from ip2p_lightning.evaluation.calibration import Choice
-from ip2p_lightning.evaluation.csv_table import open_csv
 from ip2p_lightning.evaluation.preference import QUESTIONS
 from ip2p_lightning.untrusted import printable
 
@@ -18,7 +18,7 @@ _MAX_NAME = 200
 
 @dataclass
 class Answers:
-    """What raters answered.
+    """Raters' answers.
 
     Args:
         choices: question -> choices, each with its item's category.
@@ -81,11 +81,11 @@ def _read_key(path: Path) -> tuple[str | None, list[dict[str, str]]]:
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing; give key=FILE, which was written with the page")
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path, "the key of a study")
         study, items = (None, content) if isinstance(content, list) else (str(content["study"]), content["items"])
         names = ("pair", "left", "right", "category")
         return study, [{name: str(item[name]) for name in names} for item in items]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (TextError, KeyError, TypeError) as error:
         raise ValueError(f"{path} is not the key of a study ({type(error).__name__}: {error})") from error
 
 

@@ -8,7 +8,7 @@ from ip2p_lightning.evaluation.figures import Figure
 from ip2p_lightning.evaluation.limits import ERROR
 from ip2p_lightning.evaluation.result import EvaluationResult
 
-ASKED, NEARER = "brought_about", "nearer"
+ASKED, NEARER = "edit_success", "closer_than_input"
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Where figures come from, for summary.json and the report: weights with digests, preprocessing, numbers, versions."""
+"""Provenance of figures, for summary.json and the report: weights with digests, preprocessing, numbers, versions."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ip2p_lightning.editors.base import Around, Described, Editor
-from ip2p_lightning.editors.ours import TrainedEditor
+from ip2p_lightning.editors.trained import TrainedEditor
 from ip2p_lightning.evaluation.result import EvaluationResult
 from ip2p_lightning.metrics.encoders.base import weights_digest
 
@@ -17,7 +17,7 @@ _NO_MATTER = ("device", "batch_size")
 
 
 def editor_facts(editor: Editor, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Which editor, with which settings and weights.
+    """Facts about an editor: class, settings, weights.
 
     Args:
         editor: what edits. Its `describe()` is recorded if it has one. Of an editor that drives another one, what is
@@ -38,7 +38,7 @@ def editor_facts(editor: Editor, settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def sampler_facts(editor: TrainedEditor) -> dict[str, Any]:
-    """How a trained editor samples, unless it is told otherwise."""
+    """Default sampling settings of a trained editor."""
     sampler = editor.module.sampler
     return {
         "scheduler": type(sampler.scheduler).__name__,
@@ -61,7 +61,7 @@ def digest(editor: Editor, checkpoint: Any = None) -> str | None:
 
 
 def settings(result: EvaluationResult) -> dict[str, str]:
-    """What a reader must know to take the figures again: a line for each thing."""
+    """Settings needed to reproduce the figures, one line each."""
     facts = result.provenance
     lines = {"editor": _line(facts.get("editor"), facts.get("checkpoint"), sha256=facts.get("sha256"))}
     for name in ("weights", "precision", "split"):
@@ -72,7 +72,7 @@ def settings(result: EvaluationResult) -> dict[str, str]:
     lines["sampling"] = ", ".join(f"{name} {value}" for name, value in (facts.get("sampling") or {}).items())
     for label, part in measured_by(result).items():
         if "fingerprint" in part:
-            montage = "both pictures in one" if part["montage"] else ""
+            montage = "both images in one" if part["montage"] else ""
             words = (part["fingerprint"], f"questions {part['protocol']}", montage, f"at most {part['side']} pixels")
             lines[label] = _line(part["judge"], *words, sha256=None)
             continue

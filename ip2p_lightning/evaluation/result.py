@@ -1,4 +1,4 @@
-"""What an evaluation leaves: a row for each edit, some edits with their pictures, and where all of it comes from."""
+"""Result of an evaluation: a row for each edit, some edits with their images, and where all of it comes from."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
+from ip2p_lightning.bounded_text import read_json
+from ip2p_lightning.csv_table import write_csv
 from ip2p_lightning.data.images import open_image
-from ip2p_lightning.evaluation.csv_table import write_csv
 from ip2p_lightning.evaluation.figures import (
     Figure,
     IntervalSettings,
@@ -24,6 +25,7 @@ from ip2p_lightning.evaluation.figures import (
     main_metric,
     table_figures,
 )
+from ip2p_lightning.evaluation.metric_names import current_name, current_names
 
 PICTURES = ("original", "edited", "truth")
 _TEXTS = ("pair", "kind", "instruction", "expressive_instruction", "written_instruction")
@@ -31,7 +33,7 @@ _TEXTS = ("pair", "kind", "instruction", "expressive_instruction", "written_inst
 
 @dataclass(frozen=True)
 class Example:
-    """One edit with its pictures.
+    """One edit with its images.
 
     Args:
         pair: id of the pair.
@@ -59,7 +61,7 @@ class Example:
 
     @property
     def text_exact(self) -> bool | None:
-        """Whether the written expressive instruction is exactly the true one; None if there is none to compare."""
+        """True if the written expressive instruction is exactly the true one; None if there is none to compare."""
         if not (self.written_instruction and self.expressive_instruction):
             return None
         return self.written_instruction == self.expressive_instruction
@@ -67,17 +69,17 @@ class Example:
 
 @dataclass
 class EvaluationResult:
-    """An editor on a set of pairs, beside copying the input.
+    """An editor on a set of pairs, compared with copying the input.
 
     Args:
         name: of the set, as tables and the report call it ("held-out scenes").
         rows: a row for each pair and seed: pair, group, kind, probe, seed, instruction, expressive_instruction,
             written_instruction, text_exact, the metrics, `copying_<metric>` for those of copying the input, and
-            `truth_<metric>` for those of the true pictures where these are not perfect.
+            `truth_<metric>` for those of the true images where these are not perfect.
         metrics: what the metric columns mean.
         examples: edits of pairs drawn at random before anything was edited.
         worst: the edits that stand worst to copying.
-        by_kind: "random", "best" and "worst" -> one edit of each kind; best and worst beside copying.
+        by_kind: "random", "best" and "worst" -> one edit of each kind; best and worst compared with copying.
         provenance: where the figures come from (checkpoint, editor and sampler settings, data, seeds), JSON values.
         intervals: how the intervals are made.
     """
@@ -161,7 +163,7 @@ class EvaluationResult:
 
     @classmethod
     def load(cls, folder: str | Path) -> EvaluationResult:
-        """Read back what `save` wrote.
+        """Read back what `save` wrote; metrics of older results have today's names, see `metric_names`.
 
         Raises:
             FileNotFoundError: no evaluation in the folder.
@@ -170,17 +172,30 @@ class EvaluationResult:
         file = folder / "summary.json"
         if not file.is_file():
             raise FileNotFoundError(f"{file} does not exist: {folder} holds no evaluation; make one with ip2p evaluate")
-        summary = json.loads(file.read_text(encoding="utf-8"))
+        summary = read_json(file, "an evaluation's summary", not_a_number="keep")
+        try:
+            return cls._of(summary, folder)
+        except (KeyError, TypeError, AttributeError, OSError, pa.ArrowException) as error:
+            raise ValueError(
+                f"{folder} holds no whole evaluation ({type(error).__name__}: {str(error)[:200]}); evaluate again"
+            ) from error
+
+    @classmethod
+    def _of(cls, summary: dict[str, Any], folder: Path) -> EvaluationResult:
+        rows = pq.read_table(folder / "rows.parquet")
+        provenance = dict(summary["provenance"])
+        if isinstance(provenance.get("metrics"), dict):
+            provenance["metrics"] = current_names(provenance["metrics"])
         return cls(
             name=summary["name"],
-            rows=pq.read_table(folder / "rows.parquet"),
-            metrics={name: MetricInfo(**info) for name, info in summary["metrics"].items()},
+            rows=rows.rename_columns([current_name(name) for name in rows.column_names]),
+            metrics=current_names({name: MetricInfo(**info) for name, info in summary["metrics"].items()}),
             examples=_load_examples(summary["examples"], folder / "pictures"),
             worst=_load_examples(summary["worst"], folder / "pictures"),
             by_kind={
                 name: _load_examples(some, folder / "pictures") for name, some in summary.get("by_kind", {}).items()
             },
-            provenance=summary["provenance"],
+            provenance=provenance,
             intervals=IntervalSettings(**summary["intervals"]),
         )
 
@@ -207,6 +222,13 @@ def _load_examples(entries: Sequence[dict[str, Any]], folder: Path) -> list[Exam
         original, edited, truth = (open_image(folder / f"{stem}-{name}.png") for name in PICTURES)
         texts = {name: str(entry[name]) for name in _TEXTS}
         examples.append(
-            Example(seed=entry["seed"], original=original, edited=edited, truth=truth, values=entry["values"], **texts)
+            Example(
+                seed=entry["seed"],
+                original=original,
+                edited=edited,
+                truth=truth,
+                values=current_names(entry["values"]),
+                **texts,
+            )
         )
     return examples

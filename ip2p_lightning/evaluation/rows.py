@@ -1,4 +1,4 @@
-"""From a batch of pairs and an editor to rows of values: what is measured, and which edits keep their pictures."""
+"""From a batch of pairs and an editor to rows of values: what is measured, and which edits keep their images."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Measuring:
 
     @property
     def columns(self) -> list[str]:
-        """Names of the columns of values: the metrics', those of copying the input, those of the true pictures."""
+        """Names of the columns of values: the metrics', those of copying the input, those of the true images."""
         copying = [COPYING + name for name in self._compared]
         return [*self.metrics, *copying, *(TRUTH + name for name in self._bounded)]
 
@@ -72,7 +72,7 @@ class Measuring:
     def rows(
         self, editor: Editor, batch: Batch, seeds: Sequence[int], on_progress: Callable[[int], None]
     ) -> Iterator[tuple[Key, dict[str, Any], Tensor]]:
-        """(Position, seed), row and edited picture [3, H, W] of each edit of a batch."""
+        """(Position, seed), row and edited image [3, H, W] of each edit of a batch."""
         pairs = batch.tensors.to(self.device)
         baselines = self._measured(pairs.original_image, pairs, self._compared, COPYING)
         baselines |= self._measured(pairs.edited_image, pairs, self._bounded, TRUTH)
@@ -112,7 +112,7 @@ class Measuring:
     def _measured(
         self, images: Tensor, pairs: PairBatch, metrics: Mapping[str, EditMetric], prefix: str = ""
     ) -> dict[str, list[float | None]]:
-        """Column -> one value a picture, None (null in the table) where the metric does not apply."""
+        """Column -> one value an image, None (null in the table) where the metric does not apply."""
         with torch.no_grad():
             values = {prefix + name: metric.measure(images, pairs).tolist() for name, metric in metrics.items()}
         return {name: [None if math.isnan(value) else value for value in column] for name, column in values.items()}
@@ -120,7 +120,7 @@ class Measuring:
 
 @dataclass
 class Gallery:
-    """Keeps the pictures of edits that are shown: those of pairs drawn beforehand, and of each kind some so far.
+    """Keeps the images of edits that are shown: those of pairs drawn beforehand, and of each kind some so far.
 
     Args:
         shown: (position, seed) of the edits drawn beforehand.
@@ -133,7 +133,7 @@ class Gallery:
     _first: dict[tuple[str, str], tuple[float, Key]] = field(default_factory=dict)
 
     def add(self, key: Key, row: Mapping[str, Any], image: Tensor) -> bool:
-        """Look at an edit; whether its picture is kept, for now."""
+        """Look at an edit; whether its image is kept, for now."""
         for name, ranking in self.rankings.items():
             value, place = ranking(row), (name, row["kind"])
             if value > self._first.get(place, (-math.inf,))[0]:  # never true of NaN
@@ -149,7 +149,7 @@ class Gallery:
 def edited(
     editor: Editor, tensors: PairBatch, seed: int, sampling: SamplingSettings, clock: EditClock | None = None
 ) -> tuple[Tensor, list[str]]:
-    """Edited pictures as they would be saved (8 bits), [B, 3, H, W] in [-1, 1], and the texts the model wrote.
+    """Edited images as they would be saved (8 bits), [B, 3, H, W] in [-1, 1], and the texts the model wrote.
 
     Args:
         editor: what edits.
@@ -176,7 +176,7 @@ def picture_seeds(tensors: PairBatch, seed: int) -> list[int]:
 
 
 def as_saved(images: Tensor) -> Tensor:
-    """Pictures in [-1, 1] as 8 bits hold them, on the CPU."""
+    """Images in [-1, 1] as 8 bits hold them, on the CPU."""
     return images.float().cpu().clamp(-1, 1).add(1).mul(127.5).round().div(127.5).sub(1)
 
 
@@ -193,7 +193,7 @@ def batches(positions: Sequence[int], pairs: Sequence[EditPair], transform: Tran
 
 
 def tensors_of(pair: EditPair, transform: Transform | None) -> EditPair:
-    """A pair as the transform makes it, or with tensors of its pictures' own size."""
+    """A pair as the transform makes it, or with tensors of its images' own size."""
     if transform is not None:
         return transform(pair)
     pictures = {name: to_tensor(getattr(pair, name)) for name in ("original_image", "edited_image")}
@@ -202,6 +202,6 @@ def tensors_of(pair: EditPair, transform: Transform | None) -> EditPair:
 
 
 def tensor(image: Any) -> Tensor:
-    """The picture of a pair that is a tensor already."""
+    """The image of a pair that is a tensor already."""
     assert isinstance(image, Tensor)
     return image

@@ -43,12 +43,12 @@ class Ranks:
         return values
 
     def first(self, work: Callable[[], Item]) -> Item:
-        """What `work` returns in the first process, or the error that it raises there, in all of them."""
+        """Result of `work` in the first process, or the error that it raises there, for all processes."""
         outcome: list[Any] = [None, None]
         if self.rank == 0:
             try:
                 outcome[0] = work()
-            except Exception as error:  # told to the others, which would wait for it forever
+            except Exception as error:  # sent to the others, which would wait for it forever
                 outcome[1] = error
         if self.world > 1:
             dist.broadcast_object_list(outcome, src=0)

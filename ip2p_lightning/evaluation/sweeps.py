@@ -1,4 +1,4 @@
-"""The same pictures edited at every point of a sweep: a grid of guidance scales, or one parameter of any editor."""
+"""The same images edited at every point of a sweep: a grid of guidance scales, or one parameter of any editor."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ import torch
 from diffusers.utils.torch_utils import randn_tensor
 from torch import Tensor
 
+from ip2p_lightning.conditioners.base import Conditioning
 from ip2p_lightning.data.pair import PairBatch
 from ip2p_lightning.diffusion.guidance import TwoScaleGuidance
-from ip2p_lightning.diffusion.many_scales import ManyScales
+from ip2p_lightning.diffusion.per_sample_guidance import PerSampleGuidance
 from ip2p_lightning.diffusion.settings import SamplingSettings
 from ip2p_lightning.editors.base import Editor
-from ip2p_lightning.editors.ours import TrainedEditor
+from ip2p_lightning.editors.trained import TrainedEditor
 from ip2p_lightning.evaluation.provenance import digest
 from ip2p_lightning.evaluation.rows import as_saved, edited, picture_seeds
 
@@ -26,33 +27,33 @@ class Sweep(Protocol):
     """An editor with parameters that trade how much is edited against how much is kept."""
 
     name: str
-    """What tables and the legend call it."""
+    """Name in tables and the legend."""
     points: Sequence[Point]
     """The P points, in an order."""
     across: str
     """The parameter along which a curve is drawn; points that differ in others lie on other curves."""
 
     def pictures(self, pairs: PairBatch, seed: int) -> Iterator[Tensor]:
-        """P times edited pictures as they would be saved, [B, 3, H, W] in [-1, 1], of the same noise at every point."""
+        """P times edited images as they would be saved, [B, 3, H, W] in [-1, 1], of the same noise at every point."""
         ...
 
     def provenance(self) -> dict[str, Any]:
-        """What edits, and at which points, as JSON values."""
+        """The editor and its points, as JSON values."""
         ...
 
 
 class GuidanceSweep:
     """Every combination of s_T and s_I of one of this package's models.
 
-    Texts and originals are encoded once, noise is drawn once, and (picture, s_T, s_I) share batches; what the points
-    have in common is computed once (see `ManyScales`). Results are those of `TrainedEditor` but for rounding.
+    Texts and originals are encoded once, noise is drawn once, and (image, s_T, s_I) share batches; what the points
+    have in common is computed once (see `PerSampleGuidance`). Results are those of `TrainedEditor` but for rounding.
 
     Args:
         editor: the model.
         text_scales: s_T.
         image_scales: s_I; a curve runs along these, one for each s_T.
         steps: sampling steps; None for the model's own.
-        rows: points of pictures that go through the denoiser at once (times the branches of guidance).
+        rows: points of images that go through the denoiser at once (times the branches of guidance).
         name: what tables call it.
 
     Raises:
@@ -82,7 +83,7 @@ class GuidanceSweep:
         """See `Sweep.pictures`.
 
         Raises:
-            ValueError: pictures whose sides the model cannot take.
+            ValueError: images whose sides the model cannot take.
         """
         module = self.editor.module
         originals = pairs.original_image.to(module.device).type(module.dtype)
@@ -94,15 +95,15 @@ class GuidanceSweep:
         guidances = [module.sampler.guidance.with_scales(**point) for point in self.points]
         edits = torch.empty(len(self.points), *pairs.original_image.shape)
         cells = [(picture, point) for picture in range(len(pairs)) for point in range(len(self.points))]
-        with self.editor.computing():  # and not whoever takes the pictures
+        with self.editor.computing():  # and not the caller's
             for start in range(0, len(cells), self.rows):
                 pictures, points = map(list, zip(*cells[start : start + self.rows], strict=True))
-                sampled = module.sampler(
-                    module.denoiser,
+                sampled = module.sample(
                     latents[pictures],
-                    condition.embeddings[pictures],
-                    condition.null_embeddings[pictures],
-                    guidance=cast("TwoScaleGuidance", ManyScales([guidances[point] for point in points], pictures)),
+                    Conditioning.of(condition.states[pictures], condition.null_states[pictures]),
+                    guidance=cast(
+                        "TwoScaleGuidance", PerSampleGuidance([guidances[point] for point in points], pictures)
+                    ),
                     steps=self.steps,
                     generator=[generators[picture].clone_state() for picture in pictures],
                     latents=noise[pictures],

@@ -1,4 +1,4 @@
-"""How long an edit takes: the editor's own time, without drawing pairs, measuring and writing."""
+"""Time of an edit: the editor's own, without drawing pairs, measuring and writing."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class EditClock:
     _edits: list[int] = field(default_factory=list)
 
     def next_batch(self) -> None:
-        """What is timed from here on belongs to another batch."""
+        """Begin timing another batch."""
         self._seconds.append(0.0)
         self._edits.append(0)
 
@@ -37,7 +37,7 @@ class EditClock:
         self._edits[-1] += edits
 
     def over(self, pictures: Iterator[Tensor]) -> Iterator[Tensor]:
-        """Batches of edited pictures [B, 3, H, W] as they come, of which the making alone is timed."""
+        """Batches of edited images [B, 3, H, W] as they come, of which the making alone is timed."""
         while True:
             with self.editing(0):
                 images = next(pictures, None)

@@ -1,4 +1,4 @@
-"""How much of the edit is done against how much of the input is kept, for every setting of every editor.
+"""Trade-off between the edit done and the input kept, for every setting of every editor.
 
 One pass over the pairs: all points of all sweeps edit a batch of pairs under the same seeds, and metrics that share an
 encoder see the originals and captions of a batch once.
@@ -6,9 +6,8 @@ encoder see the originals and captions of a batch once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 import pyarrow as pa
@@ -20,16 +19,80 @@ from ip2p_lightning.data.sources import PairSource
 from ip2p_lightning.evaluation.counts import REASONS, reasons_of, with_counts
 from ip2p_lightning.evaluation.figures import IntervalSettings, MetricInfo
 from ip2p_lightning.evaluation.journal import Key
+from ip2p_lightning.evaluation.measurement import Measurement
 from ip2p_lightning.evaluation.rows import Batch, Transform, batches, tensor, tensors_of
 from ip2p_lightning.evaluation.software import software
 from ip2p_lightning.evaluation.sweeps import Sweep
 from ip2p_lightning.evaluation.timing import EditClock
 from ip2p_lightning.evaluation.tradeoff_result import Place, PointExample, Tradeoff, parameter_columns
-from ip2p_lightning.evaluation.work import Advance, Pictures, Row, Work, drawn, facts_of, shown_of
+from ip2p_lightning.evaluation.work import Advance, HandOut, Pictures, Row, Work, drawn, shown_of
 from ip2p_lightning.metrics import EditMetric
 from ip2p_lightning.metrics.base import check_pictures
 
 _NO_INTERVALS = IntervalSettings()
+
+
+@dataclass
+class TradeoffMeasurement(Measurement):
+    """Edits of the same pairs under the same seeds at every point of every sweep, each measured.
+
+    Args:
+        sweeps: the first one's first curve is what others are compared with.
+        x: the metric of how much is edited.
+        y: the metric of how much is kept.
+        draw: seed of the draw of `count` pairs.
+        show: number of pairs, drawn at random beforehand, whose edits at all points are kept as images.
+        **settings: see `Measurement`; the edits of a batch at all points of a sweep are held together.
+    """
+
+    _: KW_ONLY
+    sweeps: Sequence[Sweep]
+    x: str
+    y: str
+    draw: int = 0
+    show: int = 0
+
+    def run(
+        self,
+        intervals: IntervalSettings = _NO_INTERVALS,
+        on_progress: Advance | None = None,
+        hand_out: HandOut | None = None,
+    ) -> Tradeoff:
+        """Edit and measure what the journal does not hold yet, and sum up.
+
+        In a distributed run each process takes whole batches of pairs; the values are those of one process to the bit.
+
+        Args:
+            intervals: how intervals are made.
+            on_progress: called with the number of edits after each point of a batch, times the number of processes.
+            hand_out: has others measure batches, with `worker`, by the names of their parts in the journal.
+
+        Raises:
+            ValueError: no sweeps, two of one name, unknown metrics, too many pairs, two of one id, or a journal of
+                another trade-off.
+        """
+        run, facts = self._started()
+        work, places = run.work, self._places()
+        work.do(run.measure_block, self.batch_size, on_progress, hand_out)
+        facts["seconds_per_edit"] = run.clock.seconds_per_edit  # of all sweeps together
+        examples = run.examples(work.gather(run.pictures), len(places))
+        facts = with_counts(facts, self.metrics, work.rows.values())
+        facts |= {"processes": work.ranks.world, "software": software()}
+        infos = {name: MetricInfo.of(metric) for name, metric in self.metrics.items()}
+        table = _table(places, work.rows, list(self.metrics))
+        return Tradeoff(places, table, infos, self.x, self.y, facts, intervals, examples)
+
+    def _places(self) -> list[Place]:
+        return [Place(sweep.name, point, sweep.across) for sweep in self.sweeps for point in sweep.points]
+
+    def _started(self) -> tuple[_Run, dict[str, Any]]:
+        axes = (self.x, self.y)
+        chosen = _checked(self.sweeps, self.metrics, axes, self.seeds, self.pairs, self.count, self.draw)
+        facts = self._facts(chosen, self.draw, sweeps={sweep.name: sweep.provenance() for sweep in self.sweeps})
+        work, shown = Work(chosen, self.seeds, each=len(self._places())), shown_of(chosen, self.show, self.draw)
+        run = _Run(self.sweeps, self.pairs, self.transform, self.metrics, self.device, work, shown)
+        work.resume(self.journal, facts, run.shown_keys)
+        return run, facts
 
 
 def tradeoff(
@@ -39,60 +102,26 @@ def tradeoff(
     *,
     x: str,
     y: str,
-    count: int | None = None,
-    seeds: Sequence[int] = (0,),
-    batch_size: int = 16,
-    transform: Transform | None = None,
     intervals: IntervalSettings = _NO_INTERVALS,
-    provenance: Mapping[str, Any] | None = None,
-    on_progress: Callable[[int], None] | None = None,
-    draw: int = 0,
-    show: int = 0,
-    device: str | torch.device = "cpu",
-    journal: str | Path | None = None,
+    on_progress: Advance | None = None,
+    **settings: Any,
 ) -> Tradeoff:
-    """Edit the same pairs under the same seeds at every point of every sweep, and measure.
-
-    In a distributed run each process takes whole batches of pairs; the values are those of one process to the bit.
+    """Measure the edits at every point of every sweep: a `TradeoffMeasurement` that is run at once.
 
     Args:
         sweeps: the first one's first curve is what others are compared with.
         pairs: held-out pairs.
-        metrics: column name -> metric; those that share an encoder share its work.
+        metrics: column name -> metric.
         x: the metric of how much is edited.
         y: the metric of how much is kept.
-        count: use so many pairs, drawn at random; None for all.
-        seeds: one edit of each pair at each point for each of them.
-        batch_size: pairs at once, whose edits at all points of a sweep are held together.
-        transform: see `evaluate`.
         intervals: how intervals are made.
-        provenance: what to record beside the figures, JSON values.
         on_progress: called with the number of edits after each point of a batch, times the number of processes.
-        draw: seed of the draw of `count` pairs.
-        show: number of pairs, drawn at random beforehand, whose edits at all points are kept as pictures.
-        device: where metrics measure.
-        journal: folder of values until all are there; a call with the same settings goes on with them.
+        settings: further arguments of `TradeoffMeasurement`: seeds, count, batch_size, transform ...
 
     Raises:
-        ValueError: no sweeps, two of one name, unknown metrics, too many pairs, two of one id, or another's journal.
+        ValueError: see `TradeoffMeasurement.run`.
     """
-    chosen = _checked(sweeps, metrics, (x, y), seeds, pairs, count, draw)
-    places = [Place(sweep.name, point, sweep.across) for sweep in sweeps for point in sweep.points]
-    facts = {
-        **facts_of(pairs, chosen, draw, seeds),
-        "sweeps": {sweep.name: sweep.provenance() for sweep in sweeps},
-        "metrics": {name: metric.to(device).provenance() for name, metric in metrics.items()},
-        **(provenance or {}),
-    }
-    work = Work(chosen, seeds, each=len(places))
-    run = _Run(sweeps, pairs, transform, metrics, device, work, shown_of(chosen, show, draw))
-    work.resume(journal, facts, run.shown_keys)
-    work.do(run.measure_block, batch_size, on_progress)
-    facts["seconds_per_edit"] = run.clock.seconds_per_edit  # of all sweeps together
-    examples = run.examples(work.gather(run.pictures), len(places))
-    facts = with_counts(facts, metrics, work.rows.values()) | {"processes": work.ranks.world, "software": software()}
-    infos = {name: MetricInfo.of(metric) for name, metric in metrics.items()}
-    return Tradeoff(places, _table(places, work.rows, list(metrics)), infos, x, y, facts, intervals, examples)
+    return TradeoffMeasurement(pairs, metrics, sweeps=sweeps, x=x, y=y, **settings).run(intervals, on_progress)
 
 
 @dataclass
@@ -100,7 +129,7 @@ class _Run:
     """A sweep under way in this process.
 
     Args:
-        sweeps, pairs, transform, metrics, device: see `tradeoff`.
+        sweeps, pairs, transform, metrics, device: see `TradeoffMeasurement`.
         work: what is to be edited, and its rows: of each pair and seed the values of each metric at all places.
         shown: positions of the pairs whose edits are shown.
     """
@@ -134,7 +163,7 @@ class _Run:
     def _measure(
         self, batch: Batch, seed: int, advance: Advance
     ) -> tuple[dict[Key, Row], dict[Key, list[Image.Image]]]:
-        """Rows of a batch, and the pictures that are shown, place by place."""
+        """Rows of a batch, and the images that are shown, place by place."""
         pairs = batch.tensors.to(self.device)
         keys = [(position, seed) for position in batch.positions]
         values: dict[str, list[list[float]]] = {name: [] for name in self.metrics}  # of each place, of each pair
@@ -174,7 +203,7 @@ class _Run:
 
 
 def strip(pictures: Sequence[Image.Image]) -> Image.Image:
-    """Pictures of one size side by side in one."""
+    """Images of one size side by side in one."""
     width, height = pictures[0].size
     whole = Image.new("RGB", (width * len(pictures), height))
     for number, picture in enumerate(pictures):
@@ -183,7 +212,7 @@ def strip(pictures: Sequence[Image.Image]) -> Image.Image:
 
 
 def cut(whole: Image.Image, count: int) -> list[Image.Image]:
-    """The `count` pictures of a `strip`."""
+    """The `count` images of a `strip`."""
     width = whole.width // count
     return [whole.crop((number * width, 0, (number + 1) * width, whole.height)) for number in range(count)]
 

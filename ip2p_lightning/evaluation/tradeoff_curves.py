@@ -3,7 +3,7 @@
 InstructPix2Pix compares editors by such curves (section 4.2, figure 8): how much of the input is kept, against how much
 of the edit is done. One number of each is worth little, since either is bought with the other.
 
-Pairs are drawn anew all together: in every resample each point of each curve has the same pairs, so that points and
+Pairs are drawn again all together: in every resample each point of each curve has the same pairs, so that points and
 areas may be compared.
 """
 
@@ -27,7 +27,7 @@ _CELLS = 4_000_000
 
 @dataclass(frozen=True)
 class Measured:
-    """What was measured along a curve.
+    """Measurements along a curve.
 
     Args:
         name: of the curve.
@@ -219,7 +219,7 @@ class _Draws:
         return np.concatenate(parts)
 
     def _means(self, values: Floats) -> Floats:
-        """What `weighted_mean` gives, for all points in one product of matrices."""
+        """`weighted_mean` of all points, as one matrix product."""
         known = ~np.isnan(values)
         sums, sizes = np.zeros((2, self.groups, len(values)))
         np.add.at(sums, self.member, np.where(known, values, 0.0).T)

@@ -1,4 +1,4 @@
-"""What a sweep of trade-offs gives: the values of every edit at every point, curves, and edits that are shown."""
+"""Result of a trade-off sweep: the values of every edit at every point, curves, and edits that are shown."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from ip2p_lightning.evaluation.csv_table import write_csv
+from ip2p_lightning.csv_table import write_csv
 from ip2p_lightning.evaluation.figures import IntervalSettings, MetricInfo
 from ip2p_lightning.evaluation.sweeps import Point
 from ip2p_lightning.evaluation.tradeoff_curves import Curves, Measured, make_curves, point_intervals
@@ -59,8 +59,8 @@ class PointExample:
         pair: its id.
         instruction: what was asked.
         original: the input.
-        edited: a picture for each place.
-        truth: the true picture.
+        edited: an image for each place.
+        truth: the true image.
     """
 
     pair: str
@@ -112,7 +112,7 @@ class Tradeoff:
         return self.rows.column(metric).to_numpy(zero_copy_only=False).astype(np.float64).reshape(len(self.places), -1)
 
     def groups(self) -> list[str]:
-        """What the N edits of a place are drawn together by."""
+        """Groups by which the N edits of a position are resampled together."""
         names = self.rows.column(self.intervals.grouped_by).to_pylist()
         return names[: len(names) // len(self.places)]
 
@@ -140,7 +140,7 @@ class Tradeoff:
         return make_curves(measured, self.groups(), self.intervals)
 
     def statistics(self, x: str, y: str) -> tuple[str, str]:
-        """How the values of two metrics become figures."""
+        """Aggregation of two metrics' values into figures."""
         return self.metrics[x].statistic, self.metrics[y].statistic
 
     def summary(self) -> dict[str, Any]:

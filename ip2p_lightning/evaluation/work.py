@@ -17,6 +17,10 @@ from ip2p_lightning.evaluation.sharing import Ranks
 Row = dict[str, Any]
 Pictures = dict[Key, Image.Image]
 Advance = Callable[[int], None]
+Edit = Callable[[list[int], Advance], tuple[Mapping[Key, Row], Mapping[Key, Image.Image]]]
+"""`(positions, advance) -> rows, pictures that may be shown`; tells `advance` of each edit."""
+HandOut = Callable[[Sequence[str]], None]
+"""Has the parts of some names made by others, and returns when they are there."""
 
 
 def drawn(pairs: PairSource, count: int | None, seed: int) -> list[int]:
@@ -30,7 +34,7 @@ def shown_of(chosen: Sequence[int], count: int, seed: int) -> list[int]:
 
 
 def facts_of(pairs: PairSource, chosen: Sequence[int], draw: int, seeds: Sequence[int]) -> dict[str, Any]:
-    """What is edited, for the record, as JSON values."""
+    """Settings of the edits, for the record, as JSON values."""
     return {
         "data": {"name": pairs.name, "licence": pairs.licence, "fingerprint": pairs.fingerprint()},
         "draw": {"count": len(chosen), "of": len(pairs), "seed": draw},
@@ -40,12 +44,12 @@ def facts_of(pairs: PairSource, chosen: Sequence[int], draw: int, seeds: Sequenc
 
 @dataclass
 class Work:
-    """What is to be edited, and the rows of what this process has.
+    """Work of an evaluation, and the rows that this process has.
 
     Args:
         chosen: positions of the pairs.
         seeds: of the edits.
-        each: edits that a row stands for, as progress is told.
+        each: edits that a row stands for, as progress is reported.
         ranks: the processes that share it.
         rows: a row for each pair and seed, which names its pair.
     """
@@ -65,7 +69,7 @@ class Work:
         Args:
             folder: of the journal; None for none.
             facts: everything that rows depend on, JSON values.
-            shown: whose pictures are needed; without them their rows are made anew.
+            shown: whose images are needed; without them their rows are made again.
 
         Raises:
             ValueError: rows of another evaluation.
@@ -82,19 +86,17 @@ class Work:
             self.rows = {key: rows[key] for key in self._done}
 
     def do(
-        self,
-        edit: Callable[[list[int], Advance], tuple[Mapping[Key, Row], Mapping[Key, Image.Image]]],
-        batch_size: int,
-        on_progress: Advance | None = None,
+        self, edit: Edit, batch_size: int, on_progress: Advance | None = None, hand_out: HandOut | None = None
     ) -> None:
         """Do this process's share of what is not done: whole batches, those that a single process would make.
 
         A batch that a process of another job has claimed in the journal is left to it, and its rows are taken over.
 
         Args:
-            edit: `(positions, advance) -> rows, pictures that may be shown`; tells `advance` of each edit.
+            edit: see there.
             batch_size: positions at once.
-            on_progress: told of edits: its own and as many of each other process.
+            on_progress: called with the number of edits: its own and as many of each other process.
+            hand_out: has others make the batches, by the names of their parts in the journal, with `worker`.
         """
         told = on_progress or (lambda edits: None)
         blocks = [list(self.chosen[start : start + batch_size]) for start in range(0, len(self.chosen), batch_size)]
@@ -111,6 +113,8 @@ class Work:
         for part, block in parts.items():
             if not self._lacking.isdisjoint(self.keys(block)):
                 book.parts.remove(part)  # its rows are there, but not its images
+        if hand_out is not None and parts:
+            hand_out(list(parts))
         for part in book.parts.work(parts):
             rows, pictures = edit(parts[part], lambda edits: told(edits * self.ranks.world))
             book.write(part, rows, pictures)
@@ -118,8 +122,21 @@ class Work:
         wanted = {key for block in share for key in self.keys(block)} - self.rows.keys()
         self.rows |= {key: row for key, row in book.rows().items() if key in wanted} if wanted else {}
 
+    def worker(self, edit: Edit, batch_size: int) -> Callable[[str], None]:
+        """Worker that makes a batch by the name of its part in the journal, unless another process has it."""
+        book = self._journal
+        assert book is not None  # `resume` opened it
+        blocks = (list(self.chosen[start : start + batch_size]) for start in range(0, len(self.chosen), batch_size))
+        parts = {book.part(self.keys(block)): block for block in blocks}
+
+        def work(part: str) -> None:
+            for key in book.parts.work([part]):
+                book.write(key, *edit(parts[key], lambda edits: None))
+
+        return work
+
     def gather(self, pictures: Mapping[Key, Image.Image]) -> Pictures:
-        """Put the rows of all processes together, in the order of pairs and seeds; returns all their pictures.
+        """Put the rows of all processes together, in the order of pairs and seeds; returns all their images.
 
         Args:
             pictures: of this process.
@@ -147,7 +164,7 @@ class Work:
         return together
 
     def kept(self, key: Key) -> Image.Image | None:
-        """A picture of the journal's; None if there is none."""
+        """An image of the journal's; None if there is none."""
         return self._journal.image(key) if self._journal else None
 
     def keys(self, places: Sequence[int]) -> list[Key]:

@@ -1,4 +1,4 @@
-"""What a folder of generation holds, counted: for the plan before a run and the card after it."""
+"""Per-stage counts of a generation folder, for the plan before a run and the card after it."""
 
 from __future__ import annotations
 
@@ -10,10 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import DictConfig
 
 from ip2p_lightning.bounded_text import read_json
-from ip2p_lightning.config import plain
 from ip2p_lightning.data.selection import REJECTED
 from ip2p_lightning.generation.filter import KEPT
 from ip2p_lightning.generation.filtering import kept, read_reasons
@@ -21,11 +19,9 @@ from ip2p_lightning.generation.manifest import Ledger, write_whole
 from ip2p_lightning.generation.merge import Merged
 from ip2p_lightning.generation.planner import Plan, make_plan
 from ip2p_lightning.generation.run_card import RunCard, StageCount
+from ip2p_lightning.generation.settings import Settings
 from ip2p_lightning.generation.triples import Triples, read_triples, triples_of_file
-from ip2p_lightning.redaction import without_password
 
-_FREE = ("batch_size", "device", "at_once")
-"""Keys that change how fast something is done, and not what comes of it."""
 _PACKAGES = ("ip2p-lightning", "torch", "diffusers", "transformers", "open_clip_torch")
 _MOST_ERRORS = 20
 
@@ -34,14 +30,15 @@ class Accounts:
     """The ledgers of a folder and what they come to.
 
     Args:
-        folder: of the run.
-        config: composed from conf/generate.yaml.
+        settings: of the run.
+        folder: another run's in the place of its own.
     """
 
-    def __init__(self, folder: Path, config: DictConfig) -> None:
-        self.folder, self.config = folder, config
+    def __init__(self, settings: Settings, folder: Path | None = None) -> None:
+        self.settings, self.folder = settings, folder or settings.folder
         self._of_file: Triples | None = None
-        digest = blake2b(json.dumps(essential(config.filter), sort_keys=True).encode(), digest_size=4).hexdigest()
+        folder = self.folder
+        digest = blake2b(json.dumps(settings.parts.get("filter"), sort_keys=True).encode(), digest_size=4).hexdigest()
         self.ledgers = {
             "triples": Ledger(folder / "triples", ".jsonl"),
             "pairs": Ledger(folder / "pairs", ".tar"),
@@ -50,36 +47,32 @@ class Accounts:
         }
 
     def note(self, stage: str, name: str, content: Mapping[str, Any]) -> None:
-        """Keep plain values beside a stage's parts."""
+        """Keep plain values next to a stage's parts."""
         write_whole(self.ledgers[stage].folder / f"{name}.json", json.dumps(content, indent=2).encode() + b"\n")
 
     def noted(self, stage: str, name: str) -> dict[str, Any]:
-        """What was kept; {} if nothing was."""
+        """The values that were kept; {} if there are none."""
         file = self.ledgers[stage].folder / f"{name}.json"
         return read_json(file, "the stage's account", not_a_number="keep") if file.is_file() else {}
 
-    def settings(self) -> dict[str, Any]:
-        """What decides what comes of the run."""
-        names = ("captions", "triples_file", "writer", "maker", "scorer", "search", "filter", "expander", "seed")
-        return {name: essential(self.config.get(name)) for name in names}
-
     def triples(self) -> Triples:
-        """What the stage `triples` left, or what the file of triples holds."""
-        if self.config.triples_file:
+        """Triples of the stage `triples`, or of the file of triples."""
+        if self.settings.triples_file:
             if self._of_file is None:  # hundreds of thousands of lines are checked once
-                self._of_file = triples_of_file(self.config.triples_file, self.config.count)
+                self._of_file = triples_of_file(self.settings.triples_file, self.settings.count)
             return self._of_file
         return read_triples(self.ledgers["triples"])
 
     def plan(self, captions: int, processes: int, device: torch.device) -> Plan:
-        """What a run with so many captions takes, at the rates that were measured here or in `rates_from`.
+        """Plan of a run with so many captions, at the rates that were measured here or in `rates_from`.
 
         Args:
             captions: that it begins with.
             processes: that share the work.
             device: of a process.
         """
-        other = Accounts(Path(self.config.rates_from), self.config) if self.config.rates_from else self
+        rates = self.settings.rates_from
+        other = Accounts(self.settings, Path(rates)) if rates else self
         triples, verdicts = other.triples(), read_reasons(other.ledgers["filter"])
         yields = {}
         if triples.captions:
@@ -104,7 +97,7 @@ class Accounts:
             merged: see there.
             triples: that there are.
         """
-        config, info = self.config, merged.info
+        settings, info = self.settings, merged.info
         splits = dict(info.splits) if info else {}
         models = {part: name for stage in self.ledgers for part, name in self.noted(stage, "models").items()}
         noted = {part: told for stage in self.ledgers for part, told in self.noted(stage, "origins").items()}
@@ -114,14 +107,14 @@ class Accounts:
         errors = [item for name in self.ledgers for item in self.ledgers[name].facts().errors.items()]
         return RunCard(
             name=self.folder.name,
-            licence=config.licence,
+            licence=settings.licence,
             licences={"captions": licence} | {part: told["licence"] for part, told in origins.items()},
             models=models,
             versions={part: told["version"] for part, told in origins.items() if told["version"]},
             software={name: found for name in _PACKAGES if (found := _version(name))},
-            seed=config.seed,
-            filter=essential(config.filter),
-            search=essential(config.search),
+            seed=settings.seed,
+            filter=settings.parts["filter"],
+            search=settings.parts["search"],
             stages=stages,
             pairs={split: count for split, count in splits.items() if split != REJECTED},
             stored_rejected=splits.get(REJECTED, 0),
@@ -173,16 +166,6 @@ class Accounts:
                 )
             )
         return counts
-
-
-def essential(node: Any) -> Any:
-    """A configuration without the keys that do not matter to the result."""
-    node = plain(node)
-    if isinstance(node, dict):
-        return {key: essential(value) for key, value in node.items() if key not in _FREE}
-    if isinstance(node, list):
-        return [essential(value) for value in node]
-    return without_password(node) if isinstance(node, str) else node
 
 
 def _version(package: str) -> str:

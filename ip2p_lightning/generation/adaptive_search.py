@@ -1,7 +1,7 @@
 """As many candidates as it takes: cheap ones first, more where the filter accepts, no further once there are enough.
 
 What makes it cheaper than the paper's fixed number: several p for each seed share the original and most of the edited
-picture; seeds whose previews change in the wrong direction are given up; p and guidance are drawn near those of the
+image; seeds whose previews change in the wrong direction are given up; p and guidance are drawn near those of the
 best pairs; a triple that has enough is left alone.
 """
 
@@ -9,24 +9,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from random import Random
 
 from ip2p_lightning.data.randomness import addressed_random
 from ip2p_lightning.generation.base import (
     Candidate,
+    Draw,
     EditTriple,
-    MadePair,
     PairMaker,
     PairScorer,
     PreviewingPairMaker,
 )
 from ip2p_lightning.generation.filter import KEPT, SURPLUS, PairFilter
-from ip2p_lightning.generation.search import PREVIEW, Ranges, ScoredPair, SearchResult, judged, score_sound
+from ip2p_lightning.generation.search import PREVIEW, Ranges, SearchResult, judged, score_sound
 
 
 class Proposal:
-    """Where p and guidance are drawn from: everywhere alike at first, then near those of the best pairs so far.
+    """Distribution of p and guidance: uniform at first, then near the values of the best pairs so far.
 
     That is the cross-entropy method (Rubinstein 1999) with a kernel around each of the elite.
 
@@ -39,13 +38,13 @@ class Proposal:
 
     def __init__(self, ranges: Ranges, elite: float = 0.25, spread: float = 0.08, everywhere: float = 0.15) -> None:
         self.ranges, self.elite, self.spread, self.everywhere = ranges, elite, spread, everywhere
-        self.best: list[Candidate] = []
+        self.best: list[Draw] = []
 
-    def follow(self, accepted: Sequence[ScoredPair]) -> None:
+    def follow(self, accepted: Sequence[Candidate]) -> None:
         """Learn from all accepted pairs, best direction first."""
-        seeds: dict[int, Candidate] = {}
+        seeds: dict[int, Draw] = {}
         for pair in accepted:
-            seeds.setdefault(pair.candidate.seed, pair.candidate)
+            seeds.setdefault(pair.draw.seed, pair.draw)
         self.best = list(seeds.values())[: math.ceil(self.elite * len(seeds))]
 
     def shares(self, count: int, random: Random) -> list[float]:
@@ -80,7 +79,7 @@ class AdaptiveSearch:
         previews: (share of the steps, share of the seeds still there that go on) of each look, those whose best pair
             changes most in the captions' direction; () finishes all.
         ranges: what p and guidance are drawn from at first, see `Proposal`.
-        seed: of all randomness, beside the triple's id.
+        seed: of all randomness, in addition to the triple's id.
     """
 
     def __init__(
@@ -111,7 +110,7 @@ class AdaptiveSearch:
         """See `Search.run`."""
         before = maker.calls
         proposal = Proposal(self.ranges)
-        found: list[ScoredPair] = []
+        found: list[Candidate] = []
         for number in range(self.rounds):
             candidates = self._candidates(triple, number, proposal)
             new = self._make(triple, candidates, maker, scorer)
@@ -121,46 +120,46 @@ class AdaptiveSearch:
                 break
         return SearchResult(triple, found, maker.calls - before)
 
-    def _candidates(self, triple: EditTriple, number: int, proposal: Proposal) -> list[Candidate]:
+    def _candidates(self, triple: EditTriple, number: int, proposal: Proposal) -> list[Draw]:
         random = addressed_random("near the best", self.seed, triple.id, number)
         candidates = []
         for place, scale in enumerate(proposal.guidance_scales(self.seeds, random), start=number * self.seeds):
             seed = self.ranges.draw(self.seed, triple, place).seed
-            candidates += [Candidate(seed, share, scale) for share in proposal.shares(self.shares, random)]
+            candidates += [Draw(seed, share, scale) for share in proposal.shares(self.shares, random)]
         return candidates
 
     def _make(
-        self, triple: EditTriple, candidates: list[Candidate], maker: PairMaker, scorer: PairScorer
-    ) -> list[ScoredPair]:
+        self, triple: EditTriple, candidates: list[Draw], maker: PairMaker, scorer: PairScorer
+    ) -> list[Candidate]:
         """Make and score a round; pairs that were given up carry the scores of their last preview."""
         if not self.previews or not isinstance(maker, PreviewingPairMaker):
             return score_sound(triple, maker.make(triple, candidates), scorer)
-        looks: dict[Candidate, ScoredPair] = {}
+        looks: dict[Draw, Candidate] = {}
 
-        def promising(pairs: list[MadePair], done: float) -> list[bool]:
+        def promising(pairs: list[Candidate], done: float) -> list[bool]:
             scored = score_sound(triple, pairs, scorer)
-            looks.update({pair.candidate: pair for pair in scored})
+            looks.update({pair.draw: pair for pair in scored})
             return self._promising(scored, self.previews[min(self.previews, key=lambda at: abs(at - done))])
 
         made = maker.make_promising(triple, candidates, promising, tuple(self.previews))
         finished = iter(score_sound(triple, [pair for pair in made if pair], scorer))
         return [
-            next(finished) if pair else replace(looks[candidate], reason=looks[candidate].reason or PREVIEW, pair=None)
+            next(finished) if pair else looks[candidate].let_go(looks[candidate].reason or PREVIEW)
             for candidate, pair in zip(candidates, made, strict=True)
         ]
 
     @staticmethod
-    def _promising(scored: Sequence[ScoredPair], share: float) -> list[bool]:
+    def _promising(scored: Sequence[Candidate], share: float) -> list[bool]:
         """Seeds go on or not as a whole: what is dear is the original and what its pairs have in common."""
         best: dict[int, float] = {}
         for pair in scored:
             direction = pair.scores.direction if pair.scores else -math.inf
-            best[pair.candidate.seed] = max(best.get(pair.candidate.seed, -math.inf), direction)
+            best[pair.draw.seed] = max(best.get(pair.draw.seed, -math.inf), direction)
         ranked = sorted(best, key=lambda seed: -best[seed])
         chosen = {seed for seed in ranked[: math.ceil(share * len(ranked))] if best[seed] > -math.inf}
-        return [pair.candidate.seed in chosen and pair.scores is not None for pair in scored]
+        return [pair.draw.seed in chosen and pair.scores is not None for pair in scored]
 
-    def _accepted(self, found: Sequence[ScoredPair]) -> list[ScoredPair]:
+    def _accepted(self, found: Sequence[Candidate]) -> list[Candidate]:
         """Finished pairs that reach the thresholds, best direction first; also those that are like a better one."""
-        good = [p for p in found if p.pair and p.scores and not self.filter.thresholds.reason(p.scores)]
+        good = [p for p in found if p.finished and p.scores and not self.filter.thresholds.reason(p.scores)]
         return sorted(good, key=lambda p: -p.scores.direction if p.scores else 0.0)

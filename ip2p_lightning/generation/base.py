@@ -1,4 +1,4 @@
-"""What travels between the stages of generation, and what each exchangeable part promises."""
+"""Values that travel between the stages of generation, and protocols of the exchangeable parts."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ from dataclasses import asdict, dataclass, field
 from hashlib import blake2b
 from typing import Any, Protocol, runtime_checkable
 
+import torch
 from torch import Tensor
 
 
 @dataclass(frozen=True)
 class Caption:
-    """What some picture shows; where all else begins.
+    """Caption of an image, from which triples and pairs are made.
 
     Args:
         id: unique among the captions; the address of all randomness spent on it.
         text: the caption.
-        url: of the picture it describes; "" if unknown.
-        metadata: plain values that the parts may use (the world's scene) or that are kept beside the result.
+        url: of the image it describes; "" if unknown.
+        metadata: plain values that the parts may use (the world's scene) or that are kept with the result.
     """
 
     id: str
@@ -35,17 +36,17 @@ class Caption:
 
 @dataclass(frozen=True)
 class EditTriple:
-    """An edit in words (InstructPix2Pix section 3.1.1): caption, instruction, caption of the edited picture.
+    """An edit in words (InstructPix2Pix section 3.1.1): caption, instruction, caption of the edited image.
 
     Args:
         id: unique among the triples; candidates draw their seeds from it.
         original_caption: what the original is to show.
         instruction: the brief human command.
-        edited_caption: what the edited picture is to show.
+        edited_caption: what the edited image is to show.
         group: triples of one caption stay in one split.
         kind: kind of edit; "" if unknown.
-        url: of the caption's picture; "" if unknown.
-        metadata: plain values kept beside the pair.
+        url: of the caption's image; "" if unknown.
+        metadata: plain values kept with the pair.
     """
 
     id: str
@@ -103,7 +104,7 @@ class TripleWriter(Protocol):
 
 
 class Expander(Protocol):
-    """Writes expressive instructions: what a picture will show after an edit (MGIE section 3.1)."""
+    """Writes expressive instructions: what an image will show after an edit (MGIE section 3.1)."""
 
     name: str
     """Models and versions, for the run card."""
@@ -114,11 +115,11 @@ class Expander(Protocol):
 
 
 @dataclass(frozen=True)
-class Candidate:
-    """How one candidate pair is sampled (InstructPix2Pix section 3.1.2).
+class Draw:
+    """Sampling values of a candidate (InstructPix2Pix section 3.1.2).
 
     Args:
-        seed: of the initial and the ancestral noise that both pictures share.
+        seed: of the initial and the ancestral noise that both images share.
         share: p, share of the denoising steps in which attention is shared; 0.1 to 0.9 in the paper.
         guidance_scale: of classifier-free guidance; 7.5 to 15 in the paper.
     """
@@ -129,30 +130,65 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class MadePair:
-    """A candidate and its two pictures, float32 [3, H, W] in [-1, 1].
+class PairScores:
+    """Cosine similarities of CLIP embeddings, each in [-1, 1] (Brooks et al. section 3.1.2; Gal et al. 2021).
 
     Args:
-        candidate: how it was sampled.
-        original_image, edited_image: before and after.
-        metadata: plain values kept beside the pair.
+        image: of the two images.
+        direction: of the change of the images and the change of the captions.
+        original_text: of the original and its caption.
+        edited_text: of the edited image and its caption.
     """
 
-    candidate: Candidate
-    original_image: Tensor
-    edited_image: Tensor
+    image: float
+    direction: float
+    original_text: float
+    edited_text: float
+
+
+_GONE = torch.empty(3, 0, 0)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A pair that was made of a triple, and what became of it.
+
+    Args:
+        draw: how it was sampled.
+        original_image, edited_image: before and after, float32 [3, H, W] in [-1, 1]; empty if they were let go.
+        metadata: plain values kept with the pair.
+        scores: None if it was not scored, or its images cannot be.
+        reason: "" if it is kept, else why not: the score that is too low ("image", "direction", "original text",
+            "edited text"), "surplus", "duplicate", "unsafe", "preview" (given up half-way, its scores are of the
+            preview), "not finite" or "one colour" (no scores).
+    """
+
+    draw: Draw
+    original_image: Tensor = _GONE
+    edited_image: Tensor = _GONE
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    scores: PairScores | None = None
+    reason: str = ""
+
+    @property
+    def finished(self) -> bool:
+        """True if it has images, and scores of them, from which other thresholds may choose."""
+        return self.scores is not None and self.edited_image.numel() > 0
+
+    def let_go(self, reason: str) -> Candidate:
+        """The same without its images."""
+        return Candidate(self.draw, scores=self.scores, reason=reason)
 
 
 class PairMaker(Protocol):
-    """Makes pictures of both captions that differ where the captions do."""
+    """Makes images of both captions that differ where the captions do."""
 
     name: str
     """Model and version, for the run card."""
     calls: int
     """Samples that went through the denoiser so far: batch size times forward passes."""
 
-    def make(self, triple: EditTriple, candidates: Sequence[Candidate], steps: int | None = None) -> list[MadePair]:
+    def make(self, triple: EditTriple, candidates: Sequence[Draw], steps: int | None = None) -> list[Candidate]:
         """One pair a candidate, each independent of the others; `steps` overrides the number of denoising steps.
 
         Raises:
@@ -161,8 +197,8 @@ class PairMaker(Protocol):
         ...
 
 
-Promising = Callable[[list[MadePair], float], list[bool]]
-"""Which pairs are worth finishing, of which this share of the steps is made."""
+Promising = Callable[[list[Candidate], float], list[bool]]
+"""Choice of the pairs that are worth finishing, after this share of their steps."""
 
 
 @runtime_checkable
@@ -172,30 +208,13 @@ class PreviewingPairMaker(PairMaker, Protocol):
     def make_promising(
         self,
         triple: EditTriple,
-        candidates: Sequence[Candidate],
+        candidates: Sequence[Draw],
         promising: Promising,
         at: Sequence[float],
         steps: int | None = None,
-    ) -> list[MadePair | None]:
+    ) -> list[Candidate | None]:
         """As `make`; asks `promising` at shares `at` of the steps, and returns None for pairs that are given up."""
         ...
-
-
-@dataclass(frozen=True)
-class PairScores:
-    """Cosine similarities of CLIP embeddings, each in [-1, 1] (Brooks et al. section 3.1.2; Gal et al. 2021).
-
-    Args:
-        image: of the two pictures.
-        direction: of the change of the pictures and the change of the captions.
-        original_text: of the original and its caption.
-        edited_text: of the edited picture and its caption.
-    """
-
-    image: float
-    direction: float
-    original_text: float
-    edited_text: float
 
 
 class PairScorer(Protocol):
@@ -204,8 +223,8 @@ class PairScorer(Protocol):
     name: str
     """Model and version, for the run card."""
 
-    def score(self, triple: EditTriple, pairs: Sequence[MadePair]) -> list[PairScores]:
-        """One row of scores a pair; pairs are pictures of one size."""
+    def score(self, triple: EditTriple, pairs: Sequence[Candidate]) -> list[PairScores]:
+        """One row of scores a pair; pairs are images of one size."""
         ...
 
 

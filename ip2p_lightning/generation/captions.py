@@ -1,7 +1,7 @@
 """Captions of files: text, JSON lines, tars of captioned photographs (those of the world are in `world_triples.py`).
 
 Every source yields captions in a fixed order, and a `Rejected` for what cannot be read. Captions of files are named by
-a hash of their text, so that a file may grow or be sorted anew between two runs without work being done twice.
+a hash of their text, so that a file may grow or be sorted differently between two runs without work being done twice.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class JsonlCaptions:
     Args:
         path: the file.
         caption_key: of the caption.
-        url_key: of the picture's URL; rows may lack it.
+        url_key: of the image's URL; rows may lack it.
         licence: of the captions.
 
     Raises:
@@ -96,7 +96,7 @@ class JsonlCaptions:
 
 
 class TarCaptions:
-    """Captions of WebDataset tars: `<key>.txt`, or the "caption" of `<key>.json`; the pictures are not read.
+    """Captions of WebDataset tars: `<key>.txt`, or the "caption" of `<key>.json`; the images are not read.
 
     Args:
         path: a tar file, or a folder of tar files.

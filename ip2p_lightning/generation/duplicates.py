@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ip2p_lightning.generation.base import MadePair
+from ip2p_lightning.generation.base import Candidate
 
 _SIDE = 8
 _LUMA = (0.299, 0.587, 0.114)
@@ -17,7 +17,7 @@ _STEP = 0.02
 
 
 def difference_hash(images: Tensor) -> Tensor:
-    """Which of 8 x 8 fields are brighter than their left neighbour, in each colour channel and in luma.
+    """Difference hash: true for each of 8 x 8 fields that is brighter than its left neighbour, by channel and in luma.
 
     Args:
         images: [B, 3, H, W].
@@ -31,10 +31,10 @@ def difference_hash(images: Tensor) -> Tensor:
 
 
 class HashedDuplicates:
-    """Pairs of which both pictures are like those of an earlier pair.
+    """Pairs of which both images are like those of an earlier pair.
 
     Args:
-        distance: share of a picture's hash that may differ; 0 finds equal hashes alone.
+        distance: share of an image's hash that may differ; 0 finds equal hashes alone.
     """
 
     def __init__(self, distance: float = 0.03) -> None:
@@ -43,12 +43,12 @@ class HashedDuplicates:
         self.distance = distance
         self.name = f"difference hash, at most {distance:g} apart"
 
-    def duplicates(self, pairs: Sequence[MadePair]) -> list[bool]:
+    def duplicates(self, pairs: Sequence[Candidate]) -> list[bool]:
         """See `DuplicateFinder.duplicates`."""
         return self.alike(self.hashes(pairs)) if pairs else []
 
-    def hashes(self, pairs: Sequence[MadePair]) -> Tensor:
-        """What is compared, for whoever asks again and again: booleans [B, 2, 256] of originals and edited pictures."""
+    def hashes(self, pairs: Sequence[Candidate]) -> Tensor:
+        """Hashes to keep for repeated comparisons: booleans [B, 2, 256] of originals and edited images."""
         sides = ("original_image", "edited_image")
         return torch.stack([difference_hash(torch.stack([getattr(pair, side) for pair in pairs])) for side in sides], 1)
 

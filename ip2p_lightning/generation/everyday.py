@@ -1,4 +1,4 @@
-"""Triples in the manner of captions on the web, by rule: people, animals and things that nobody draws.
+"""Triples in the manner of captions on the web, by rule: people, animals and things that the world does not draw.
 
 The embedded world's captions speak of a few dozen things. A language model that is tuned on these, too, learns the
 form of an edit rather than a vocabulary: most of a caption stays, the words that the instruction changes change.
@@ -213,7 +213,7 @@ def _of_thing(rng: Random) -> Edit:
 
 
 def _of_any(rng: Random) -> Edit:
-    """An edit of the picture as a whole, which also suits what describes no picture."""
+    """An edit of the image as a whole, which also suits a caption that describes no image."""
     caption = rng.choice(_TITLES) if rng.random() < 0.5 else rng.choice(_OTHERS)(rng)[0]
     instruction, scene = rng.choice(_SCENES)
     command, medium = rng.choice(_MEDIA)

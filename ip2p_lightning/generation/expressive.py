@@ -26,7 +26,7 @@ VICUNA_QUESTION = (
     "and polite answers to the user's questions. USER: what will this image be like if '{instruction}'  (in a short "
     "paragraph)\n{picture} ASSISTANT:"
 )
-"""What the release asked when it prepared its data, on the conversation template of Vicuna 1.1."""
+"""The release's question when it prepared its data, on the conversation template of Vicuna 1.1."""
 
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+|(?<=[.!?][\"')\]])\s+")
 _ENDED = re.compile(r"[.!?][\"')\]]*$")
@@ -61,7 +61,7 @@ class MllmExpander:
         template: the prompt, with "{picture}" and "{instruction}".
         max_text_length: longest prompt in tokens, patches not counted.
         max_new_tokens: longest answer.
-        batch_size: pictures at once.
+        batch_size: images at once.
         device: "auto" takes an accelerator where there is one.
     """
 
@@ -121,7 +121,7 @@ class MllmExpander:
 
     @torch.inference_mode()
     def describe(self, images: Sequence[Tensor], instructions: Sequence[str]) -> list[str]:
-        """The model's own words about each picture under its command, by greedy decoding."""
+        """The model's own words about each image under its command, by greedy decoding."""
         ids, mask = self.prompt.prompts(instructions)
         pixels = torch.cat([clip_pixels(image[None], self._side) for image in images])
         device = self.model.device
@@ -140,7 +140,7 @@ class TrainedExpander:
     Args:
         conditioner: a trained model's.
         name: for the run card.
-        batch_size: pictures at once.
+        batch_size: images at once.
         device: "auto" takes an accelerator where there is one.
 
     Raises:
@@ -187,7 +187,7 @@ class TrainedExpander:
 
 
 def clean(answer: str, sentences: int = 2) -> str:
-    """What is worth keeping of a model's answer: its first whole sentences, up to where it offers an alternative.
+    """First whole sentences of a model's answer, up to where it offers an alternative.
 
     As the release does it, but for its mistakes: sentences keep a space between them and their own full stop, question
     or exclamation mark; a number ("2.5") is no end of a sentence; a sentence that offers an alternative goes as a
@@ -225,7 +225,7 @@ def agreement(written: str, truth: str) -> float:
 
 
 def _square(image: Tensor, side: int) -> Tensor:
-    """The middle of a picture [1, 3, H, W] as a square of the side that the model looks at; range [-1, 1] stays."""
+    """The middle of an image [1, 3, H, W] as a square of the side that the model looks at; range [-1, 1] stays."""
     shorter = min(image.shape[-2:])
     top, left = ((length - shorter) // 2 for length in image.shape[-2:])
     square = image[:, :, top : top + shorter, left : left + shorter].float()

@@ -1,6 +1,6 @@
-"""Which pairs of a triple are kept (InstructPix2Pix section 3.1.2): thresholds, then the best by direction.
+"""Choice of the pairs of a triple (InstructPix2Pix section 3.1.2): thresholds, then the best by direction.
 
-Every score is stored, so that other thresholds are a selection of rows and nothing is made anew.
+Every score is stored, so that other thresholds are a selection of rows and nothing is made again.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from ip2p_lightning.generation.base import Candidate, MadePair, PairScores
+from ip2p_lightning.generation.base import Candidate, Draw, PairScores
+from ip2p_lightning.safety import ImageFilter
 
 KEPT = ""
 """The reason of a pair that is kept."""
@@ -21,9 +22,9 @@ SURPLUS = "surplus"
 DUPLICATE = "duplicate"
 """Like a better pair of the same triple, or from the same seed and therefore with its original."""
 UNSAFE = "unsafe"
-"""One of its pictures is not fit to be shown; neither is stored."""
+"""One of its images is not fit to be shown; neither is stored."""
 NOT_FINITE, BLACK = "not finite", "one colour"
-"""Pictures that no model should make."""
+"""Images that no model should make."""
 _FLAT = 2 / 255
 
 
@@ -32,9 +33,9 @@ class Thresholds:
     """The least that a pair must reach; the paper's values for CLIP ViT-L/14.
 
     Args:
-        image: similarity of the two pictures.
-        direction: similarity of the changes of pictures and captions.
-        text: similarity of each picture and its caption.
+        image: similarity of the two images.
+        direction: similarity of the changes of images and captions.
+        text: similarity of each image and its caption.
     """
 
     image: float = 0.7
@@ -52,21 +53,10 @@ class Thresholds:
         return next((name for name, score, least in limits if not score >= least), KEPT)  # `not >=` catches NaN
 
 
-class SafetyFilter(Protocol):
-    """Tells which pictures are not fit to be shown."""
-
-    name: str
-    """Model and version, for the run card."""
-
-    def unsafe(self, images: Tensor) -> list[bool]:
-        """One answer for each picture [B, 3, H, W] in [-1, 1]."""
-        ...
-
-
 class DuplicateFinder(Protocol):
     """Tells which pairs are too like an earlier one."""
 
-    def duplicates(self, pairs: Sequence[MadePair]) -> list[bool]:
+    def duplicates(self, pairs: Sequence[Candidate]) -> list[bool]:
         """One answer a pair: is it like an earlier one that is not itself a duplicate?"""
         ...
 
@@ -78,7 +68,7 @@ class PairFilter:
         thresholds: see there.
         keep: pairs kept of a triple; 4 in the paper.
         duplicates: leaves out pairs that are like a better one; None keeps them.
-        safety: leaves out unsafe pictures; None asks nobody.
+        safety: leaves out unsafe images; None for no classifier.
     """
 
     def __init__(
@@ -86,7 +76,7 @@ class PairFilter:
         thresholds: Thresholds | None = None,
         keep: int = 4,
         duplicates: DuplicateFinder | None = None,
-        safety: SafetyFilter | None = None,
+        safety: ImageFilter | None = None,
     ) -> None:
         if keep < 1:
             raise ValueError(f"keep={keep}: at least one pair of a triple must be kept")
@@ -95,8 +85,8 @@ class PairFilter:
         self.duplicates = duplicates
         self.safety = safety
 
-    def select(self, scores: Sequence[PairScores], candidates: Sequence[Candidate] | None = None) -> list[str]:
-        """Why each pair of one triple is left out, without looking at pictures; "" for those that are kept.
+    def select(self, scores: Sequence[PairScores], candidates: Sequence[Draw] | None = None) -> list[str]:
+        """Why each pair of one triple is left out, without looking at images; "" for those that are kept.
 
         Args:
             scores: of the pairs.
@@ -105,8 +95,8 @@ class PairFilter:
         reasons = [self.thresholds.reason(row) for row in scores]
         return self._rank(scores, self._one_a_seed(scores, reasons, candidates))
 
-    def judge(self, pairs: Sequence[MadePair], scores: Sequence[PairScores]) -> list[str]:
-        """As `select`, and looks at the pictures for duplicates and safety, too."""
+    def judge(self, pairs: Sequence[Candidate], scores: Sequence[PairScores]) -> list[str]:
+        """As `select`, and looks at the images for duplicates and safety, too."""
         reasons = [self.thresholds.reason(row) for row in scores]
         reasons = self._without_unsafe(pairs, reasons, _best_first(scores, reasons))
         passed = _best_first(scores, reasons)
@@ -114,20 +104,20 @@ class PairFilter:
             for index, duplicate in zip(passed, self.duplicates.duplicates([pairs[i] for i in passed]), strict=True):
                 if duplicate:
                     reasons[index] = DUPLICATE
-        return self._rank(scores, self._one_a_seed(scores, reasons, [pair.candidate for pair in pairs]))
+        return self._rank(scores, self._one_a_seed(scores, reasons, [pair.draw for pair in pairs]))
 
-    def fit_to_store(self, pairs: Sequence[MadePair], reasons: Sequence[str]) -> list[str]:
-        """The reasons, with "unsafe" for pairs of which `judge` asked nobody since their scores are too low.
+    def fit_to_store(self, pairs: Sequence[Candidate], reasons: Sequence[str]) -> list[str]:
+        """The reasons, with "unsafe" for pairs that `judge` did not check since their scores are too low.
 
         Args:
-            pairs: whose pictures would be stored although they are not kept, or are.
+            pairs: whose images would be stored although they are not kept, or are.
             reasons: what `judge` said of them.
         """
         asked = (KEPT, SURPLUS, DUPLICATE, UNSAFE)
         return self._without_unsafe(pairs, [*reasons], [i for i, reason in enumerate(reasons) if reason not in asked])
 
-    def _without_unsafe(self, pairs: Sequence[MadePair], reasons: list[str], asked: Sequence[int]) -> list[str]:
-        """Ask about both pictures of some pairs."""
+    def _without_unsafe(self, pairs: Sequence[Candidate], reasons: list[str], asked: Sequence[int]) -> list[str]:
+        """Ask about both images of some pairs."""
         if self.safety and asked:
             images = torch.cat([torch.stack([pairs[i].original_image, pairs[i].edited_image]) for i in asked])
             answers = self.safety.unsafe(images)
@@ -137,9 +127,7 @@ class PairFilter:
         return reasons
 
     @staticmethod
-    def _one_a_seed(
-        scores: Sequence[PairScores], reasons: list[str], candidates: Sequence[Candidate] | None
-    ) -> list[str]:
+    def _one_a_seed(scores: Sequence[PairScores], reasons: list[str], candidates: Sequence[Draw] | None) -> list[str]:
         """Pairs of one seed and guidance show one original, which would be trained on several times."""
         seen: set[int] = set()
         for index in _best_first(scores, reasons) if candidates else ():
@@ -155,7 +143,7 @@ class PairFilter:
 
 
 def defect(images: Tensor) -> str:
-    """What is wrong with a picture [3, H, W]: "not finite", "one colour" (black, mostly), or "" if nothing is."""
+    """Defect of an image [3, H, W]: "not finite", "one colour" (black, mostly), or "" for none."""
     if not bool(torch.isfinite(images).all()):
         return NOT_FINITE
     lowest, highest = images.amin((-2, -1)), images.amax((-2, -1))

@@ -1,4 +1,4 @@
-"""What a stage has done, on disk: parts of many records, each with a manifest, there as a whole or not at all.
+"""Results of a stage on disk: parts of many records, each with a manifest, there as a whole or not at all.
 
 The data of a part are forced to the disk under a name of their own, and their manifest after them: the manifest is the
 part of the store, whose appearance is the moment from which the records count. Any number of processes may work in one
@@ -13,9 +13,13 @@ import logging
 import zlib
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 from uuid import uuid4
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from ip2p_lightning import files
 from ip2p_lightning.store import PartStore, digest, keep_settings
@@ -24,6 +28,8 @@ log = logging.getLogger(__name__)
 
 SETTINGS = "settings.json"
 _MANIFEST = ".manifest.json"
+_TABLE = ".parquet"
+_NOTES = b"notes"
 
 
 class ManifestError(ValueError):
@@ -35,7 +41,7 @@ class PartWriteError(OSError):
 
 
 class Input(Protocol):
-    """What a stage makes a result of."""
+    """Input of a stage, with its id and digest."""
 
     @property
     def id(self) -> str:
@@ -49,14 +55,32 @@ class Input(Protocol):
 
 
 @dataclass(frozen=True)
+class Result:
+    """Result for an input, where it is more than bytes.
+
+    Args:
+        data: for the part's file.
+        rows: for its table; a column "triple" has the input's id, values of columns whose names end in `_offset` are
+            positions in `data`.
+        note: JSON values about the input.
+    """
+
+    data: bytes
+    rows: pa.Table
+    note: dict[str, Any]
+
+
+@dataclass(frozen=True)
 class Record:
-    """Where the result for one input lies.
+    """Place of the result for one input.
 
     Args:
         part: the file.
         offset, length: its bytes there.
         crc32: their checksum.
-        made_of: digest of the input's content; "" if nobody told.
+        made_of: digest of the input's content; "" if it was not given.
+        listed: digest of its rows in the part's table, with its note; "" for a part without a table.
+        id: of the input.
     """
 
     part: Path
@@ -64,11 +88,36 @@ class Record:
     length: int
     crc32: int
     made_of: str = ""
+    listed: str = ""
+    id: str = ""
 
     @property
     def digest(self) -> str:
-        """Of the bytes, for what is made of them."""
-        return f"{self.crc32:08x}-{self.length}"
+        """Of the bytes and rows, for what is made of them."""
+        return f"{self.crc32:08x}-{self.length}{self.listed and f'-{self.listed}'}"
+
+    @property
+    def table(self) -> Path:
+        """The part's table."""
+        return self.part.with_suffix(_TABLE)
+
+    @property
+    def note(self) -> dict[str, Any]:
+        """Note about the input."""
+        return _table(self.table)[self.id][0]
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """Its rows of the part's table; offsets are positions in the part's file."""
+        return _table(self.table)[self.id][1]
+
+    def bytes(self, offset: int, length: int, crc32: int) -> bytes:
+        """Some bytes of the part's file, checked.
+
+        Raises:
+            ManifestError: they are not those that were written.
+        """
+        return Record(self.part, offset, length, crc32).read()
 
     def read(self) -> bytes:
         """The bytes, checked.
@@ -82,14 +131,14 @@ class Record:
         if len(data) != self.length or zlib.crc32(data) != self.crc32:
             manifest = self.part.name.split(".")[0] + _MANIFEST
             raise ManifestError(
-                f"{self.part} is damaged; remove it with {manifest}, then run the stage again: it makes that anew"
+                f"{self.part} is damaged; remove it with {manifest}, then run the stage again: it makes that again"
             )
         return data
 
 
 @dataclass
 class Facts:
-    """What the work on a part came to, to be added up.
+    """Sums over the work on a part.
 
     Args:
         inputs: how many inputs were worked on.
@@ -134,7 +183,7 @@ class Ledger:
             keys = ", ".join(sorted(found))
             raise ManifestError(
                 f"{self.folder} was made with other settings ({keys}); choose another output_dir=..., give the same "
-                "settings as before, or remove that folder to do the stage anew"
+                "settings as before, or remove that folder to do the stage again"
             )
 
     def records(self, inputs: Iterable[Input] | None = None) -> dict[str, Record]:
@@ -148,7 +197,7 @@ class Ledger:
         found: dict[str, Record] = {}
         for part, manifest in self._manifests():
             for id, row in manifest["records"].items():
-                record = Record(part, *row)
+                record = Record(part, *row, id=id)
                 if wanted is None or (id in wanted and record.made_of in ("", wanted[id])):
                     found[id] = record
         return found
@@ -180,7 +229,7 @@ class Ledger:
 
     def commit(
         self,
-        records: Mapping[str, bytes],
+        records: Mapping[str, bytes | Result],
         facts: Facts,
         part: str | None = None,
         made_of: Mapping[str, str] | None = None,
@@ -199,22 +248,29 @@ class Ledger:
         Raises:
             PartWriteError: the disk is full, or the folder cannot be written to; nothing of the part remains.
         """
-        positions, offset = {}, 0
-        for id, data in records.items():
-            positions[id] = (offset, len(data), zlib.crc32(data), (made_of or {}).get(id, ""))
+        positions, offset, tables, notes = {}, 0, [], {}
+        for id, result in records.items():
+            data, told = (result.data if isinstance(result, Result) else result), (made_of or {}).get(id, "")
+            positions[id] = [offset, len(data), zlib.crc32(data), told]
+            if isinstance(result, Result):
+                positions[id].append(digest([result.rows.to_pylist(), result.note])[:16])
+                tables.append(_moved(result.rows, offset))
+                notes[id] = result.note
             offset += len(data)
         key, own = part or f"part-00000-{uuid4().hex[:12]}", uuid4().hex[:8]
         file = self.folder / f"{key}.{own}{self.ending}"
         content = {"file": file.name, "size": offset, "records": positions, "facts": asdict(facts)}
-        write_whole(file, b"".join(records.values()))
+        write_whole(file, b"".join(one.data if isinstance(one, Result) else one for one in records.values()))
         try:
+            if tables:
+                write_whole(file.with_suffix(_TABLE), _parquet(pa.concat_tables(tables), notes))
             self.parts.write(key, json.dumps(content))
             if json.loads(self.parts.read(key))["file"] != file.name:
                 log.warning("%s was done by another process meanwhile; its results stay", key)
-                file.unlink()
+                _remove(file)
         except OSError as error:
             with contextlib.suppress(OSError):
-                file.unlink()
+                _remove(file)
             raise _not_written(self.parts.file(key), error) from error
         return file
 
@@ -226,8 +282,8 @@ class Ledger:
         for _ in self._manifests():
             pass
         named = {self._data(file, manifest).name for file, manifest in self._read.items()}
-        for file in self.folder.glob(f"part-*{self.ending}"):
-            if file.name not in named:
+        for file in self.folder.glob("part-*"):
+            if file.suffix in (self.ending, _TABLE) and file.with_suffix(self.ending).name not in named:
                 file.unlink(missing_ok=True)
 
     def _manifests(self) -> Iterator[tuple[Path, dict[str, Any]]]:
@@ -238,7 +294,9 @@ class Ledger:
                 manifest = self._read[file]
                 size = manifest["size"]
             except (ValueError, KeyError) as error:
-                raise ManifestError(f"{file} is damaged ({error}); remove it, and what it held is done anew") from error
+                raise ManifestError(
+                    f"{file} is damaged ({error}); remove it, and what it held is done again"
+                ) from error
             part = self._data(file, manifest)
             if not part.is_file() or part.stat().st_size != size:
                 log.warning("%s is missing or cut short; what it held is done again", part)
@@ -248,6 +306,50 @@ class Ledger:
     def _data(self, file: Path, manifest: Mapping[str, Any]) -> Path:
         """The file of the records; manifests of version 0.1.0 do not name it."""
         return file.with_name(manifest.get("file", file.name.removesuffix(_MANIFEST) + self.ending))
+
+
+def _moved(rows: pa.Table, by: int) -> pa.Table:
+    """A table whose positions count from elsewhere."""
+    for place, name in enumerate(rows.column_names):
+        if name.endswith("_offset"):
+            rows = rows.set_column(
+                place,
+                rows.schema.field(place),
+                pa.array([at if at is None else at + by for at in rows.column(place).to_pylist()], pa.int64()),
+            )
+    return rows
+
+
+def _parquet(table: pa.Table, notes: Mapping[str, Any]) -> bytes:
+    sink = pa.BufferOutputStream()
+    pq.write_table(table.replace_schema_metadata({_NOTES: json.dumps(notes)}), sink, compression="zstd")
+    return sink.getvalue().to_pybytes()
+
+
+@lru_cache(maxsize=8)  # the records of a part follow each other
+def _table(file: Path) -> dict[str, tuple[dict[str, Any], list[dict[str, Any]]]]:
+    """Input id -> note and rows.
+
+    Raises:
+        ManifestError: a damaged table.
+    """
+    try:
+        table = pq.read_table(file)
+        notes = json.loads(table.schema.metadata[_NOTES])
+    except (OSError, pa.ArrowException, KeyError, TypeError, ValueError) as error:
+        raise ManifestError(
+            f"{file} is missing or damaged ({error}); remove the files of its part, then run the stage again: it makes "
+            "that again"
+        ) from error
+    found = {id: (note, []) for id, note in notes.items()}
+    for row in table.to_pylist():
+        found[row["triple"]][1].append(row)
+    return found
+
+
+def _remove(file: Path) -> None:
+    for path in (file, file.with_suffix(_TABLE)):
+        path.unlink(missing_ok=True)
 
 
 def _written(file: Path) -> tuple[int, str]:

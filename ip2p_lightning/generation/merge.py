@@ -1,4 +1,9 @@
-"""From the parts of all stages to one dataset folder; every checksum is looked at on the way."""
+"""From the parts of all stages to one dataset folder; every checksum is looked at on the way.
+
+Images are copied from the parts of the stage `pairs` into shards in the order of ids. The parts cannot be the shards:
+how they are cut depends on batches, ranks and runs, and the JSON of a pair holds its expressive instruction, which a
+later stage writes. Another filter rewrites the index alone.
+"""
 
 from __future__ import annotations
 
@@ -29,33 +34,17 @@ from ip2p_lightning.data.encoded import SCORES, EncodedPair
 from ip2p_lightning.data.selection import REJECTED, check_fractions, group_split
 from ip2p_lightning.data.shards import MAX_SHARD_BYTES, ShardWriter
 from ip2p_lightning.files import take_name
-from ip2p_lightning.generation.base import PairScores
 from ip2p_lightning.generation.filter import KEPT, UNSAFE
-from ip2p_lightning.generation.filtering import RecordedTriple
 from ip2p_lightning.generation.manifest import write_whole
-from ip2p_lightning.generation.pairs import StoredPair, TripleRecord, read_record
+from ip2p_lightning.generation.pairs import CANDIDATE_SCHEMA, SCORE_NAMES, Made, Row, scores_of
 
 CANDIDATES = "candidates.parquet"
-SCORE_NAMES = {
-    "image": "clip_image",
-    "direction": "clip_direction",
-    "original_text": "text_image_original",
-    "edited_text": "text_image_edited",
-}
-"""Fields of `PairScores` -> names of the scores in datasets, those of imported InstructPix2Pix folders."""
 _GROUP = 10_000  # candidates that are written at once
-
-_CANDIDATE_SCHEMA = pa.schema(
-    [("triple", pa.string()), ("pair", pa.string()), ("group", pa.string()), ("kind", pa.string())]
-    + [("seed", pa.int64()), ("threshold", pa.float64()), ("text_scale", pa.float64())]
-    + [(f"score_{name}", pa.float64()) for name in SCORE_NAMES.values()]
-    + [("preview", pa.bool_()), ("stored", pa.bool_()), ("reason", pa.string()), ("metadata", pa.string())]
-)
 
 
 @dataclass
 class Merged:
-    """What `merge` did.
+    """Result of `merge`.
 
     Args:
         info: `dataset.json` of the dataset; None if no pair was stored.
@@ -82,7 +71,7 @@ class Merged:
 
 def merge(
     folder: Path,
-    triples: list[RecordedTriple],
+    triples: list[Made],
     reasons: Mapping[str, list[str]],
     expressive: Mapping[str, str],
     *,
@@ -140,14 +129,9 @@ def merge(
     return merged
 
 
-def pair_id(triple: str, number: int) -> str:
-    """Id of a pair: its triple and its number among the candidates."""
-    return f"{triple}/{number}"
-
-
 def _rows(
     writer: ShardWriter | None,
-    triples: list[RecordedTriple],
+    triples: list[Made],
     reasons: Mapping[str, list[str]],
     expressive: Mapping[str, str],
     splits: Mapping[str, float],
@@ -156,33 +140,34 @@ def _rows(
     advance: Callable[[int], None] | None,
 ) -> Iterator[dict[str, Any]]:
     """Add the stored pairs to the dataset, if it is written, and yield a row for each candidate."""
-    for entry in triples:
-        record = read_record(entry.record.read())
-        verdicts = reasons.get(entry.id, [pair.reason for pair in record.pairs])
-        if len(verdicts) != len(record.pairs):
+    for made in triples:
+        rows = made.rows
+        verdicts = reasons.get(made.id, [row["reason"] for row in rows])
+        if len(verdicts) != len(rows):
             raise ValueError(
-                f"the filter judged {len(verdicts)} pairs of {entry.id!r}, but {len(record.pairs)} were made; remove "
+                f"the filter judged {len(verdicts)} pairs of {made.id!r}, but {len(rows)} were made; remove "
                 "the filter's folder and run stages=[filter] again"
             )
         merged.triples += 1
-        merged.refused.update([record.refused] if record.refused else [])
-        merged.calls += record.calls
+        merged.refused.update([made.refused] if made.refused else [])
+        merged.calls += made.calls
         merged.reasons.update(verdicts)
         merged.without += KEPT not in verdicts
-        split = group_split(record.triple.group or record.triple.id, splits)
-        for number, (pair, reason) in enumerate(zip(record.pairs, verdicts, strict=True)):
-            id = pair_id(entry.id, number)
-            if reason == UNSAFE:  # a safety filter that was not asked when the pictures were stored
-                pair = replace(pair, pictures=None)
-            if pair.pictures is not None:
+        split = group_split(made.triple.group or made.triple.id, splits)
+        for row, reason in zip(rows, verdicts, strict=True):
+            id, stored = row["pair"], row["stored"] and reason != UNSAFE  # by a safety filter that was not asked before
+            if stored:
                 merged.stored += 1
                 if writer is not None:
-                    writer.add(_encoded(id, record, pair, expressive.get(id, "")), split)
+                    writer.add(_encoded(made, row, expressive.get(id, "")), split)
             if reason == KEPT:
                 kept.add(id)
                 merged.expressive += bool(expressive.get(id))
-                merged.direction += pair.scores.direction if pair.scores is not None else 0.0
-            yield _candidate(id, record, pair, reason)
+                merged.direction += scores.direction if (scores := scores_of(row)) is not None else 0.0
+            columns = {name: row[name] for name in CANDIDATE_SCHEMA.names}
+            yield columns | {f"score_{name}": score for name, score in _scores(row).items()} | {
+                "stored": stored, "reason": reason
+            }  # fmt: skip
         if advance is not None:
             advance(1)
 
@@ -212,15 +197,15 @@ def _mark(folder: Path, kept: set[str], splits: Mapping[str, float], provenance:
 
 
 def _content(
-    triples: list[RecordedTriple],
+    triples: list[Made],
     reasons: Mapping[str, list[str]],
     expressive: Mapping[str, str],
     splits: Mapping[str, float],
 ) -> str:
-    """What decides about the bytes of the shards."""
+    """All that decides about the bytes of the shards."""
     digest = hashlib.sha256(json.dumps(dict(splits), sort_keys=True).encode())
     for entry in triples:
-        digest.update(f"{entry.id}\0{entry.record.crc32}\0{entry.record.length}\n".encode())
+        digest.update(f"{entry.id}\0{entry.digest}\n".encode())
         unsafe = [number for number, reason in enumerate(reasons.get(entry.id, ())) if reason == UNSAFE]
         digest.update(f"{unsafe}\n".encode() if unsafe else b"")
     for id, text in sorted(expressive.items()):
@@ -253,7 +238,7 @@ def _move(building: Path, folder: Path) -> None:
 def _shards(fresh: Path, wanted: bool, **options: Any) -> Iterator[ShardWriter | None]:
     """A writer of shards into a folder, if one is wanted; what killed merges left there goes first.
 
-    One run at a time holds the folder, so nobody else is at work on what is removed.
+    One run at a time holds the folder, so no other process works on what is removed.
     """
     shutil.rmtree(fresh, ignore_errors=True)
     _remove_unfinished(fresh)
@@ -273,31 +258,31 @@ def _remove_unfinished(fresh: Path) -> None:
 
 def _write_candidates(path: Path, rows: Iterator[dict[str, Any]]) -> None:
     try:
-        with pq.ParquetWriter(path, _CANDIDATE_SCHEMA, compression="zstd") as table:
+        with pq.ParquetWriter(path, CANDIDATE_SCHEMA, compression="zstd") as table:
             for group in iter(lambda: list(islice(rows, _GROUP)), []):
-                table.write_table(pa.Table.from_pylist(group, _CANDIDATE_SCHEMA))
+                table.write_table(pa.Table.from_pylist(group, CANDIDATE_SCHEMA))
     except BaseException:
         path.unlink(missing_ok=True)
         raise
 
 
-def _encoded(id: str, record: TripleRecord, pair: StoredPair, expressive: str) -> EncodedPair:
-    triple, candidate = record.triple, pair.candidate
-    assert pair.pictures is not None
+def _encoded(made: Made, row: Row, expressive: str) -> EncodedPair:
+    """A stored candidate as a pair of a dataset."""
+    triple = made.triple
     metadata = {
         **triple.metadata,
-        **pair.metadata,
-        SCORES: _scores(pair.scores),
-        "seed": candidate.seed,
-        "threshold": candidate.share,
-        "text_scale": candidate.guidance_scale,
+        **json.loads(row["metadata"]),
+        SCORES: {name: score for name, score in _scores(row).items() if score is not None},
+        "seed": row["seed"],
+        "threshold": row["threshold"],
+        "text_scale": row["text_scale"],
     }
     if triple.url:
         metadata["url"] = triple.url
     return EncodedPair(
-        id=id,
-        original_image=pair.pictures[0],
-        edited_image=pair.pictures[1],
+        id=row["pair"],
+        original_image=made.image(row, "original"),
+        edited_image=made.image(row, "edited"),
         instruction=triple.instruction,
         expressive_instruction=expressive,
         original_caption=triple.original_caption,
@@ -308,25 +293,7 @@ def _encoded(id: str, record: TripleRecord, pair: StoredPair, expressive: str) -
     )
 
 
-def _candidate(id: str, record: TripleRecord, pair: StoredPair, reason: str) -> dict[str, Any]:
-    scores = _scores(pair.scores)
-    return {
-        "triple": record.triple.id,
-        "pair": id,
-        "group": record.triple.group or record.triple.id,
-        "kind": record.triple.kind,
-        "seed": pair.candidate.seed,
-        "threshold": pair.candidate.share,
-        "text_scale": pair.candidate.guidance_scale,
-        **{f"score_{name}": scores.get(name) for name in SCORE_NAMES.values()},
-        "preview": pair.preview,
-        "stored": pair.pictures is not None,
-        "reason": reason,
-        "metadata": json.dumps(pair.metadata),
-    }
-
-
-def _scores(scores: PairScores | None) -> dict[str, float]:
-    """The scores under their names in datasets, without those that are no numbers."""
-    values = asdict(scores) if scores is not None else {}
-    return {SCORE_NAMES[name]: value for name, value in values.items() if math.isfinite(value)}
+def _scores(row: Row) -> dict[str, float | None]:
+    """The scores of a row under their names in datasets; None for those that are no numbers."""
+    scores = {name: row[f"score_{name}"] for name in SCORE_NAMES.values()}
+    return {name: score if score is not None and math.isfinite(score) else None for name, score in scores.items()}

@@ -1,4 +1,4 @@
-"""Where a part's weights come from: licence, revision and digest, for the run card; "unknown" where nobody knows."""
+"""Origin of a part's weights: licence, revision and digest, for the run card; "unknown" where none is recorded."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def origins(part: str, model: Any) -> dict[str, Origin]:
 
 
 def has_weights(model: Any) -> bool:
-    """Whether a part holds a network or a pipeline."""
+    """True if a part holds a network or a pipeline."""
     return next(_networks(model), None) is not None
 
 

@@ -29,7 +29,7 @@ def build_pipeline(
         tokenizer: copied.
         text_encoder: captions to states.
         unet: the denoiser.
-        vae: latents to pictures.
+        vae: latents to images.
         scheduler: tells how the UNet was trained.
         max_length: tokens a caption is padded or cut to; the tokenizer's own if None.
     """

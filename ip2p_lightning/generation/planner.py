@@ -1,4 +1,4 @@
-"""What a run will take, from what the same parts took before: denoiser calls, device hours, disk and time."""
+"""Cost of a run, estimated from earlier work of the same parts: denoiser calls, device hours, disk and time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FEWEST = 8
 
 @dataclass(frozen=True)
 class Rate:
-    """What one input of a stage takes.
+    """Cost of one input of a stage.
 
     Args:
         inputs: on how many it was measured.
@@ -74,7 +74,7 @@ class PlannedStage:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run will take.
+    """Estimated cost of a run.
 
     Args:
         captions: that it begins with.
@@ -97,7 +97,7 @@ class Plan:
 
     @property
     def known(self) -> bool:
-        """Whether anything was measured."""
+        """True if anything was measured."""
         return any(stage.rate for stage in self.stages)
 
     @property

@@ -1,4 +1,4 @@
-"""Pairs of pictures from a text-to-image model and Prompt-to-Prompt (InstructPix2Pix section 3.1.2)."""
+"""Pairs of images from a text-to-image model and Prompt-to-Prompt (InstructPix2Pix section 3.1.2)."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from ip2p_lightning.diffusion.ancestral import EulerAncestral
 from ip2p_lightning.diffusion.paired_sampling import PairedSampling, PairRequest, check_scheduler
 from ip2p_lightning.diffusion.prompt_to_prompt import CrossEdit, PromptToPrompt, injected_steps
 from ip2p_lightning.diffusion.token_alignment import cross_edit
-from ip2p_lightning.generation.base import Candidate, EditTriple, MadePair, Promising, UnmakeableTriple
+from ip2p_lightning.generation.base import Candidate, Draw, EditTriple, Promising, UnmakeableTriple
 
 
 class PromptToPromptMaker:
-    """Samples both pictures of a pair with the same noise and, for a share p of the steps, the same self-attention.
+    """Samples both images of a pair with the same noise and, for a share p of the steps, the same self-attention.
 
     What candidates have in common is computed once: those of one seed and guidance share the original, and the edited
-    picture until their p is over. A pair depends on its candidate alone, up to rounding.
+    image until their p is over. A pair depends on its candidate alone, up to rounding.
 
     Args:
         pipeline: text encoder, UNet, autoencoder; in evaluation mode, on the device to use.
         steps: denoising steps; 100 in the paper.
         batch_size: samples in one call of the denoiser; a guided pair alone is four.
         scheduler: `euler_ancestral(pipeline)` if None.
-        size: side of the pictures in pixels; the pipeline's own if None.
-        cross: Prompt-to-Prompt's cross-attention edit beside it: "auto", "replace" or "refine"; None as in
+        size: side of the images in pixels; the pipeline's own if None.
+        cross: Prompt-to-Prompt's cross-attention edit in addition: "auto", "replace" or "refine"; None as in
             InstructPix2Pix's code.
         cross_share: share of the steps in which cross-attention follows.
-        weights: reweighting, beside `cross`: word of the edited caption -> factor of its attention, such as
+        weights: reweighting, in addition to `cross`: word of the edited caption -> factor of its attention, such as
             {"snowy": 2.0}; captions without the word are left alone.
         name: model and version for the run card; the pipeline's path if "".
 
@@ -68,7 +68,7 @@ class PromptToPromptMaker:
         self.name = name or str(pipeline.config.get("_name_or_path") or type(pipeline).__name__)
         self.calls = 0
 
-    def make(self, triple: EditTriple, candidates: Sequence[Candidate], steps: int | None = None) -> list[MadePair]:
+    def make(self, triple: EditTriple, candidates: Sequence[Draw], steps: int | None = None) -> list[Candidate]:
         """See `PairMaker.make`."""
         made = self.make_promising(triple, candidates, lambda pairs, made: [True] * len(pairs), (), steps)
         return [pair for pair in made if pair is not None]
@@ -77,11 +77,11 @@ class PromptToPromptMaker:
     def make_promising(
         self,
         triple: EditTriple,
-        candidates: Sequence[Candidate],
+        candidates: Sequence[Draw],
         promising: Promising,
         at: Sequence[float],
         steps: int | None = None,
-    ) -> list[MadePair | None]:
+    ) -> list[Candidate | None]:
         """See `PreviewingPairMaker.make_promising`; previews are the estimates of the clean latents, decoded."""
         if not candidates:
             return []
@@ -107,7 +107,7 @@ class PromptToPromptMaker:
                         sampling.drop(number for number, keep in answers if not keep)
         finally:
             self.calls += sampling.calls
-        made: list[MadePair | None] = [None] * len(candidates)
+        made: list[Candidate | None] = [None] * len(candidates)
         for number, pair in zip(*self._pictures(sampling, sampling.latents, candidates), strict=True):
             made[number] = pair
         return made
@@ -152,20 +152,20 @@ class PromptToPromptMaker:
     def _clean(self, sampling: PairedSampling) -> Tensor:
         if sampling.clean is None:
             raise ValueError(
-                f"{type(self.scheduler).__name__} does not estimate the clean picture while it samples, so there are "
+                f"{type(self.scheduler).__name__} does not estimate the clean image while it samples, so there are "
                 "no previews; use EulerAncestralDiscreteScheduler, DDIMScheduler or DDPMScheduler"
             )
         return sampling.clean
 
     def _pictures(
-        self, sampling: PairedSampling, latents: Tensor, candidates: Sequence[Candidate]
-    ) -> tuple[list[int], list[MadePair]]:
+        self, sampling: PairedSampling, latents: Tensor, candidates: Sequence[Draw]
+    ) -> tuple[list[int], list[Candidate]]:
         rows = sampling.rows()
         images = self._decode(latents)
-        return list(rows), [MadePair(candidates[n], images[a], images[b]) for n, (a, b) in rows.items()]
+        return list(rows), [Candidate(candidates[n], images[a], images[b]) for n, (a, b) in rows.items()]
 
     def _decode(self, latents: Tensor) -> list[Tensor]:
-        """Latents [S, C, h, w] to pictures [3, H, W] in [-1, 1], float32 on the CPU."""
+        """Latents [S, C, h, w] to images [3, H, W] in [-1, 1], float32 on the CPU."""
         vae = self.pipeline.vae
         decoded: list[Tensor] = []
         if not len(latents):

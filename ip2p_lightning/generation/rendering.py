@@ -16,7 +16,7 @@ from torch import Tensor
 from ip2p_lightning.data.images import to_tensor
 from ip2p_lightning.data.mistakes import MISTAKE, MISTAKES, UNRELATED, Mistakes, shown
 from ip2p_lightning.data.randomness import addressed_random
-from ip2p_lightning.generation.base import Candidate, EditTriple, MadePair
+from ip2p_lightning.generation.base import Candidate, Draw, EditTriple
 from ip2p_lightning.generation.world_triples import WORLD, change_of
 from ip2p_lightning.world.edits import EDITS, Change, is_visible, render
 from ip2p_lightning.world.levels import LEVELS
@@ -28,9 +28,9 @@ class RenderedPairs:
     """A maker that draws the true edit of a triple of the world, or a mistake in its place (see `data.mistakes`).
 
     Args:
-        size: side of the pictures in pixels.
+        size: side of the images in pixels.
         rates: mistake -> how often it is made; a fifth each if None.
-        grain: standard deviation of the noise on each picture, in parts of [-1, 1]; makes candidates differ.
+        grain: standard deviation of the noise on each image, in parts of [-1, 1]; makes candidates differ.
         seed: another seed draws other mistakes.
 
     Raises:
@@ -52,7 +52,7 @@ class RenderedPairs:
         """The settings, for the run card."""
         return f"scenes drawn at {self.size} px with mistakes ({self.mistakes})"
 
-    def make(self, triple: EditTriple, candidates: Sequence[Candidate], steps: int | None = None) -> list[MadePair]:
+    def make(self, triple: EditTriple, candidates: Sequence[Draw], steps: int | None = None) -> list[Candidate]:
         """One drawn pair a candidate; `steps` changes nothing.
 
         Raises:
@@ -67,11 +67,11 @@ class RenderedPairs:
             other = partial(self._other, mistake, triple, change, random)
             edited = shown(mistake, true.original_image, true.edited_image, other)
             pictures = [self._grainy(image, random) for image in (true.original_image, edited)]
-            pairs.append(MadePair(candidate, *pictures, metadata={MISTAKE: mistake}))
+            pairs.append(Candidate(candidate, *pictures, metadata={MISTAKE: mistake}))
         return pairs
 
     def _other(self, mistake: str, triple: EditTriple, change: Change, random: Random) -> Image.Image:
-        """The edited picture of another scene, or of another edit of the same one."""
+        """The edited image of another scene, or of another edit of the same one."""
         level = LEVELS[triple.metadata[WORLD]["level"]]
         for _ in range(_TRIES):
             scene = level.sample(level, random) if mistake == UNRELATED else change.before

@@ -1,4 +1,4 @@
-"""The card beside a generated dataset: what made it, what was refused why, what it cost; for programs and people."""
+"""The card of a generated dataset: what made it, what was refused why, what it cost; for programs and people."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CARD, README = "run_card.json", "README.md"
 
 @dataclass(frozen=True)
 class StageCount:
-    """What went into a stage, what came out, and why the rest did not.
+    """Counts of a stage: inputs, results, and reject reasons of the rest.
 
     Args:
         name: of the stage.
@@ -43,7 +43,7 @@ class StageCount:
 
 @dataclass(frozen=True)
 class RunCard:
-    """How a dataset was generated.
+    """Record of how a dataset was generated.
 
     Args:
         name: of the dataset.
@@ -120,7 +120,7 @@ class RunCard:
         yield ""
         yield f"{self.kept:,} edit pairs ({listed}), made with `ip2p generate`."
         if self.stored_rejected:
-            yield f"{self.stored_rejected:,} pairs that were not kept are stored beside them, in the split `rejected`."
+            yield f"{self.stored_rejected:,} pairs that were not kept are stored, too, in the split `rejected`."
         yield ""
         yield "    ip2p train data=shards data.path=FOLDER"
         yield from _table(

@@ -1,4 +1,4 @@
-"""CLIP's four opinions of a pair (InstructPix2Pix section 3.1.2): its pictures, their change, each with its caption."""
+"""CLIP's four opinions of a pair (InstructPix2Pix section 3.1.2): its images, their change, each with its caption."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 
-from ip2p_lightning.generation.base import EditTriple, MadePair, PairScores
+from ip2p_lightning.generation.base import Candidate, EditTriple, PairScores
 from ip2p_lightning.metrics.encoders import TextEncoder
 from ip2p_lightning.models.dual_encoder import directional_similarity
 
@@ -16,8 +16,8 @@ class ClipScorer:
     """Scores pairs with a CLIP; equal to InstructPix2Pix's `ClipSimilarity` with an "interpolated" preparation.
 
     Args:
-        encoder: of pictures and texts.
-        batch_size: pictures at once.
+        encoder: of images and texts.
+        batch_size: images at once.
         device: where the encoder is put; None leaves it.
     """
 
@@ -28,8 +28,8 @@ class ClipScorer:
         self.batch_size = batch_size
         self.name = encoder.weights
 
-    def score(self, triple: EditTriple, pairs: Sequence[MadePair]) -> list[PairScores]:
-        """See `PairScorer.score`; a picture that several pairs share is looked at once."""
+    def score(self, triple: EditTriple, pairs: Sequence[Candidate]) -> list[PairScores]:
+        """See `PairScorer.score`; an image that several pairs share is looked at once."""
         if not pairs:
             return []
         pictures = [image for pair in pairs for image in (pair.original_image, pair.edited_image)]

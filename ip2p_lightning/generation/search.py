@@ -1,4 +1,4 @@
-"""How many pairs are made of a triple, and which: the paper's fixed number, or as many as it takes."""
+"""Search for the pairs of a triple: the paper's fixed number of candidates, or as many as are needed."""
 
 from __future__ import annotations
 
@@ -8,30 +8,11 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from ip2p_lightning.data.randomness import addressed_random
-from ip2p_lightning.generation.base import Candidate, EditTriple, MadePair, PairMaker, PairScorer, PairScores
+from ip2p_lightning.generation.base import Candidate, Draw, EditTriple, PairMaker, PairScorer
 from ip2p_lightning.generation.filter import KEPT, PairFilter, defect
 
 PREVIEW = "preview"
 """The reason of a pair that was given up half-way."""
-
-
-@dataclass(frozen=True)
-class ScoredPair:
-    """A candidate and what became of it.
-
-    Args:
-        candidate: seed, p and guidance.
-        reason: "" if it is kept, else why not: the score that is too low ("image", "direction", "original text",
-            "edited text"), "surplus", "duplicate", "unsafe", "preview" (given up half-way, its scores are of the
-            preview), "not finite" or "one colour" (no scores).
-        scores: None if the pictures could not be scored.
-        pair: the pictures; None if they were let go.
-    """
-
-    candidate: Candidate
-    reason: str
-    scores: PairScores | None = None
-    pair: MadePair | None = None
 
 
 @dataclass(frozen=True)
@@ -45,23 +26,23 @@ class SearchResult:
     """
 
     triple: EditTriple
-    pairs: list[ScoredPair]
+    pairs: list[Candidate]
     calls: int
 
     @property
-    def kept(self) -> list[ScoredPair]:
+    def kept(self) -> list[Candidate]:
         """Those that passed the filter, best direction first."""
         kept = [pair for pair in self.pairs if pair.reason == KEPT]
         return sorted(kept, key=lambda pair: -(pair.scores.direction if pair.scores else 0.0))
 
     @property
-    def finished(self) -> list[ScoredPair]:
-        """Those with scores of finished pictures, from which other thresholds may choose."""
-        return [pair for pair in self.pairs if pair.scores is not None and pair.reason != PREVIEW]
+    def finished(self) -> list[Candidate]:
+        """Those with scores of finished images, from which other thresholds may choose."""
+        return [pair for pair in self.pairs if pair.finished]
 
     @property
     def reasons(self) -> Counter[str]:
-        """How many candidates were left out why; "" counts those that were kept."""
+        """Reject reason -> number of candidates; "" counts those that were kept."""
         return Counter(pair.reason for pair in self.pairs)
 
 
@@ -78,7 +59,7 @@ class Search(Protocol):
 
 @dataclass(frozen=True)
 class Ranges:
-    """What candidates are drawn from, uniformly; the paper's values for Stable Diffusion 1.5.
+    """Ranges from which candidates are drawn uniformly; the paper's values for Stable Diffusion 1.5.
 
     Args:
         share: p, share of the steps in which attention is shared.
@@ -88,10 +69,10 @@ class Ranges:
     share: tuple[float, float] = (0.1, 0.9)
     guidance_scale: tuple[float, float] = (7.5, 15.0)
 
-    def draw(self, seed: int, triple: EditTriple, number: int) -> Candidate:
-        """The candidate of that number; the same whoever asks, whatever was asked before."""
+    def draw(self, seed: int, triple: EditTriple, number: int) -> Draw:
+        """The candidate of that number; the same for every caller, whatever was asked before."""
         random = addressed_random("candidate", seed, triple.id, number)
-        return Candidate(random.getrandbits(32), random.uniform(*self.share), random.uniform(*self.guidance_scale))
+        return Draw(random.getrandbits(32), random.uniform(*self.share), random.uniform(*self.guidance_scale))
 
 
 class FixedSearch:
@@ -101,7 +82,7 @@ class FixedSearch:
         filter: decides what is kept.
         candidates: made of every triple.
         ranges: what they are drawn from.
-        seed: of all randomness, beside the triple's id.
+        seed: of all randomness, in addition to the triple's id.
         at_once: candidates given to the maker in one call.
     """
 
@@ -125,25 +106,25 @@ class FixedSearch:
         """See `Search.run`."""
         before = maker.calls
         candidates = [self.ranges.draw(self.seed, triple, number) for number in range(self.candidates)]
-        made: list[MadePair] = []
+        made: list[Candidate] = []
         for start in range(0, len(candidates), self.at_once):
             made += maker.make(triple, candidates[start : start + self.at_once])
         return SearchResult(triple, judged(score_sound(triple, made, scorer), self.filter), maker.calls - before)
 
 
-def score_sound(triple: EditTriple, made: Sequence[MadePair], scorer: PairScorer) -> list[ScoredPair]:
-    """Score pairs whose pictures can be scored, as kept; the others have no scores and say what is wrong with them."""
+def score_sound(triple: EditTriple, made: Sequence[Candidate], scorer: PairScorer) -> list[Candidate]:
+    """Score candidates whose images can be scored; the others have no scores and say what is wrong with them."""
     defects = [defect(pair.original_image) or defect(pair.edited_image) for pair in made]
     sound = [pair for pair, reason in zip(made, defects, strict=True) if not reason]
     scores = iter(scorer.score(triple, sound) if sound else ())
     return [
-        ScoredPair(pair.candidate, reason, None if reason else next(scores), pair)
+        replace(pair, reason=reason, scores=None if reason else next(scores))
         for pair, reason in zip(made, defects, strict=True)
     ]
 
 
-def judged(pairs: Sequence[ScoredPair], filter: PairFilter) -> list[ScoredPair]:
-    """Have all finished pairs of a triple judged anew."""
-    open_ = [pair for pair in pairs if pair.pair and pair.scores]
-    verdicts = iter(filter.judge([p.pair for p in open_ if p.pair], [p.scores for p in open_ if p.scores]))
-    return [replace(pair, reason=next(verdicts)) if pair.pair and pair.scores else pair for pair in pairs]
+def judged(pairs: Sequence[Candidate], filter: PairFilter) -> list[Candidate]:
+    """Have all finished candidates of a triple judged again."""
+    open_ = [pair for pair in pairs if pair.finished]
+    verdicts = iter(filter.judge(open_, [pair.scores for pair in open_ if pair.scores]))
+    return [replace(pair, reason=next(verdicts)) if pair.finished else pair for pair in pairs]

@@ -1,4 +1,4 @@
-"""What a filter is worth where the truth is known: how often kept pairs show what they should, and those left out."""
+"""Quality of a filter where the truth is known: how often kept pairs show what they should, and those left out."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from ip2p_lightning.models.judge import AttributeJudge
 from ip2p_lightning.world.attributes import changed, describe, kept
 
 GROUPS = ("kept", "spare", "left out")
-"""Pairs that are kept; good enough, but too many or like better ones; refused for their scores or pictures."""
+"""Pairs that are kept; good enough, but too many or like better ones; refused for their scores or images."""
 _BATCH = 64
 _BEST = "clip_direction"
 _SHARES = ("right", "changed", "kept", "original", "whole")
@@ -37,14 +37,14 @@ _SHARES = ("right", "changed", "kept", "original", "whole")
 
 @dataclass(frozen=True)
 class Correctness:
-    """How right the pairs of one group are; intervals are of captions, whose pairs are drawn together.
+    """Correctness of the pairs of one group; intervals are of captions, whose pairs are drawn together.
 
     Args:
         name: of the group.
         pairs: how many.
         right: share that the renderer drew without a mistake; NaN where it did not draw them.
-        changed: share of the attributes that the edit should bring about which the judge reads in the edited picture.
-        kept: share of the attributes that both pictures should show alike which the judge reads in both.
+        changed: share of the attributes that the edit should bring about which the judge reads in the edited image.
+        kept: share of the attributes that both images should show alike which the judge reads in both.
         original: share of the original caption's attributes that the judge reads in the original.
         whole: share of the pairs of which all of that is right.
     """
@@ -64,7 +64,7 @@ def separation(path: str | Path, judge: AttributeJudge) -> list[Correctness]:
 
     Args:
         path: the dataset folder.
-        judge: reads what pictures show.
+        judge: reads what images show.
 
     Raises:
         FileNotFoundError: a dataset without `candidates.parquet`.
@@ -95,7 +95,7 @@ def separation_sheet(path: str | Path, group: str, count: int = 9, columns: int 
         group: one of `GROUPS`.
         count: how many pairs.
         columns: pairs in a row.
-        side: pixels of a picture's side.
+        side: pixels of an image's side.
     """
     dataset = ShardDataset(path)
     wanted = [row for row, name in enumerate(_groups(path, dataset)) if name == group]
@@ -133,7 +133,7 @@ def _correctness(name: str, dataset: ShardDataset, rows: list[int], judge: Attri
 
 
 def _answers(pair: EditPair, before: Mapping[str, str], after: Mapping[str, str]) -> dict[str, list[bool]]:
-    """What is right about a pair, for each of `_SHARES`, by what the judge read before and after."""
+    """Correctness of a pair, for each of `_SHARES`, by what the judge read before and after."""
     truths = describe(change_of(EditTriple(pair.id, "", "", "", metadata=pair.metadata)))
     judged = {
         "changed": [after.get(name) == value for name, value in changed(*truths).items()],

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 from uuid import uuid4
@@ -16,12 +16,12 @@ from uuid import uuid4
 import lightning.pytorch as L
 import torch
 from diffusers import DiffusionPipeline
-from lightning.pytorch.callbacks import BasePredictionWriter, Callback
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
-from ip2p_lightning.generation.manifest import Facts, Input, Ledger
+from ip2p_lightning.generation.manifest import Facts, Input, Ledger, Result
 from ip2p_lightning.model_server import EndpointError
+from ip2p_lightning.precision import FULL, arithmetic
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ PATIENCE = 10
 
 
 class Work(Protocol):
-    """What a stage does with its inputs; depends on each input alone, not on those beside it."""
+    """Work of a stage on its inputs; depends on each input alone, not on others of its batch."""
 
     name: str
     """Of the stage."""
@@ -50,7 +50,7 @@ class Work(Protocol):
         """Objects whose networks and pipelines are to be moved to the device."""
         ...
 
-    def __call__(self, inputs: Sequence[Any]) -> dict[str, bytes]:
+    def __call__(self, inputs: Sequence[Any]) -> Mapping[str, bytes | Result]:
         """Input id -> its result as it is stored."""
         ...
 
@@ -70,7 +70,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Results:
-    """What came of a block.
+    """Results of a block.
 
     Args:
         part: name of the block's part.
@@ -80,51 +80,71 @@ class Results:
     """
 
     part: str
-    records: dict[str, bytes]
+    records: Mapping[str, bytes | Result]
     facts: Facts
     made_of: dict[str, str]
 
 
-class Stage(L.LightningModule):
-    """Does a stage's work on the device that the trainer gives.
+@dataclass(frozen=True)
+class StageRun:
+    """A stage to be run.
+
+    Args:
+        name: of the stage.
+        build: makes the work, with its models, in the process that does it.
+        inputs: all inputs, the same in each process.
+        ledger: where the results go.
+        batch_size: inputs in a block.
+        limit: how many of the stage's inputs these are; None for all.
+    """
+
+    name: str
+    build: Callable[[], Work]
+    inputs: Sequence[Input]
+    ledger: Ledger
+    batch_size: int
+    limit: int | None = None
+
+
+class Doing:
+    """Does blocks of a stage, whichever driver hands them out.
 
     Args:
         work: see there.
         ledger: where the results go.
+        device: where the models of the work go; None leaves them.
+        precision: arithmetic, see `arithmetic`.
     """
 
-    allow_zero_length_dataloader_with_multiple_devices = True
-
-    def __init__(self, work: Work, ledger: Ledger) -> None:
-        super().__init__()
-        self.work, self.ledger = work, ledger
+    def __init__(self, work: Work, ledger: Ledger, device: torch.device | None = None, precision: str = FULL) -> None:
+        self.work, self.ledger, self.precision = work, ledger, precision
+        self.kind = device.type if device is not None else "cpu"
         self._failures, self._succeeded, self._last = 0, 0, ""
+        if device is not None:
+            self.to(device)
 
-    def configure_callbacks(self) -> list[Callback]:
-        """The writer of this stage, which takes the place of another's."""
-        return [PartWriter(self.ledger)]
-
-    def on_predict_start(self) -> None:
-        """Move what Lightning does not know of: networks and pipelines that plain objects hold."""
+    def to(self, device: torch.device) -> None:
+        """Move the networks and pipelines that the objects of the work hold."""
         for model in self.work.models:
             for part in vars(model).values():
                 if isinstance(part, nn.Module | DiffusionPipeline):
-                    part.to(self.device)
+                    part.to(device)
+
+    def commit(self, block: Block) -> Results:
+        """Do a block; when this returns, it is safe from whatever happens to the process."""
+        with arithmetic(self.precision, self.kind):
+            results = self.results(block)
+        self.ledger.commit(results.records, results.facts, results.part, results.made_of)
+        return results
 
     @torch.no_grad()
-    def predict_step(self, block: Block | None, batch_idx: int = 0) -> Results | None:
+    def results(self, block: Block) -> Results:
         """The results for a block; after an error in it, one input at a time, so that the fault stays with its input.
-
-        Args:
-            block: None where others have done the rest.
-            batch_idx: not used.
 
         Raises:
             EndpointError: a server that a part of the work needs is not there.
             StageError: too many inputs in a row failed; the last error is its cause.
         """
-        if block is None:
-            return None
         batch, calls, begun = block.inputs, self.work.calls, time.monotonic()
         errors: dict[str, str] = {}
         try:
@@ -142,8 +162,8 @@ class Stage(L.LightningModule):
         facts = Facts(len(batch), self.work.calls - calls, seconds, errors)
         return Results(block.part, records, facts, {entry.id: entry.digest for entry in batch})
 
-    def _singly(self, batch: Sequence[Input], errors: dict[str, str]) -> dict[str, bytes]:
-        records: dict[str, bytes] = {}
+    def _singly(self, batch: Sequence[Input], errors: dict[str, str]) -> dict[str, bytes | Result]:
+        records: dict[str, bytes | Result] = {}
         for entry in batch:
             try:
                 records |= self.work([entry])
@@ -164,8 +184,8 @@ class Stage(L.LightningModule):
                 "mend that and give the same command again: what is done is kept"
             ) from error
 
-    def on_predict_end(self) -> None:
-        """End the job with an error where nothing could be done at all, however few the inputs were.
+    def end(self) -> None:
+        """To be called at the end: an error where nothing could be done at all, however few the inputs were.
 
         Raises:
             StageError: every input of this process failed.
@@ -177,34 +197,34 @@ class Stage(L.LightningModule):
             )
 
 
-class PartWriter(BasePredictionWriter):
-    """Writes the results of each block as a part of the ledger.
+class Stage(L.LightningModule):
+    """Does a stage's work on the device that the trainer gives.
 
     Args:
-        ledger: of the stage.
+        doing: does a block.
     """
 
-    def __init__(self, ledger: Ledger) -> None:
-        super().__init__(write_interval="batch")
-        self.ledger = ledger
+    allow_zero_length_dataloader_with_multiple_devices = True
 
-    def write_on_batch_end(
-        self,
-        trainer: L.Trainer,
-        pl_module: L.LightningModule,
-        prediction: Results | None,
-        batch_indices: Sequence[int] | None,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int,
-    ) -> None:
-        """When this returns, the block is safe from whatever happens to the process."""
-        if prediction is not None:
-            self.ledger.commit(prediction.records, prediction.facts, prediction.part, prediction.made_of)
+    def __init__(self, doing: Doing) -> None:
+        super().__init__()
+        self.doing, self.work = doing, doing.work
+
+    def on_predict_start(self) -> None:
+        """Move what Lightning does not know of."""
+        self.doing.to(self.device)
+
+    def predict_step(self, block: Block | None, batch_idx: int = 0) -> Results | None:
+        """Do a block; None where others have done the rest."""
+        return None if block is None else self.doing.commit(block)
+
+    def on_predict_end(self) -> None:
+        """See `Doing.end`."""
+        self.doing.end()
 
 
 class Inputs(L.LightningDataModule):
-    """The inputs of a stage that are not done yet, in blocks that whoever comes first takes.
+    """The inputs of a stage that are not done yet, in blocks that the first free process takes.
 
     Args:
         inputs: all of them, the same in each process.
@@ -230,26 +250,16 @@ class Inputs(L.LightningDataModule):
         self._check_folder(self.trainer)
         blocks = self.blocks()
         self._parts = list(blocks)
-        self.trainer.strategy.barrier()  # nobody writes before all ranks have looked
+        self.trainer.strategy.barrier()  # no rank writes before all ranks have looked
         self._next = self._claimed(blocks)
         return DataLoader(_Turns(self._next, len(blocks)), batch_size=1, collate_fn=_only)
 
     def blocks(self) -> dict[str, Block]:
-        """The name of each block's part -> what is not done of the block."""
-        there = (
-            self.ledger.parts.keys()
-        )  # before the look at the records: a part that comes later is no earlier attempt
-        done = self.ledger.records(self.inputs)
-        found: dict[str, Block] = {}
-        for number, start in enumerate(range(0, len(self.inputs), self.batch_size)):
-            left = [entry for entry in self.inputs[start : start + self.batch_size] if entry.id not in done]
-            if left:
-                part = self.ledger.block(number, left, there)
-                found[part] = Block(part, left)
-        return found
+        """See `blocks_of`."""
+        return _blocks(self.inputs, self.ledger, self.batch_size)
 
     def done(self) -> int:
-        """How many of the blocks are done, by whichever process."""
+        """Number of blocks that are done, by any process."""
         return len(self._parts) - len(self.ledger.parts.missing(self._parts))
 
     def close(self) -> None:
@@ -266,7 +276,7 @@ class Inputs(L.LightningDataModule):
             yield blocks[part]
 
     def _check_folder(self, trainer: L.Trainer) -> None:
-        """Whether a file that the first rank makes is there for all."""
+        """Check that a file of the first rank is there for all."""
         token = self.ledger.folder / f".seen-{trainer.strategy.broadcast(uuid4().hex)}"
         if trainer.is_global_zero:
             token.touch()
@@ -298,6 +308,23 @@ def _only(turn: list[Block | None]) -> Block | None:
     return turn[0]
 
 
+def blocks_of(stage: StageRun) -> dict[str, Block]:
+    """The name of each block's part -> what is not done of the block."""
+    return _blocks(stage.inputs, stage.ledger, stage.batch_size)
+
+
+def _blocks(inputs: Sequence[Input], ledger: Ledger, batch_size: int) -> dict[str, Block]:
+    there = ledger.parts.keys()  # before the look at the records: a part that comes later is no earlier attempt
+    done = ledger.records(inputs)
+    found: dict[str, Block] = {}
+    for number, start in enumerate(range(0, len(inputs), batch_size)):
+        left = [entry for entry in inputs[start : start + batch_size] if entry.id not in done]
+        if left:
+            part = ledger.block(number, left, there)
+            found[part] = Block(part, left)
+    return found
+
+
 def run_stage(trainer: L.Trainer, work: Work, inputs: Sequence[Input], ledger: Ledger, batch_size: int) -> None:
     """Do what is not done yet of a stage, on all ranks; on return every input is done, or was tried by some process.
 
@@ -312,7 +339,7 @@ def run_stage(trainer: L.Trainer, work: Work, inputs: Sequence[Input], ledger: L
         ledger.folder.mkdir(parents=True, exist_ok=True)
     shared = Inputs(inputs, ledger, batch_size)
     try:
-        trainer.predict(Stage(work, ledger), datamodule=shared, return_predictions=False)
+        trainer.predict(Stage(Doing(work, ledger)), datamodule=shared, return_predictions=False)
     finally:
         shared.close()
     trainer.strategy.barrier()

@@ -1,4 +1,4 @@
-"""What shortens descriptions to expressive instructions: models of the T5 family as the release, or any chat model."""
+"""Models that shorten descriptions to expressive instructions: of the T5 family as the release, or any chat model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Triples as pairs without pictures, for what learns from texts alone (`methods/writer.py`)."""
+"""Triples as pairs without images, for what learns from texts alone (`methods/writer.py`)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _KEYS["output"] = ("output", "edited_caption")
 
 
 class TextPairs:
-    """A pair source of triples; its pictures are blank.
+    """A pair source of triples; its images are blank.
 
     Args:
         triples: the texts, such as `EverydayTriples`.
@@ -39,7 +39,7 @@ class TextPairs:
 
     @classmethod
     def written(cls, writer: TripleWriter, captions: Sequence[Caption], seed: int = 0) -> TextPairs:
-        """What a writer makes of captions, without what it rejects.
+        """Triples that a writer makes of captions, without those that it rejects.
 
         Args:
             writer: such as the world's grammar.

@@ -1,6 +1,6 @@
-"""What is refused among captions and triples, each with a reason to be counted by (InstructPix2Pix section 3.1.1).
+"""Checks of captions and triples, each with a reject reason to be counted by (InstructPix2Pix section 3.1.1).
 
-Reasons: "empty", "too_long", "unsafe", "copy" (nothing is edited), "unrelated" (another picture altogether, where this
+Reasons: "empty", "too_long", "unsafe", "copy" (nothing is edited), "unrelated" (another image altogether, where this
 is asked for), "duplicate" (a caption or an address seen before); writers add "unparsable" and "refused" (by a server),
 the grammar "no_edit".
 """
@@ -10,55 +10,13 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable
-from pathlib import Path
-from typing import Protocol
 
 from ip2p_lightning.data.randomness import hashed_integer
 from ip2p_lightning.generation.base import Caption, EditTriple, Rejected
 from ip2p_lightning.models.triple_format import one_line
+from ip2p_lightning.safety import TextFilter, UnsafeWords
 
 _ARTICLE = re.compile(r"^(?:an?|the) ")
-_WORD_LIST = Path(__file__).with_name("unsafe_words.txt")
-
-
-class TextSafety(Protocol):
-    """Finds text that should not become pictures."""
-
-    name: str
-    """For the run card."""
-
-    def find(self, text: str) -> str:
-        """What is unsafe about the text; "" if nothing is."""
-        ...
-
-
-class UnsafeWords:
-    """A list of English words and phrases: nudity, sexual acts, gore, self-harm.
-
-    It matches whole words in any case and knows neither context ("a breast of chicken" is safe only because "breast"
-    is not listed), other languages, misspellings on purpose, nor slurs. It stands in for the paper's moderation
-    endpoint where there is none; for a published dataset put a classifier behind `TextSafety`.
-
-    Args:
-        path: a list of your own, one word or phrase a line, `#` before comments; None for the one that is included.
-
-    Raises:
-        FileNotFoundError: no such list.
-        ValueError: an empty list.
-    """
-
-    def __init__(self, path: str | Path | None = None) -> None:
-        lines = Path(path or _WORD_LIST).read_text(encoding="utf-8").splitlines()
-        terms = [term for line in lines if (term := one_line(line.partition("#")[0]))]
-        if not terms:
-            raise ValueError(f"{path} lists no word; give one word or phrase a line")
-        self.name = f"{len(terms)} unsafe words" + (f" of {Path(path).name}" if path else "")
-        spaced = (re.escape(term).replace(r"\ ", r"[\s-]+") for term in terms)
-        self._pattern = re.compile(rf"(?<!\w)(?:{'|'.join(spaced)})(?!\w)", re.IGNORECASE)
-
-    def find(self, text: str) -> str:
-        match = self._pattern.search(text)
-        return match[0] if match else ""
 
 
 WORDS = UnsafeWords()
@@ -73,12 +31,12 @@ class TripleChecks:
         max_caption: longest caption, before or after the edit, in characters.
         max_instruction: longest instruction in characters.
         min_kept: least share of the caption's words that the edited caption must hold, in [0, 1]. The original asks
-            for none; a small language model tends to describe another picture, of which no edit can be made.
+            for none; a small language model tends to describe another image, of which no edit can be made.
     """
 
     def __init__(
         self,
-        safety: TextSafety | None = WORDS,
+        safety: TextFilter | None = WORDS,
         max_caption: int = 400,
         max_instruction: int = 200,
         min_kept: float = 0.0,
@@ -125,7 +83,7 @@ class TripleChecks:
 class Duplicates:
     """Remembers captions by text and by address, 8 bytes of hash each; the first of two stays.
 
-    The original removes both kinds as well; a picture that is linked twice often carries two captions.
+    The original removes both kinds as well; an image that is linked twice often carries two captions.
     """
 
     def __init__(self) -> None:
@@ -155,5 +113,5 @@ def kept_share(original: str, edited: str) -> float:
 
 
 def tally(outcomes: Iterable[Caption | EditTriple | Rejected]) -> Counter[str]:
-    """How many were "kept", and how many were rejected for each reason."""
+    """Number of those "kept", and of those rejected for each reason."""
     return Counter(outcome.reason if isinstance(outcome, Rejected) else "kept" for outcome in outcomes)

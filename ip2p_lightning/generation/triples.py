@@ -14,6 +14,7 @@ from ip2p_lightning.bounded_text import parse_json
 from ip2p_lightning.generation.base import Caption, EditTriple, Rejected, TripleWriter
 from ip2p_lightning.generation.manifest import Ledger
 from ip2p_lightning.generation.triple_checks import TripleChecks
+from ip2p_lightning.safety import Guard
 
 
 class WriteTriples:
@@ -21,13 +22,14 @@ class WriteTriples:
 
     Args:
         writer: see there.
-        seed: of the writer's randomness, beside the captions' ids.
+        seed: of the writer's randomness, in addition to the captions' ids.
+        guard: refuses triples for their texts, as "unsafe", whatever the writer lets pass; None lets all pass.
     """
 
     name, calls = "triples", 0
 
-    def __init__(self, writer: TripleWriter, seed: int = 0) -> None:
-        self.writer, self.seed = writer, seed
+    def __init__(self, writer: TripleWriter, seed: int = 0, guard: Guard | None = None) -> None:
+        self.writer, self.seed, self.guard = writer, seed, guard
 
     @property
     def models(self) -> Sequence[Any]:
@@ -40,15 +42,21 @@ class WriteTriples:
             ValueError: the writer says something of a caption that it was not given.
         """
         outcomes: dict[str, list[dict[str, Any]]] = {caption.id: [] for caption in inputs}
-        for outcome in self.writer.write(inputs, self.seed):
+        for outcome in map(self._guarded, self.writer.write(inputs, self.seed)):
             word = "rejected" if isinstance(outcome, Rejected) else "triple"
             outcomes[_caption_of(outcome, outcomes)].append({word: asdict(outcome)})
         return {id: (json.dumps(rows, ensure_ascii=False) + "\n").encode() for id, rows in outcomes.items()}
 
+    def _guarded(self, outcome: EditTriple | Rejected) -> EditTriple | Rejected:
+        if self.guard is None or isinstance(outcome, Rejected):
+            return outcome
+        why = self.guard.refuses_text(outcome.original_caption, outcome.instruction, outcome.edited_caption)
+        return Rejected(outcome.id, "unsafe", why) if why else outcome
+
 
 @dataclass
 class Triples:
-    """What the stage left.
+    """Triples of the stage.
 
     Args:
         triples: sorted by id.

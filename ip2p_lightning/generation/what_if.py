@@ -1,4 +1,4 @@
-"""What other thresholds would keep, told from stored scores, with pictures at each threshold to look at."""
+"""Effect of other thresholds, determined from stored scores, with images at each threshold."""
 
 from __future__ import annotations
 
@@ -21,23 +21,24 @@ from ip2p_lightning.data.dataset_info import INDEX_NAME, SCORE_PREFIX, DatasetIn
 from ip2p_lightning.data.images import to_tensor
 from ip2p_lightning.data.pair import EditPair
 from ip2p_lightning.data.reader import ShardDataset
-from ip2p_lightning.generation.base import Candidate, MadePair
+from ip2p_lightning.generation.base import Candidate, Draw
 from ip2p_lightning.generation.duplicates import HashedDuplicates
 from ip2p_lightning.generation.filter import DUPLICATE, KEPT, UNSAFE, Thresholds
-from ip2p_lightning.generation.merge import CANDIDATES, SCORE_NAMES
+from ip2p_lightning.generation.merge import CANDIDATES
+from ip2p_lightning.generation.pairs import SCORE_NAMES
 from ip2p_lightning.generation.run_card import CARD
 
 _HASHED = f"{HashedDuplicates.__module__}.{HashedDuplicates.__qualname__}"
-_ANYHOW = Candidate(0, 0.0, 0.0)
+_ANYHOW = Draw(0, 0.0, 0.0)
 _FIELDS = {"clip_image": "image", "clip_direction": "direction"}
 _BEST = "clip_direction"
 MOST_COMPARED = 10_000
-"""Pairs whose pictures are decoded to look for duplicates: minutes at 512 pixels."""
+"""Pairs whose images are decoded to look for duplicates: minutes at 512 pixels."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What thresholds would keep.
+    """Pairs that thresholds would keep.
 
     Args:
         pairs: how many.
@@ -53,8 +54,8 @@ class Outcome:
 class WhatIf:
     """The scored candidates of a dataset.
 
-    It agrees with the filter: pairs without pictures and unsafe ones stay out, one pair of a seed comes in, and a pair
-    that is like a better one comes in where the better one falls out. For that pictures are compared, if no more than
+    It agrees with the filter: pairs without images and unsafe ones stay out, one pair of a seed comes in, and a pair
+    that is like a better one comes in where the better one falls out. For that images are compared, if no more than
     `MOST_COMPARED` pairs pass; of larger datasets, those that the filter found to be like a better one stay out.
 
     Args:
@@ -94,7 +95,7 @@ class WhatIf:
         self._seed = table.column("seed").to_numpy().astype(np.float64)
 
     def keeps(self, thresholds: Mapping[str, float]) -> np.ndarray:
-        """Which candidates would be kept, bool [candidates].
+        """True for the candidates that would be kept, bool [candidates].
 
         Args:
             thresholds: score -> least value.
@@ -117,7 +118,7 @@ class WhatIf:
         return kept
 
     def _without_twins(self, rows: np.ndarray) -> np.ndarray:
-        """The rows, sorted by triple and best first, without those whose pictures are like an earlier one's."""
+        """The rows, sorted by triple and best first, without those whose images are like an earlier one's."""
         if self._finder is None or len(rows) > MOST_COMPARED:
             return rows if self._finder is None else rows[~self._twin[rows]]
         self._hash(rows)
@@ -128,22 +129,22 @@ class WhatIf:
         return rows[~np.array(alike, dtype=bool)]
 
     def _hash(self, rows: np.ndarray) -> None:
-        """Hash the pictures of those that were not looked at yet."""
+        """Hash the images of those that were not looked at yet."""
         assert self._finder is not None
         new = [row for row in rows.tolist() if row not in self._hashes]
         dataset = ShardDataset(self.path) if new else None
         for row in new if dataset else ():
             pair = dataset[self._places[self.ids[row]]]  # type: ignore[index]
-            made = MadePair(_ANYHOW, to_tensor(pair.original_image), to_tensor(pair.edited_image))  # type: ignore[arg-type]
+            made = Candidate(_ANYHOW, to_tensor(pair.original_image), to_tensor(pair.edited_image))  # type: ignore[arg-type]
             self._hashes[row] = self._finder.hashes([made])[0]
 
     @cached_property
     def _places(self) -> dict[str, int]:
-        """Where each stored pair is in the dataset."""
+        """Row of each stored pair in the dataset."""
         return {id: place for place, id in enumerate(ShardDataset(self.path).column("id"))}
 
     def outcome(self, thresholds: Mapping[str, float]) -> Outcome:
-        """What thresholds would keep, counted."""
+        """Count what thresholds would keep."""
         kept = self.keeps(thresholds)
         direction = self.scores.get(_BEST, np.full(len(kept), np.nan))[kept]
         return Outcome(
@@ -190,13 +191,13 @@ class WhatIf:
         """A contact sheet: a row for each threshold of one score, with the pairs that are nearest to it.
 
         Raises:
-            ValueError: an unknown score, or no stored picture.
+            ValueError: an unknown score, or no stored image.
         """
         if score not in self.scores:
             raise ValueError(f"score={score}: {self.path} has {', '.join(sorted(self.scores))}")
         rows = [self.pairs_at(score, value, columns) for value in self.steps(score, step)]
         if not rows[0]:
-            raise ValueError(f"{self.path} holds no picture of a pair with {score}; store some with store_rejected=0.1")
+            raise ValueError(f"{self.path} holds no image of a pair with {score}; store some with store_rejected=0.1")
         values = ", ".join(f"{value:g}" for value in self.steps(score, step))
         return contact_sheet(
             [pair for row in rows for pair in row],

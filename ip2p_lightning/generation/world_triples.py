@@ -1,4 +1,4 @@
-"""Captions and edits of the embedded world as plain values, so that the truth travels beside the texts.
+"""Captions and edits of the embedded world as plain values, so that the truth travels with the texts.
 
 A caption's metadata holds its scene under `WORLD`; a triple's holds the whole change, from which `change_of` gives
 back what `world.edits.render` draws.
@@ -26,7 +26,7 @@ _EDITS: Mapping[str, tuple[PictureEdit, ...]] = {**PICTURE_EDITS, "focus": FOCUS
 
 
 class WorldCaptions:
-    """Captions of scenes drawn by chance, without pictures.
+    """Captions of scenes drawn by chance, without images.
 
     Caption ``index`` depends on (level, split, seed, index) alone. Metadata: `{"world": {level, split, scene}}`.
 
@@ -76,7 +76,7 @@ def scene_of(plain: Mapping[str, Any]) -> Scene:
 
 
 def change_to_plain(change: Change) -> dict[str, Any]:
-    """A change as plain values; picture edits by their place in the registry."""
+    """A change as plain values; photo edits by their place in the registry."""
     places = ([kind, number] for kind, edits in _EDITS.items() for number in range(len(edits)))
     place = next((place for place in places if _EDITS[place[0]][place[1]] is change.picture_edit), None)
     return {

@@ -27,12 +27,20 @@ from transformers import AutoModelForCausalLM, CLIPTextModel, LlavaForConditiona
 
 from ip2p_lightning.config.trust import Trust, find
 from ip2p_lightning.models.edit_head import EditHead
+from ip2p_lightning.models.folder_files import check_folder
 from ip2p_lightning.models.identity import IdentityAutoencoder
 from ip2p_lightning.models.loading import load_model, load_tokenizer, quiet
 from ip2p_lightning.models.patch_pca import PatchPCA
 from ip2p_lightning.models.single_file import is_single_file, single_channels
 from ip2p_lightning.models.taef2 import TAEF2
-from ip2p_lightning.models.weight_files import MissingWeightsError, WeightsError, components, find_settings, read_index
+from ip2p_lightning.models.weight_files import (
+    MissingWeightsError,
+    WeightsError,
+    components,
+    find_settings,
+    local_folder,
+    read_index,
+)
 
 _ROLES: dict[str, tuple[Any, ...]] = {
     "text_encoder": (CLIPTextModel,),
@@ -123,21 +131,36 @@ def _scheduler(weights: str | Path, name: str, single: str) -> Any:
         if single == StableDiffusionInstructPix2PixPipeline.__name__:
             return EulerAncestralDiscreteScheduler(**_STABLE_DIFFUSION)
         return DDIMScheduler(**_STABLE_DIFFUSION, clip_sample=False, set_alpha_to_one=False)
+    return load_scheduler(weights, name)
+
+
+def load_scheduler(weights: str | Path, name: str, role: str = "scheduler") -> Any:
+    """A scheduler of a pipeline folder.
+
+    Args:
+        weights: folder or hub name.
+        name: of its class in diffusers.
+        role: which of the pipeline's schedulers; the subfolder where it lies.
+
+    Raises:
+        WeightsError: a class that diffusers does not have, or a scheduler that cannot be built.
+    """
     kind = getattr(diffusers, name, None) if name.isidentifier() else None
     if not (isinstance(kind, type) and issubclass(kind, SchedulerMixin)):
-        raise WeightsError(f"{weights}: its scheduler is a {name}, which diffusers does not have")
-    folder = find_settings(weights, "scheduler")
+        raise WeightsError(f"{weights}: its {role} is a {name}, which diffusers does not have")
+    folder = find_settings(weights, role)
+    check_folder(folder, local_folder(weights))
     with quiet():
         try:
             return kind.from_pretrained(folder)
         except Exception as error:  # whatever arithmetic on the numbers of a damaged file raises
             raise WeightsError(
-                f"{weights}: its scheduler cannot be built ({type(error).__name__}); copy the folder again"
+                f"{weights}: its {role} cannot be built ({type(error).__name__}); copy the folder again"
             ) from error
 
 
 def _instead(weights: str | Path) -> str:
-    """What a folder without an index is."""
+    """Kind of folder that has no index."""
     path = Path(weights).expanduser()
     names = sorted(entry.name for entry in path.iterdir()) if path.is_dir() else []
     if "pytorch_lora_weights.safetensors" in names or "adapter_config.json" in names:

@@ -24,9 +24,11 @@ from transformers import CLIPTextModel, PreTrainedTokenizerBase
 from ip2p_lightning.conditioners.language_model import LanguageModelConditioner
 from ip2p_lightning.conditioners.text import TextConditioner
 from ip2p_lightning.diffusion.sampling import Sampler
+from ip2p_lightning.interop.cascade import is_cascade, load_cascade
 from ip2p_lightning.interop.components import load_components, pipeline_index
 from ip2p_lightning.interop.lora import merged
 from ip2p_lightning.interop.model_card import model_card
+from ip2p_lightning.interop.own_parts import CONFIG, export_own, load_own, own_parts
 from ip2p_lightning.interop.pipeline import EditingPipeline, MGIEPipeline, TextEditingPipeline, objective_of
 from ip2p_lightning.methods.editing_model import EditingModel, EditingParts
 from ip2p_lightning.models.autoencoder import Autoencoder
@@ -37,13 +39,14 @@ _OURS: dict[str, type[EditingPipeline]] = {kind.__name__: kind for kind in (Text
 PIPELINES = (*_OURS, StableDiffusionInstructPix2PixPipeline.__name__)
 """Names of the pipelines that `load_pipeline` opens."""
 _MISFITS = (KeyError, TypeError, ValueError, AttributeError, RuntimeError)
-"""What parts of different models raise when they are put together."""
+"""Errors of parts of different models that are put together."""
 
 
 def export(module: EditingParts, folder: str | Path) -> Path:
     """Write a module as a pipeline folder: safetensors, tokenizer, scheduler, model card.
 
-    LoRA adapters are merged into the exported weights (`export_lora` writes them alone).
+    LoRA adapters are merged into the exported weights (`export_lora` writes them alone). A module with parts that no
+    pipeline describes is written as its configuration and weights, which `load_folder` reopens; see `own_parts`.
 
     Args:
         module: trained; left as it is.
@@ -53,9 +56,11 @@ def export(module: EditingParts, folder: str | Path) -> Path:
         The folder.
 
     Raises:
-        ValueError: a conditioner that has no pipeline.
+        ValueError: parts that no pipeline describes, in a module that was built by hand.
     """
     folder = Path(folder)
+    if own_parts(module):
+        return export_own(module, folder)
     pipeline = as_pipeline(module)
     pipeline.save_pretrained(folder, safe_serialization=True)
     (folder / "README.md").write_text(model_card(pipeline, module.sampler), encoding="utf-8")
@@ -77,7 +82,8 @@ def as_pipeline(module: EditingParts) -> DiffusionPipeline:
         if _is_instruct_pix2pix(module):
             parts |= {"safety_checker": None, "feature_extractor": None}
             return StableDiffusionInstructPix2PixPipeline(**parts, requires_safety_checker=False)
-        return TextEditingPipeline(**parts, **_values(module))
+        asked = {"mask": conditioner.mask, "pooled": conditioner.pooled}
+        return TextEditingPipeline(**parts, **asked, **_values(module))
     if isinstance(conditioner, LanguageModelConditioner):
         return MGIEPipeline(
             mllm=conditioner.model,
@@ -93,12 +99,12 @@ def as_pipeline(module: EditingParts) -> DiffusionPipeline:
         )
     raise ValueError(
         f"no pipeline edits with {type(conditioner).__name__}; edit with the checkpoint (ip2p edit checkpoint=...), or "
-        "write a pipeline for it beside MGIEPipeline"
+        "write a pipeline for it next to MGIEPipeline"
     )
 
 
-def load_pipeline(folder: str | Path, trust: Iterable[str] | None = None) -> DiffusionPipeline:
-    """Open a folder that edits by instruction as a pipeline of diffusers.
+def load_pipeline(folder: str | Path, trust: Iterable[str] | None = None) -> Any:
+    """Open a folder that edits by instruction as a pipeline of diffusers, or an exported cascade as a `Cascade`.
 
     Every part is opened by its role, in float32; what the folder asks for beyond that (a safety checker, an image
     processor, classes of its own) is left alone.
@@ -111,13 +117,15 @@ def load_pipeline(folder: str | Path, trust: Iterable[str] | None = None) -> Dif
     Raises:
         WeightsError: no pipeline there, one that does not edit by instruction, or parts that are not whole.
 
-    Example:
+    Examples:
         >>> import ip2p_lightning as ip2p
         >>> from ip2p_lightning.shipped import path
         >>> pipeline = ip2p.load_pipeline(path("instruct_pix2pix"))
         >>> type(pipeline).__name__
         'TextEditingPipeline'
     """
+    if is_cascade(folder):
+        return load_cascade(folder)
     index = pipeline_index(folder)
     name = index["_class_name"]
     if name not in PIPELINES:
@@ -140,13 +148,17 @@ def load_folder(folder: str | Path, trust: Iterable[str] | None = None) -> Editi
     """Open a pipeline folder as a model that edits (and whose weights training can begin with).
 
     Args:
-        folder: see `load_pipeline`.
+        folder: see `load_pipeline`; or one of a model that no pipeline describes.
         trust: see `load_pipeline`.
 
     Raises:
         As `load_pipeline`.
     """
-    pipeline: Any = load_pipeline(folder, trust)
+    if (Path(folder) / CONFIG).is_file():
+        return load_own(Path(folder), trust)
+    if is_cascade(folder):
+        raise WeightsError(f"{folder} holds a cascade, which makes images of captions (ip2p sample); give an editor")
+    pipeline = load_pipeline(folder, trust)
     try:
         if isinstance(pipeline, EditingPipeline):
             return pipeline.as_module()
@@ -166,7 +178,7 @@ def _line(error: Exception) -> str:
 
 
 def _why_not(name: str, index: Mapping[str, Any]) -> str:
-    """What is to be done with a pipeline that is not opened."""
+    """Remedy for a pipeline that is not opened."""
     ours = f"StableDiffusionInstructPix2PixPipeline, {' or '.join(_OURS)}"
     if name == StableDiffusionPipeline.__name__:
         return (
@@ -183,13 +195,14 @@ def _why_not(name: str, index: Mapping[str, Any]) -> str:
 
 
 def _is_instruct_pix2pix(module: EditingParts) -> bool:
-    """Whether diffusers' own pipeline edits exactly as the module does."""
+    """True if diffusers' own pipeline edits exactly as the module does."""
     vae, guidance = module.autoencoder.vae, module.sampler.guidance
     unscaled = not module.autoencoder.scale_original or vae.config.scaling_factor == 1
     return (
         isinstance(module.denoiser, UNetDenoiser)
         and not module.denoiser.residual
         and isinstance(module.conditioner.text_encoder, CLIPTextModel)
+        and not (module.conditioner.mask or module.conditioner.pooled)
         and type(vae).__module__.startswith("diffusers.")
         and not vae.config.get("shift_factor")
         and unscaled
@@ -199,7 +212,7 @@ def _is_instruct_pix2pix(module: EditingParts) -> bool:
 
 
 def _values(module: EditingParts) -> dict[str, Any]:
-    """How the parts are used, see `EditingPipeline`."""
+    """Sampling settings of the parts, see `EditingPipeline`."""
     used = {"residual": module.denoiser.residual, "scale_original": module.autoencoder.scale_original}
     return used | asdict(module.sampler.settings)
 

@@ -1,7 +1,7 @@
 """diffusers pipelines for the models that no pipeline of diffusers can run, MGIE's above all.
 
 A pipeline holds components in their own formats, each of which loads alone with `from_pretrained`, and lends them to
-an `EditingModel` for the work, so that a picture is the same here and there.
+an `EditingModel` for the work, so that an image is the same here and there.
 """
 
 from __future__ import annotations
@@ -45,15 +45,15 @@ from ip2p_lightning.models.denoiser import TransformerDenoiser, UNetDenoiser
 from ip2p_lightning.models.edit_head import EditHead
 
 _USAGE: dict[str, Any] = {"residual": 0.0, "scale_original": False, **asdict(PAPER)}
-"""How the parts are used, and the values of folders that say nothing of it."""
+"""Settings of the parts' use, with the values for folders that state none."""
 
 
 @dataclass
 class EditingPipelineOutput(BaseOutput):
-    """What a pipeline returns.
+    """Output of a pipeline.
 
     Args:
-        images: edited pictures, in the `output_type` asked for.
+        images: edited images, in the `output_type` asked for.
         expressive_instructions: what a language model wrote for each, else empty.
     """
 
@@ -106,16 +106,16 @@ class EditingPipeline(DiffusionPipeline):
         output_type: str = "pil",
         return_dict: bool = True,
     ) -> EditingPipelineOutput | tuple[Any, list[str]]:
-        """Edit pictures, with the names of `StableDiffusionInstructPix2PixPipeline`.
+        """Edit images, with the names of `StableDiffusionInstructPix2PixPipeline`.
 
         Args:
-            prompt: one instruction, or one for each picture.
-            image: one picture (for every instruction), or as many as instructions; PIL of any mode, or tensors
+            prompt: one instruction, or one for each image.
+            image: one image (for every instruction), or as many as instructions; PIL of any mode, or tensors
                 [B, 3, H, W] in [0, 1] as diffusers has them. Sides are floored to what the autoencoder divides by.
             num_inference_steps: None for the pipeline's own.
             guidance_scale: s_T; None for the pipeline's own.
             image_guidance_scale: s_I; None for the pipeline's own.
-            generator: one, or one for each picture.
+            generator: one, or one for each image.
             output_type: "pil", "np" or "pt".
             return_dict: return an `EditingPipelineOutput` instead of a tuple of its fields.
 
@@ -152,6 +152,7 @@ class TextEditingPipeline(EditingPipeline):
         scheduler: for sampling.
         unet: denoiser, or
         transformer: denoiser.
+        mask, pooled: see `TextConditioner`.
         usage: see `EditingPipeline`.
     """
 
@@ -165,6 +166,8 @@ class TextEditingPipeline(EditingPipeline):
         scheduler: Any,
         unet: UNet2DConditionModel | None = None,
         transformer: SD3Transformer2DModel | None = None,
+        mask: bool = False,
+        pooled: bool = False,
         **usage: Any,
     ) -> None:
         super().__init__()
@@ -172,15 +175,17 @@ class TextEditingPipeline(EditingPipeline):
             text_encoder=text_encoder, tokenizer=tokenizer, vae=vae, scheduler=scheduler, unet=unet,
             transformer=transformer,
         )  # fmt: skip
-        self.register_to_config(**_USAGE | usage)
+        asked = {name: True for name, value in (("mask", mask), ("pooled", pooled)) if value}
+        self.register_to_config(**_USAGE | usage | asked)
 
     def conditioner(self) -> Conditioner:
         """See `EditingPipeline.conditioner`."""
-        return TextConditioner(self.tokenizer, self.text_encoder)
+        asked = {name: True for name in ("mask", "pooled") if name in self.config}
+        return TextConditioner(self.tokenizer, self.text_encoder, **asked)
 
 
 class MGIEPipeline(EditingPipeline):
-    """MGIE and LGIE: a language model derives the expressive instruction, the edit head what the denoiser is told.
+    """MGIE and LGIE: a language model derives the expressive instruction, the edit head the denoiser's conditioning.
 
     Args:
         mllm: `LlavaForConditionalGeneration` (MGIE), or a causal language model (LGIE).

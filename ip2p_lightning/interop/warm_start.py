@@ -21,6 +21,7 @@ from ip2p_lightning.methods.checkpoint import (
 from ip2p_lightning.methods.staged import StagedModule
 from ip2p_lightning.models.autoencoder import Autoencoder
 from ip2p_lightning.models.denoiser import Denoiser, UNetDenoiser, widen
+from ip2p_lightning.models.folder_files import read_settings
 from ip2p_lightning.models.loading import load_model
 from ip2p_lightning.models.pretrained import with_pretrained
 from ip2p_lightning.models.single_file import is_single_file
@@ -138,7 +139,7 @@ def _from_pretrained(module: nn.Module, folder: str, to: str) -> None:
 
 
 def _subfolder(folder: str, kind: type[nn.Module], to: str) -> str | None:
-    """Where in a pipeline a network of a class lies; None where the folder itself holds one."""
+    """Subfolder of a pipeline for a network of a class; None where the folder itself holds one."""
     index = read_index(folder)
     if index is not None:
         matching = [part for part, name in components(index).items() if name == kind.__name__]
@@ -147,5 +148,10 @@ def _subfolder(folder: str, kind: type[nn.Module], to: str) -> str | None:
         return matching[0]
     place = local_folder(folder)
     configs = sorted(place.glob("*/config.json")) if place and not (place / "config.json").is_file() else []
-    matching = [path.parent.name for path in configs if f'"{kind.__name__}"' in path.read_text(errors="replace")]
+    matching = [path.parent.name for path in configs if kind.__name__ in _names(read_settings(path))]
     return matching[0] if matching else None  # such as the unet/ of a training script's checkpoint-500
+
+
+def _names(config: Mapping[str, Any]) -> list[Any]:
+    """The classes that diffusers' and transformers' configurations name."""
+    return [config.get("_class_name"), *(config.get("architectures") or ())]

@@ -1,4 +1,4 @@
-"""What `ip2p <job>` runs: one file a job, each with `run(config)`, beside the help, the messages and the completion.
+"""Jobs of the command `ip2p <job>`: one file each, with `run(config)`; also help, messages and completion.
 
 A job composes parts and reports; the work itself (losses, data, sampling, metrics) belongs in the parts.
 """

@@ -14,7 +14,7 @@ from ip2p_lightning.data.sources import PairSource
 from ip2p_lightning.metrics import EditMetric
 
 AXES = (("clip_direction", "clip_input"), ("true_change", "kept"))
-"""What is edited against what is kept; the first of which a set of metrics has both."""
+"""Pairs of axes, edit done against input kept; the first of which a set of metrics has both counts."""
 
 
 def metrics_and_axes(
@@ -26,7 +26,7 @@ def metrics_and_axes(
         config: has `metrics`, `missing`, `x` and `y`; null axes are chosen.
         job: whose configuration it is.
         pairs: of which the first is looked at where `metrics=auto`.
-        terminal: is told.
+        terminal: prints the choice.
 
     Raises:
         ValueError: metrics without any known axes, where none are named.
@@ -50,6 +50,9 @@ def metrics_and_axes(
     x, y = (own or axis for own, axis in zip((config.x, config.y), known or ("", ""), strict=True))
     if chosen:
         terminal.print(f"{chosen}x={x}, y={y}", highlight=False, soft_wrap=True)
+    if y in metrics and metrics[y].higher_is_better is not True and y not in {axes[1] for axes in AXES}:
+        caution = f"y={y}: more of it is not better, as areas and verdicts on them suppose; read the figure alone"
+        terminal.print(caution, highlight=False, soft_wrap=True)
     return metrics, x, y
 
 

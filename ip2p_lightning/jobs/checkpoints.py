@@ -1,4 +1,4 @@
-"""`ip2p checkpoints`: how a run's editor changes from checkpoint to checkpoint; was it trained too long?"""
+"""`ip2p checkpoints`: figures of each checkpoint of one run or several; was it trained too long, which is ahead?"""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from rich.table import Table
 
 from ip2p_lightning.config import build, plain
 from ip2p_lightning.editors.opening import load_editor
-from ip2p_lightning.evaluation.by_checkpoint import Course, by_checkpoint, checkpoints_of
+from ip2p_lightning.evaluation.by_checkpoint import Courses, by_checkpoint, checkpoints_of
 from ip2p_lightning.evaluation.progress import edit_progress
-from ip2p_lightning.formatting import number
+from ip2p_lightning.formatting import number, plural
 from ip2p_lightning.jobs.axes import metrics_and_axes
+from ip2p_lightning.jobs.models import runs_of
 from ip2p_lightning.jobs.splits import pairs_of
 from ip2p_lightning.precision import choose
 from ip2p_lightning.report.figure_page import FigurePage, Grid, write_figure_page
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
 
 PANELS = {
     "dominated": "area dominated",
-    "copied": "left as they were",
-    "source_dependence": "dependence on the picture",
+    "copy_rate": "left as they were",
+    "source_dependence": "dependence on the image",
     "text_dependence": "dependence on the text (/255)",
 }
 
@@ -40,21 +41,25 @@ def run(config: DictConfig) -> None:
         ValueError: a split that the data does not have, or axes that `metrics` does not measure.
     """
     console = Terminal()
-    course = measure(config, console)
-    folder = course.save(config.output)
-    facts = course.provenance | {"verdict": course.verdict}
+    courses = measure(config, console)
+    folder = courses.save(config.output)
+    facts = courses.provenance | {"verdicts": courses.verdicts}
     (folder / "provenance.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
     from ip2p_lightning.report.plotting import save_figure  # a second of imports
 
-    rows = course.table().to_pylist()
+    rows = courses.table().to_pylist()
     figure, _ = save_figure(_figure(rows), folder / "checkpoints")
-    table = Table("step", *PANELS.values(), title=f"{len(rows)} checkpoints", title_justify="left")
+    several = len(courses.runs) > 1
+    title = plural(len(rows), "checkpoint") + (f" of {len(courses.runs)} runs" if several else "")
+    table = Table(*(["run"] if several else []), "step", *PANELS.values(), title=title, title_justify="left")
     for row in rows:
-        table.add_row(f"{row['step']:,}", *(number(row[name]) for name in PANELS))
+        first = [row["run"]] if several else []
+        table.add_row(*first, f"{row['step']:,}", *(number(row[name]) for name in PANELS))
+    verdict = ". ".join(courses.verdicts)
     page = FigurePage(
         title="Was it trained too long?",
-        lede=f"{course.verdict[0].upper()}{course.verdict[1:]}. Each checkpoint by the area that its trade-off curve "
-        "dominates, how often it leaves pictures as they were, and how much its results depend on picture and text.",
+        lede=f"{verdict[0].upper()}{verdict[1:]}. Each checkpoint by the area that its trade-off curve "
+        "dominates, how often it leaves images as they were, and how much its results depend on image and text.",
         figures={"Checkpoints": figure},
         tables=[Grid.of(table)],
         provenance=facts,
@@ -62,16 +67,19 @@ def run(config: DictConfig) -> None:
     )
     write_figure_page(page, folder / "report.html")
     console.print(table)
-    console.print(course.verdict, highlight=False)
+    for sentence in courses.verdicts:
+        console.print(sentence, highlight=False, soft_wrap=True)
 
 
-def measure(config: DictConfig, console: Console) -> Course:
-    """All checkpoints, as `conf/checkpoints.yaml` describes."""
+def measure(config: DictConfig, console: Console) -> Courses:
+    """All checkpoints of all runs, as `conf/checkpoints.yaml` describes."""
     data = build(config.data)
-    files, pairs = checkpoints_of(config.run), pairs_of(data.sources(), config.split)
+    files = {name: checkpoints_of(run) for name, run in runs_of(config.run).items()}
+    total = sum(map(len, files.values()))
+    pairs = pairs_of(data.sources(), config.split)
     metrics, x, y = metrics_and_axes(config, "checkpoints", pairs, console)
     options = {"trust": config.trust, "precision": choose(config.precision, config.device)}
-    with edit_progress(console, f"measuring {len(files)} checkpoints", len(files)) as advance:
+    with edit_progress(console, f"measuring {plural(total, 'checkpoint')}", total) as advance:
         return by_checkpoint(
             files,
             lambda path: load_editor(Path(path), config.device, config.weights, config.batch_size, **options),
@@ -92,16 +100,22 @@ def measure(config: DictConfig, console: Console) -> Course:
 
 
 def _figure(rows: list[dict[str, Any]]) -> Figure:
-    """A panel for each figure, over the steps, with its interval as a band."""
-    from ip2p_lightning.report.plotting import COLOURS, new_figure
+    """A panel for each figure, over the steps: a line for each run, with its interval as a band."""
+    from ip2p_lightning.report.plotting import COLOURS, MARKERS, new_figure
 
     figure, axes = new_figure(columns=len(PANELS), width=3.2, height=2.6)
-    steps = [row["step"] for row in rows]
+    names = list(dict.fromkeys(row["run"] for row in rows))
     for axis, (name, title) in zip(axes, PANELS.items(), strict=True):
-        axis.plot(steps, [row[name] for row in rows], marker="o", markersize=3, color=COLOURS[0])
-        low, high = ([row[f"{name}_{end}"] for row in rows] for end in ("low", "high"))
-        axis.fill_between(steps, low, high, color=COLOURS[0], alpha=0.15, linewidth=0)
+        for place, run in enumerate(names):
+            own = [row for row in rows if row["run"] == run]
+            colour, marker = COLOURS[place % len(COLOURS)], MARKERS[place % len(MARKERS)]
+            steps = [row["step"] for row in own]
+            values, low, high = ([row[f"{name}{end}"] for row in own] for end in ("", "_low", "_high"))
+            axis.plot(steps, values, marker=marker, markersize=3, color=colour, label=run)
+            axis.fill_between(steps, low, high, color=colour, alpha=0.15, linewidth=0)
         axis.set_title(title, fontsize=9)
         axis.set_xlabel("step")
         axis.grid(color="0.9", linewidth=0.6)
+    if len(names) > 1:
+        axes[0].legend(frameon=False, fontsize=8)
     return figure

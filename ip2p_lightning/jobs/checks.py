@@ -1,4 +1,4 @@
-"""What a job checks before anything heavy is imported: values, files, outputs, devices, each named with the remedy."""
+"""Checks of a job before anything heavy is imported: values, files, outputs, devices, each named with the remedy."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ import ctypes
 import difflib
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -19,15 +18,12 @@ from ip2p_lightning.schema.check import values
 from ip2p_lightning.schema.keys import kind_of
 from ip2p_lightning.schema.kinds import roles
 
-_ARGUMENTS_OF = {"source": {"render", "show"}, "format": {"import", "export"}, "data": {"render", "make"}}
-"""Groups that only these commands of a job read."""
-
 
 def check(job: str, config: DictConfig) -> None:
     """Check a job's configuration, its inputs, its outputs and its device; takes some milliseconds.
 
     Args:
-        job: name of the job.
+        job: name of the job, with its command if it has any.
         config: composed.
 
     Raises:
@@ -36,9 +32,9 @@ def check(job: str, config: DictConfig) -> None:
     """
     _check_complete(config)
     schema.check(job, config)
-    if own := _OWN.get(job):
+    if own := _OWN.get(job.partition(" ")[0]):
         own(config)
-    for key, value in _read_values(config):
+    for key, value, _ in values(config):
         kind = kind_of(job, key)
         role = roles(kind) if kind is not None else set()
         several = value if isinstance(value, list) else value.values() if isinstance(value, dict) else [value]
@@ -120,27 +116,16 @@ def _cuda_devices() -> int:
 
 def _check_complete(config: DictConfig) -> None:
     written = walk(OmegaConf.to_container(config, resolve=False))
-    missing = [key for key, value in written if value == "???" and _is_read(config, key)]
+    missing = [key for key, value in written if value == "???"]
     if missing:
         needs = "needs a value" if len(missing) == 1 else "need values"
         raise ValueError(f"{', '.join(missing)} {needs}: {' '.join(f'{key}=...' for key in missing)}")
 
 
-def _read_values(config: DictConfig) -> Iterator[tuple[str, Any]]:
-    return ((key, value) for key, value, _ in values(config) if _is_read(config, key))
-
-
-def _is_read(config: DictConfig, key: str) -> bool:
-    """Whether the command at hand of a job with commands reads a group."""
-    command = None if OmegaConf.is_missing(config, "command") else config.get("command")
-    readers = _ARGUMENTS_OF.get(key.split(".")[0])
-    return command is None or readers is None or command in readers
-
-
 def _edit(config: DictConfig) -> None:
     if (config.image is None) == (config.scene is None):
         raise ValueError(
-            "edit takes either image=... (a picture, a folder or a list), or scene=... (words that the embedded world "
+            "edit takes either image=... (an image, a folder or a list), or scene=... (words that the embedded world "
             'can draw, such as scene="a red castle by the sea at night")'
         )
     table = isinstance(config.image, str) and config.image.lower().endswith((".csv", ".tsv", ".jsonl"))
@@ -167,7 +152,7 @@ def _edit_output(output: Path, overwrite: bool) -> None:
     if ending in formats and formats[ending] not in Image.SAVE:
         raise ValueError(f"output={output}: {ending} files cannot be written; name a .png, .jpg, .webp or .tiff")
     if output.is_file() and ending not in formats:
-        raise ValueError(f"output={output} is a file, and not named like a picture; name a picture or a folder")
+        raise ValueError(f"output={output} is a file, and not named like an image; name an image or a folder")
     if output.is_file() and not overwrite:
         raise ValueError(f"{output} exists already; choose another output, or overwrite=true")
 
@@ -179,8 +164,9 @@ def _export(config: DictConfig) -> None:
 
 
 def _checkpoints(config: DictConfig) -> None:
-    if not any(Path(config.run).rglob("*.ckpt")):
-        raise FileNotFoundError(f"run={config.run} holds no checkpoints; give the folder of a run of `ip2p train`")
+    for run in [config.run] if isinstance(config.run, str) else config.run:
+        if not any(Path(run).rglob("[!.]*.ckpt")):
+            raise FileNotFoundError(f"run={run} holds no checkpoints; give the folder of a run of `ip2p train`")
 
 
 def _data(config: DictConfig) -> None:
@@ -199,14 +185,19 @@ def _data(config: DictConfig) -> None:
         },
         "verify": {"path": "the dataset folder, e.g. path=data/world"},
         "stats": {"path": "the dataset folder, e.g. path=data/world"},
-        "show": {"output": "the picture to write, e.g. output=pairs.png"},
+        "show": {"output": "the image to write, e.g. output=pairs.png"},
         "what-if": {"path": "the dataset folder, e.g. path=generated/world/dataset"},
-        "doctor": {"path": pairs, "output": "the folder of the report, e.g. output=checked"},
+        "doctor": {"path": pairs},
         "align": {"path": pairs, "output": "the dataset folder to make, e.g. output=data/aligned"},
     }
     for key, what in needs[config.command].items():
         if not config.get(key):
             raise ValueError(f"{key} is missing: {what}")
+    if config.get("encoder") and ":" not in config.encoder and not Path(config.encoder).is_dir():
+        raise FileNotFoundError(
+            f"encoder={config.encoder} is no folder; give zoo:dual_encoder, a folder that open_clip wrote, or NAME:TAG "
+            "of its list, such as ViT-B-32-quickgelu:openai"
+        )
     making = config.command in ("render", "import", "align") and not config.overwrite
     if making and Path(config.output).exists() and "://" not in config.output:
         raise ValueError(f"{config.output} exists already; choose another output, or overwrite=true to replace it")

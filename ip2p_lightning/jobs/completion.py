@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ip2p_lightning.config import config_dir
+from ip2p_lightning.config import config_dir, config_name
 from ip2p_lightning.jobs.guide import JOBS, options
 
 # `compopt -o nospace` alone for words that go on ("experiment=", "trainer."): a finished word gets its space.
@@ -44,7 +44,7 @@ def answer() -> int:
 
 
 def candidates(line: str) -> list[str]:
-    """What the last word of `line` ("ip2p train exp") could become.
+    """Completions of the last word of `line` ("ip2p train exp").
 
     Args:
         line: the command line up to the cursor.
@@ -63,7 +63,8 @@ def candidates(line: str) -> list[str]:
         return _starting(list(commands), word)
     if word.startswith("-"):
         return _starting(["--help", "--cfg", "--config-dir", "--debug", "-m"], word)
-    return _overrides(job, [w for w in before[1:] if w not in commands], word)
+    subject, rest = (f"{job} {before[1]}", before[2:]) if commands else (job, before[1:])
+    return _overrides(subject, rest, word)
 
 
 def _overrides(job: str, before: list[str], word: str) -> list[str]:
@@ -78,7 +79,7 @@ def _overrides(job: str, before: list[str], word: str) -> list[str]:
 
     loader = ConfigLoaderImpl(config_search_path=create_config_search_path(str(config_dir())))
     overrides = [w for w in before if "=" in w and not w.startswith("-")]
-    found = BashCompletion(loader)._query(config_name=job, line=" ".join([*overrides, word]))
+    found = BashCompletion(loader)._query(config_name=config_name(job), line=" ".join([*overrides, word]))
     found = [f"{match[:-1]}=" if match.endswith("/") else match for match in found]
     return [match for match in found if not match.startswith("hydra") or word.startswith("hydra")]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig
 
@@ -32,32 +33,21 @@ def run(config: DictConfig) -> None:
 
 def _render(config: DictConfig) -> None:
     output = _needed(config, "output", "the dataset folder to make, e.g. output=data/world")
-    data_commands.render(
-        build(config.data).sources() if config.get("data") else build(config.source),
-        output,
-        workers=config.workers,
-        splits=plain(config.splits),
-        prefix=config.prefix or "",
-        skip_failures=config.skip_failures,
-        decode=config.decode is not False,
-        overwrite=config.overwrite,
-    )
+    source = build(config.data).sources() if config.get("data") else build(config.source)
+    data_commands.render(source, output, **_options(config))
 
 
 def _import(config: DictConfig) -> None:
     path = _needed(config, "path", "the files to import, e.g. path=MagicBrush/data")
     output = _needed(config, "output", "the dataset folder to make, e.g. output=data/mine")
-    data_commands.render(
-        _format(config).open(path, config.licence),
-        output,
-        workers=config.workers,
-        splits=plain(config.splits),
-        default_splits=plain(config.default_splits),
-        prefix=config.prefix or "",
-        skip_failures=config.skip_failures,
-        decode=config.decode is not False,
-        overwrite=config.overwrite,
-    )
+    source = _format(config).open(path, config.licence)
+    data_commands.render(source, output, default_splits=plain(config.default_splits), **_options(config))
+
+
+def _options(config: DictConfig) -> dict[str, Any]:
+    """Those that render and import share."""
+    names = ("workers", "skip_failures", "decode", "overwrite")
+    return {**{name: config[name] for name in names}, "splits": plain(config.splits), "prefix": config.prefix or ""}
 
 
 def _export(config: DictConfig) -> None:
@@ -73,10 +63,15 @@ def _format(config: DictConfig) -> Format:
 
 
 def _doctor(config: DictConfig) -> None:
-    output = _needed(config, "output", "the folder of the report, e.g. output=checked")
+    encoder = None
+    if config.encoder:
+        from ip2p_lightning.metrics.encoders import OpenClipEncoder  # seconds of imports
+
+        encoder = OpenClipEncoder.named(config.encoder)
     found = data_doctor.doctor(
         _source(config),
-        output,
+        config.output,
+        encoder=encoder,
         resolution=config.resolution,
         fit=config.fit,
         alignment=config.alignment,
@@ -112,11 +107,11 @@ def _source(config: DictConfig) -> EncodedSource:
 
 def _verify(config: DictConfig) -> None:
     path = _needed(config, "path", "the dataset folder, e.g. path=data/world")
-    report = data_commands.verify(path, decode=bool(config.decode))
+    report = data_commands.verify(path, decode=config.decode)
     if not report.ok:
         raise ValueError(
             f"{path} is damaged ({len(report.problems):,} problem(s), {report.sound_pairs:,} of {report.pairs:,} pairs "
-            "sound): copy the files above again, or render the dataset anew"
+            "sound): copy the files above again, or re-render the dataset"
         )
 
 
@@ -126,7 +121,7 @@ def _stats(config: DictConfig) -> None:
 
 
 def _show(config: DictConfig) -> None:
-    output = _needed(config, "output", "the picture to write, e.g. output=pairs.png")
+    output = _needed(config, "output", "the image to write, e.g. output=pairs.png")
     picture = data_commands.show(
         config.path or build(config.source),
         output,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -17,7 +18,6 @@ from ip2p_lightning.data.randomness import addressed_random
 from ip2p_lightning.data.reader import ShardDataset
 from ip2p_lightning.data.rendering import RenderReport, render_dataset
 from ip2p_lightning.data.selection import Selection
-from ip2p_lightning.data.shards import MAX_SHARD_BYTES
 from ip2p_lightning.data.sources import PairSource
 from ip2p_lightning.data.statistics import DatasetStatistics, Spread, dataset_statistics
 from ip2p_lightning.data.verification import VerifyReport
@@ -32,47 +32,21 @@ def render(
     source: PairSource | Mapping[str, PairSource],
     path: str | Path,
     *,
-    workers: int = 0,
-    splits: Mapping[str, float] | None = None,
-    default_splits: Mapping[str, float] | None = None,
-    prefix: str = "",
-    skip_failures: bool = False,
-    decode: bool = True,
-    max_shard_bytes: int = MAX_SHARD_BYTES,
-    overwrite: bool = False,
     console: Console | None = None,
+    **options: Any,
 ) -> RenderReport:
     """Write the pairs of a source, or of a mapping from split to source, as a dataset folder; see `render_dataset`.
 
     Args:
         source: what to render; `EditDataModule.sources()` is such a mapping.
         path: the dataset folder to make.
-        workers: processes that draw and encode.
-        splits: split name -> fraction, by which to cut a single source.
-        default_splits: the same for a single source that names no split itself.
-        prefix: put before ids and groups.
-        skip_failures: leave out unusable pairs and list them, rather than stop.
-        decode: decode ready images once, so that truncated ones are found now.
-        max_shard_bytes: size at which a shard is closed.
-        overwrite: replace a dataset at ``path``.
         console: where to print.
+        options: of `render_dataset`: workers, splits, prefix, skip_failures, overwrite ...
     """
     console = console or Terminal()
     total = sum(len(part) for part in source.values()) if isinstance(source, Mapping) else len(source)
     with progress(console, f"rendering {path}", total) as advance:
-        report = render_dataset(
-            source,
-            path,
-            workers=workers,
-            splits=splits,
-            default_splits=default_splits,
-            prefix=prefix,
-            skip_failures=skip_failures,
-            decode=decode,
-            max_shard_bytes=max_shard_bytes,
-            overwrite=overwrite,
-            advance=advance,
-        )
+        report = render_dataset(source, path, advance=advance, **options)
     size = sum(shard.size for shard in report.info.shards)
     counts = ", ".join(f"{split} {count:,}" for split, count in report.info.splits.items())
     shards = f"{len(report.info.shards)} shard(s), {size / 1e6:,.1f} MB"
@@ -120,7 +94,7 @@ def verify(path: str | Path, *, decode: bool = False, console: Console | None = 
 
     Args:
         path: the dataset folder.
-        decode: decode every picture too.
+        decode: decode every image too.
         console: where to print.
     """
     console = console or Terminal()
@@ -168,11 +142,11 @@ def show(
 
     Args:
         path: a dataset folder, or a source.
-        output: the picture to write; its ending gives the format.
+        output: the image to write; its ending gives the format.
         count: how many pairs.
         seed: another seed shows other pairs.
         columns: pairs in a row.
-        side: pixels of a picture's side on the sheet.
+        side: pixels of an image's side on the sheet.
         selection: of the pairs of a dataset folder.
     """
     if count < 1:

@@ -1,17 +1,18 @@
-"""`ip2p data doctor` and `ip2p data align`: what is wrong with pairs, in tables and reports, and pairs mended."""
+"""`ip2p data doctor` and `ip2p data align`: what is wrong with pairs, in tables and reports, and pairs corrected."""
 
 from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from ip2p_lightning.data.aligning import AlignedSource, done
 from ip2p_lightning.data.contact_sheet import contact_sheet
+from ip2p_lightning.data.doctor.directions import ImageTextEncoder
 from ip2p_lightning.data.doctor.examination import Examination, examine
 from ip2p_lightning.data.doctor.finding import KINDS
 from ip2p_lightning.data.doctor.geometry import BOUNDS, Bounds
@@ -23,55 +24,50 @@ from ip2p_lightning.terminal import Terminal
 
 SHEET = "findings.png"
 _TREATMENTS = 4
+WORDS = "whose effect no known word names (encoder=zoo:dual_encoder or a CLIP of yours finds more)"
+WORDS_OR_ENCODER = "that neither a known word names nor the encoder sees"
 BLIND = (
-    "not seen: exchanged images of an edit whose effect no known word names; a wrong text that fits the images; "
+    f"not seen: exchanged images of an edit {WORDS}; a wrong text that fits the images; "
     "movement where the edit leaves too little as it was, or the instruction asks for it"
 )
-"""What the checks cannot see."""
+"""Limits of the checks."""
 
 
 def doctor(
     source: EncodedSource,
-    output: str | Path,
+    output: str | Path | None = None,
     *,
-    resolution: int = 256,
-    fit: Literal["squash", "centre_crop"] = "squash",
-    alignment: bool = True,
-    bounds: Bounds = BOUNDS,
-    workers: int = 0,
+    encoder: ImageTextEncoder | None = None,
     count: int = 12,
     columns: int = 3,
     side: int = 192,
     console: Console | None = None,
+    **options: Any,
 ) -> Examination:
-    """Examine pairs, print what is wrong with them, and write a report.
+    """Examine pairs, print what is wrong with them, and write a report where there is a folder for it.
 
     Args:
         source: the pairs.
-        output: folder of `findings.csv`, `pairs.csv`, `report.json` and `findings.png`.
-        resolution: side of training's images in pixels.
-        fit: what training does to images of another shape.
-        alignment: estimate how edited images lie to their originals.
-        bounds: from when on a displacement is a fault.
-        workers: processes that look at pairs.
+        output: folder of `findings.csv`, `pairs.csv`, `report.json` and `findings.png`; None to print alone.
+        encoder: see `examine`.
         count: pairs on the sheet.
         columns: pairs in a row of it.
         side: pixels of an image's side on it.
         console: where to print.
+        options: of `examine`: resolution, fit, alignment, bounds, workers.
     """
     console = console or Terminal()
-    with progress(console, f"examining {source.name or 'pairs'}", len(source)) as advance:
-        found = examine(
-            source,
-            resolution=resolution,
-            fit=fit,
-            alignment=alignment,
-            bounds=bounds,
-            workers=workers,
-            advance=advance,
-        )
-    folder = found.save(output)
+    passes = 1 if encoder is None else 2
+    with progress(console, f"examining {source.name or 'pairs'}", passes * len(source)) as advance:
+        found = examine(source, encoder=encoder, advance=advance, **options)
     _print(console, found)
+    blind = BLIND if encoder is None else BLIND.replace(WORDS, WORDS_OR_ENCODER)
+    if output is None:
+        console.print(
+            f"{blind}\noutput=FOLDER writes all findings as tables, and a sheet of the pairs", highlight=False
+        )
+        return found
+    folder = found.save(output)
     shown = [id for id in found.faulty if id in found.places][:count]
     if shown:
         kinds = {id: ", ".join(dict.fromkeys(f.kind for f in found.findings if f.id == id)) for id in shown}
@@ -79,7 +75,7 @@ def doctor(
         title = f"{len(found.faulty):,} of {plural(found.pairs, 'pair')} with findings"
         contact_sheet(pairs, title=title, columns=columns, side=side).save(folder / SHEET)
     names = ["findings.csv", "pairs.csv", "report.json", *([SHEET] if shown else [])]
-    console.print(f"{BLIND}\n{', '.join(names)} in {folder}", highlight=False, soft_wrap=True)
+    console.print(f"{blind}\n{', '.join(names)} in {folder}", highlight=False, soft_wrap=True)
     return found
 
 
@@ -88,31 +84,20 @@ def align(
     output: str | Path,
     *,
     bounds: Bounds = BOUNDS,
-    workers: int = 0,
-    skip_failures: bool = False,
-    overwrite: bool = False,
     console: Console | None = None,
+    **options: Any,
 ) -> Counter[str]:
     """Write a dataset in which misaligned edited images are resampled, and print how many were.
 
     Args:
         source: the pairs.
         output: the dataset folder to make.
-        bounds: from when on a displacement is mended.
-        workers: processes that look at pairs.
-        skip_failures: leave out unusable pairs and list them, rather than stop.
-        overwrite: replace a dataset at ``output``.
+        bounds: from when on a displacement is corrected.
         console: where to print.
+        options: of `render_dataset`: workers, skip_failures, overwrite.
     """
     console = console or Terminal()
-    render(
-        AlignedSource(source, bounds),
-        output,
-        workers=workers,
-        skip_failures=skip_failures,
-        overwrite=overwrite,
-        console=console,
-    )
+    render(AlignedSource(source, bounds), output, console=console, **options)
     dataset = ShardDataset(output)
     counts = done(dataset.encoded(index).metadata for index in range(len(dataset)))
     said = {"mended": "mended", "in place": "in place", "unsure": "left as they are, too little to estimate by"}

@@ -1,4 +1,4 @@
-"""`ip2p drift`: what becomes of pictures that are edited again and again, and which part of the model is to blame."""
+"""`ip2p drift`: what becomes of images that are edited again and again, and which part of the model is to blame."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ def run(config: DictConfig) -> None:
     figure, _ = save_figure(drift_figure(result), folder / "drift")
     tables = [_table(result), _table(result, "moved", "displacement from the original (px, median) by turn")]
     page = FigurePage(
-        title="What becomes of pictures that are edited again and again",
+        title="What becomes of images that are edited again and again",
         lede="The mean error of each turn, in grey levels: of chains that go through pixels, as files are passed on, "
-        "through latents, without the autoencoder, and through the autoencoder alone, without the denoiser; beside it, "
+        "through latents, without the autoencoder, and through the autoencoder alone, without the denoiser; also, "
         "by band of spatial frequency.",
         figures={"Drift": figure},
         tables=[Grid.of(table) for table in tables],

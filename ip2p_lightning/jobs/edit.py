@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from functools import cache
 from pathlib import Path
 
 from omegaconf import DictConfig, ListConfig
+from PIL import Image
 
-from ip2p_lightning.data.images import ImageError, open_as_is, picture_size
-from ip2p_lightning.data.saving import save_image
+from ip2p_lightning.config import build
+from ip2p_lightning.data import deep
+from ip2p_lightning.data.images import ImageError, as_rgb, open_as_is, picture_size, to_tensor
+from ip2p_lightning.data.saving import format_of, save_image
 from ip2p_lightning.diffusion.settings import SamplingSettings
 from ip2p_lightning.editors.base import Editor
 from ip2p_lightning.editors.opening import load_editor
 from ip2p_lightning.editors.request import EditRequest, EditResult, image_size
+from ip2p_lightning.files import alone
 from ip2p_lightning.jobs.edit_plan import SUFFIXES, TABLES, Job, image_files, plan, read_table, readable, slug
 from ip2p_lightning.report.alternatives import animation, sheet
+from ip2p_lightning.safety import Guard
 from ip2p_lightning.untrusted import printable
 from ip2p_lightning.world.drawing import draw
 from ip2p_lightning.world.reading import scene_of_words
@@ -31,7 +37,8 @@ def run(config: DictConfig) -> None:
 
     Raises:
         FileNotFoundError: no such image or checkpoint.
-        ValueError: an unreadable image, an empty instruction, or an output that is in the way.
+        ValueError: an unreadable image, an empty instruction, an output that is in the way, or a folder that another
+            command is writing to.
     """
     jobs = _planned(config)
     good, wrong = readable(jobs)
@@ -50,25 +57,37 @@ def run(config: DictConfig) -> None:
         trust=config.trust,
         precision=config.precision,
     )
-    told: set[str] = set()
-    for batch in _batches(good, config.batch_size):
-        for job, edit in _edited(editor, batch, config, wrong):
-            save_image(edit.image, job.output, config.quality)  # type: ignore[arg-type]
-            text = f" -> {edit.expressive_instruction}" if edit.expressive_instruction else ""
-            print(printable(f"{job.output}  {job.instruction}{text}  ({_sizes(edit)})"))
-            for note in edit.notes:
-                if note not in told:
-                    print(printable(f"note: {note}"))
-                told.add(note)
-    _show(good, config)
+    guard: Guard | None = build(config.safety) if config.get("safety") else None
+    output = Path(config.output)
+    with nullcontext() if output.suffix.lower() in SUFFIXES else alone(output):
+        _make(editor, good, guard, config, wrong)
+        _show(good, config)
+    if guard is not None and (summary := guard.summary()):
+        print(printable(summary))
     if wrong:
         print(f"{len(wrong)} files could not be edited:")
         for text in wrong.values():
             print(printable(f"  {text}"))
+        if {job.image for job in jobs} <= set(wrong):
+            raise ImageError("no file could be edited; see above why")
+
+
+def _make(editor: Editor, jobs: Sequence[Job], guard: Guard | None, config: DictConfig, wrong: dict[Path, str]) -> None:
+    """Edit and write, with a line for each edit."""
+    told: set[str] = set()
+    for batch in _batches(_allowed(jobs, guard), config.batch_size):
+        for job, edit in _shown(_edited(editor, batch, config, wrong), guard):
+            save_image(edit.image, job.output, config.quality)  # type: ignore[arg-type]
+            text = f" -> {edit.expressive_instruction}" if edit.expressive_instruction else ""
+            print(printable(f"{job.output}  {job.instruction}{text}  ({_sizes(edit)})"))
+            for note in (*edit.notes, *_depth_note(edit, job.output)):
+                if note not in told:
+                    print(printable(f"note: {note}"))
+                told.add(note)
 
 
 def _planned(config: DictConfig) -> list[Job]:
-    """What is to be edited, without what is there already."""
+    """Edits to make, without those whose outputs exist."""
     output, overwrite = Path(config.output), config.overwrite
     mask = None if config.mask is None else Path(config.mask)
     seeds = [int(seed) for seed in _listed(config.seeds)]
@@ -85,7 +104,7 @@ def _planned(config: DictConfig) -> list[Job]:
 
 
 def draw_scenes(scenes: Sequence[str], output: Path, side: int | None = None) -> list[Path]:
-    """Draw scenes of the embedded world into the folder `scenes` beside the edits, named after their words.
+    """Draw scenes of the embedded world into the folder `scenes` next to the edits, named after their words.
 
     Args:
         scenes: what to draw, see `scene_of_words`; all are read before any is drawn.
@@ -102,6 +121,27 @@ def draw_scenes(scenes: Sequence[str], output: Path, side: int | None = None) ->
         save_image(draw(scene, side or SCENE_SIDE), files[-1])
         print(printable(f"{files[-1]}  {words}"))
     return files
+
+
+def _allowed(jobs: Sequence[Job], guard: Guard | None) -> list[Job]:
+    """The edits whose instructions are not refused; says why of each other."""
+    allowed = []
+    for job in jobs:
+        why = guard.refuses_text(job.instruction) if guard else ""
+        print(printable(f"{job.output}: {why}")) if why else allowed.append(job)
+    return allowed
+
+
+def _shown(edits: list[tuple[Job, EditResult]], guard: Guard | None) -> list[tuple[Job, EditResult]]:
+    """The edits whose images, and what the model wrote for them, are not refused; says why of each other."""
+    if guard is None:
+        return edits
+    kept = []
+    for job, edit in edits:
+        (of_image,) = guard.refuses_images([to_tensor(as_rgb(edit.image))])  # type: ignore[arg-type]
+        why = of_image or guard.refuses_text(edit.expressive_instruction)
+        print(printable(f"{job.output}: {why}")) if why else kept.append((job, edit))
+    return kept
 
 
 def _batches(jobs: Sequence[Job], batch_size: int) -> Iterator[list[Job]]:
@@ -128,14 +168,32 @@ def _edited(
     for job in jobs:
         try:
             mask = None if job.mask is None else opened(job.mask)
-            request = EditRequest(opened(job.image), job.instruction, job.seed, sampling, mask=mask, size=config.size)
+            image, how = opened(job.image), {"mask": mask, "size": config.size, "strength": config.strength}
+            request = EditRequest(image, job.instruction, job.seed, sampling, **how)
             requests.append((job, request))
         except (OSError, ValueError) as error:
             if not config.skip_failures:
                 raise
             wrong[job.image] = str(error) if str(job.image) in str(error) else f"{job.image}: {error}"
+    if not requests:
+        return []
     edits = editor.answer([request for _, request in requests])
     return [(job, edit) for (job, _), edit in zip(requests, edits, strict=True)]
+
+
+def _depth_note(edit: EditResult, output: Path) -> list[str]:
+    """A sentence where an image of more than 8 bits a channel is written with 8."""
+    original, image = edit.request.image, edit.image
+    assert isinstance(original, Image.Image)
+    assert isinstance(image, Image.Image)
+    if original.mode not in ("I", "F") and deep.deep_of(original) is None:
+        return []
+    if deep.deep_of(image) is not None and format_of(output) in deep.FORMATS:
+        return []
+    return [
+        "images of more than 8 bits a channel are written with 8 here; RGB, RGBA and grey of 16 bits keep them in .png "
+        "and .tif at size=input"
+    ]
 
 
 def _sizes(edit: EditResult) -> str:
@@ -148,7 +206,7 @@ def _sizes(edit: EditResult) -> str:
 
 
 def _show(jobs: Sequence[Job], config: DictConfig) -> None:
-    """Sheets and animations of each image that was edited, beside its edits."""
+    """Sheets and animations of each image that was edited, next to its edits."""
     by_image: dict[Path, list[Job]] = {}
     for job in jobs:
         if job.output.exists():

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import itertools
-import json
 import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,9 +12,12 @@ from typing import Any, Literal
 
 from PIL import Image
 
+from ip2p_lightning.bounded_text import TextError, parse_json, read_text
+from ip2p_lightning.csv_table import open_csv
 from ip2p_lightning.data.images import FORMATS, picture_size
 from ip2p_lightning.data.left_out import LeftOut
 from ip2p_lightning.data.listing import OTHER_IMAGES, listed
+from ip2p_lightning.limits import LISTING_BYTES
 
 log = logging.getLogger(__name__)
 
@@ -62,12 +63,12 @@ def image_files(paths: Sequence[str]) -> list[Path]:
         found = listed(path, SUFFIXES, left_out, likely=OTHER_IMAGES)
         if not found:
             aside = f" (there is {left_out})" if left_out else ""
-            raise ValueError(f"image={path}: the folder holds no pictures (jpg, png, webp ...){aside}")
+            raise ValueError(f"image={path}: the folder holds no images (jpg, png, webp ...){aside}")
         for line in left_out.lines():
             log.warning("image=%s: not used: %s", path, line)
         files += found
     if not files:
-        raise ValueError("image is empty; give a picture, a folder of pictures, or a list")
+        raise ValueError("image is empty; give an image, a folder of images, or a list")
     return files
 
 
@@ -98,9 +99,9 @@ def plan(
         raise ValueError("there is nothing to edit: instruction and seeds must each name at least one")
     single = output.suffix.lower() in SUFFIXES and not output.is_dir()
     if single and len(combinations) > 1:
-        raise ValueError(f"output={output} is one picture, but {len(combinations)} edits were asked for; name a folder")
+        raise ValueError(f"output={output} is one image, but {len(combinations)} edits were asked for; name a folder")
     if not single and output.is_file():
-        raise ValueError(f"output={output} is a file, and not named like a picture; name a picture or a folder")
+        raise ValueError(f"output={output} is a file, and not named like an image; name an image or a folder")
     names = [output] if single else [output / name for name in _names(combinations)]
     jobs = [Job(*parts, mask, name) for parts, name in zip(combinations, names, strict=True)]
     return checked(jobs, overwrite)
@@ -124,7 +125,7 @@ def read_table(
         ValueError: a damaged line, a column that does not exist, or a row without image or instruction; names the line.
     """
     if output.suffix.lower() in SUFFIXES:
-        raise ValueError(f"output={output} is one picture; name a folder for the edits that {path} lists")
+        raise ValueError(f"output={output} is one image; name a folder for the edits that {path} lists")
     rows: list[tuple[Path, str, int, Path | None, str]] = []
     for place, row in _rows(path):
         unknown = sorted(row.keys() - {*_COLUMNS})
@@ -210,25 +211,21 @@ def _names(combinations: Sequence[tuple[Path, str, int]]) -> list[str]:
 
 def _rows(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """(File and line, row) of a table."""
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        if path.suffix.lower() != ".jsonl":
-            reader = csv.DictReader(file, delimiter="\t" if path.suffix.lower() == ".tsv" else ",")
+    if path.suffix.lower() != ".jsonl":
+        with open_csv(path, "it should be a table of edits", LISTING_BYTES) as reader:
             for row in reader:
-                place = f"{path}, line {reader.line_num}"
-                if None in row:
-                    raise ValueError(f"{place}: more values than columns; quote texts with commas")
-                yield place, row
-            return
-        for number, line in enumerate(file, 1):
-            place = f"{path}, line {number}"
-            try:
-                row = json.loads(line) if line.strip() else None
-            except ValueError as error:
-                raise ValueError(f"{place}: damaged line ({error})") from error
-            if row is not None and not isinstance(row, dict):
-                raise ValueError(f'{place}: a line should be like {{"image": "a.jpg", "instruction": "..."}}')
-            if row:
-                yield place, row
+                yield f"{path}, line {reader.line_num}", row
+        return
+    for number, line in enumerate(read_text(path, LISTING_BYTES).split("\n"), 1):
+        place = f"{path}, line {number}"
+        try:
+            row = parse_json(line) if line.strip() else None
+        except TextError as error:
+            raise ValueError(f"{place}: damaged line ({error})") from error
+        if row is not None and not isinstance(row, dict):
+            raise ValueError(f'{place}: a line should be like {{"image": "a.jpg", "instruction": "..."}}')
+        if row:
+            yield place, row
 
 
 def _inside(folder: Path, name: str) -> Path:
@@ -236,5 +233,5 @@ def _inside(folder: Path, name: str) -> Path:
     if not path.resolve().is_relative_to(folder.resolve()):
         raise ValueError(f"output {name!r} leads out of the folder {folder}; name files inside it")
     if path.suffix.lower() not in SUFFIXES:
-        raise ValueError(f"output {name!r} is not named like a picture; let it end in .png, .jpg or .webp")
+        raise ValueError(f"output {name!r} is not named like an image; let it end in .png, .jpg or .webp")
     return path

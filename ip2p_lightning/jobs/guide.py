@@ -1,25 +1,16 @@
-"""What `ip2p --help` and `ip2p <job> --help` print. Reads the configuration tree; imports nothing heavy."""
+"""Texts of `ip2p --help` and `ip2p <job> --help`. Reads the configuration tree; imports nothing heavy."""
 
 from __future__ import annotations
 
 import difflib
-import re
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ip2p_lightning.config import config_dir
+from ip2p_lightning.config import config_dir, config_name
 from ip2p_lightning.jobs.tree import groups, headline, headlines, keys, options
 
-_GROUPS_OF = {
-    "render": ("source", "data"),
-    "show": ("source",),
-    "import": ("format",),
-    "export": ("format",),
-    "make": ("data",),
-}
-"""Groups that a command reads, where its job has several commands."""
 _FORMATS = {"import": ("format=csv",), "export": ("format=jsonl",)}
 """The option whose keys the help of a command shows, unless another is given."""
 
@@ -43,11 +34,11 @@ class Job:
 
 JOBS = {
     "quickstart": Job(
-        "render pairs, train a small model on the CPU, edit held-out pictures, write report.html (about 10 minutes)",
+        "render pairs, train a small model on the CPU, edit held-out images, write report.html (about 10 minutes)",
         ("quickstart", "quickstart minutes=2"),
     ),
     "train": Job(
-        "train an editing model on pairs; leaves checkpoints, config.yaml, metrics.csv and pictures in its run folder",
+        "train an editing model on pairs; leaves checkpoints, config.yaml, metrics.csv and images in its run folder",
         (
             "train experiment=mgie/tiny                         # seconds, random weights: does it run here?",
             "train experiment=ip2p/world stages.0.max_steps=800 # the embedded world on a CPU, 5 to 7 minutes",
@@ -75,7 +66,7 @@ JOBS = {
         },
     ),
     "evaluate": Job(
-        "score a checkpoint, another editor or files of another system on held-out pairs beside copying the input",
+        "score a checkpoint, another editor or another system's files on held-out pairs, against copying the input",
         (
             "evaluate checkpoint=instruct_pix2pix data=world",
             "evaluate checkpoint=[instruct_pix2pix,mgie] data=world count=100        # one table of both",
@@ -84,7 +75,7 @@ JOBS = {
         ),
     ),
     "tradeoff": Job(
-        "how much of the edit is done against how much of the input is kept, at every scale, beside other editors",
+        "trade-off between the edit done and the input kept at every guidance scale, with other editors",
         (
             "tradeoff checkpoint=last.ckpt text_scales=[1.5] image_scales=[0.8,1,1.2,1.5]",
             "tradeoff checkpoint=[dropout0.ckpt,dropout10.ckpt] data=shards data.path=data/mine   # both in one figure",
@@ -99,17 +90,18 @@ JOBS = {
         ),
     ),
     "drift": Job(
-        "edit pictures again and again: error by turn and by frequency, through pixels, latents, the autoencoder alone",
+        "edit images again and again: error by turn and by frequency, through pixels, latents, the autoencoder alone",
         (
             "drift checkpoint=last.ckpt turns=6",
             "drift checkpoint=last.ckpt through=[pixels] text_scale=1.5 count=100",
         ),
     ),
     "checkpoints": Job(
-        "a run by its checkpoints: trade-off, copy rate, dependence on picture and text; was it trained too long?",
+        "runs by their checkpoints: trade-off, copy rate, dependence on image and text; was it trained too long?",
         (
             "checkpoints run=outputs/ip2p/world",
             "checkpoints run=outputs/ip2p/world data=shards data.path=data/mine count=100",
+            "checkpoints run=[outputs/first,outputs/second]                # several runs in one table and figure",
         ),
     ),
     "calibrate": Job(
@@ -127,14 +119,66 @@ JOBS = {
             "read": "win rates with intervals, by kind, and the choices for ip2p calibrate",
         },
     ),
+    "benchmark": Job(
+        "text-to-image systems over a prompt set: CLIP score and judged atoms by category, with sheets",
+        (
+            "benchmark systems='{ours: text_to_image}' count=20            # the embedded world, with exact answers",
+            "benchmark prompts=drawbench drawbench=imagen.csv systems='{a: FOLDER, b: FOLDER2}' samples=8",
+            "benchmark prompts=mine.jsonl systems='{a: FOLDER}' answerer='{model: NAME, url: URL}'",
+        ),
+    ),
+    "audit": Job(
+        "counterfactual grids through a system: parity gaps, soft erasure, stereotypes and skin tone, with tests",
+        (
+            "audit grid=world system=text_to_image samples=10",
+            "audit grid=professions.json system=FOLDER classifier=labels.csv strict=true",
+            "audit portraits=portraits.csv instructions=instructions.json checkpoint=last.ckpt card=exported/README.md",
+        ),
+    ),
+    "study": Job(
+        "let people choose between systems' images on a server's blind page; win rates, strengths and agreement",
+        (
+            "study serve systems='{ours: FOLDER, theirs: FOLDER2}' data=shards data.path=data/mine output=study",
+            "study serve benchmark=outputs/benchmark output=study host=0.0.0.0",
+            "study results output=study",
+        ),
+        {
+            "serve": "make the study's folder unless it is there, and serve its page; each answer is stored at once",
+            "results": "win rates by category, Bradley-Terry strengths and Krippendorff's alpha, with intervals",
+        },
+    ),
     "edit": Job(
-        "edit a picture or a folder of pictures with a checkpoint or a diffusers folder",
+        "edit an image or a folder of images with a checkpoint or a diffusers folder",
         (
             'edit checkpoint=mgie scene="a red castle by the sea" instruction="make it winter" output=out.png',
             'edit checkpoint=last.ckpt image=photo.jpg instruction="make it winter" output=out.png',
             "edit checkpoint=last.ckpt image=photos instruction='[make it night,add a boat]' seeds=[0,1] output=edited",
             "edit checkpoint=mgie image=jobs.csv output=edited overwrite=skip skip_failures=true sheet=true",
             'edit checkpoint=exported image=photo.jpg instruction="make it night" text_scale=5 output=night.png',
+        ),
+    ),
+    "serve": Job(
+        "serve models by OpenAI's images API, to its clients and programs written for it, until it is stopped",
+        (
+            "serve checkpoint=mgie                              # http://127.0.0.1:8000/v1, this machine alone",
+            "serve checkpoint=[mgie,last.ckpt] text_to_image=text_to_image app=true",
+            "serve checkpoint=exported host=0.0.0.0 capacity=128  # keys of clients: IP2P_API_KEYS",
+        ),
+    ),
+    "sample": Job(
+        "make images of captions with a cascade (Imagen), or begin with an image (SDEdit)",
+        (
+            'sample cascade=exported prompt="a red castle by the sea" output=castle.png',
+            "sample cascade=[base.ckpt,sr256.ckpt] prompts=prompts.txt seeds=[0,1] output=sampled all_stages=true",
+            'sample cascade=exported prompt="a bus" guidance="{base: 3}" noise_level="{sr256: 200}" output=bus.png',
+            'sample cascade=exported image=photo.png strength=0.6 prompt="a castle at night" output=night.png',
+        ),
+    ),
+    "app": Job(
+        "edit in the browser: turns, masks, alternatives, feedback; follow a training",
+        (
+            "app                                               # the shipped MGIE at http://127.0.0.1:7860",
+            "app checkpoint=last.ckpt preferences=preferences run=RUN",
         ),
     ),
     "data": Job(
@@ -153,14 +197,14 @@ JOBS = {
         ),
         {
             "render": "write pairs as WebDataset shards with an index",
-            "import": "make such a dataset of files in another format; pictures keep their bytes",
+            "import": "make such a dataset of files in another format; images keep their bytes",
             "export": "write a dataset in another format",
             "verify": "check every member against its checksum and decode it",
             "stats": "counts by kind and split, sizes and texts",
-            "show": "a picture of some pairs with their instructions",
+            "show": "an image of some pairs with their instructions",
             "doctor": "find swapped, misaligned, duplicated, unchanged and small pairs, and wrong texts",
             "align": "a dataset in which edited images lie as their originals do",
-            "what-if": "how many pairs other thresholds would keep, with pictures at each",
+            "what-if": "how many pairs other thresholds would keep, with images at each",
         },
     ),
     "generate": Job(
@@ -169,6 +213,7 @@ JOBS = {
             "generate experiment=generate/tiny                  # seconds: does it run here?",
             "generate experiment=generate/world count=200       # the embedded world; the same command goes on",
             "generate experiment=generate/world trainer=ddp_cpu # two processes; torchrun and SLURM as for training",
+            "generate experiment=generate/world executor=array  # a task of a job array: they come and go; or ray",
             "generate experiment=generate/world plan=true       # what will it take?",
             "generate experiment=generate/world stages=[filter] filter.thresholds.direction=0.3",
         ),
@@ -183,14 +228,18 @@ JOBS = {
         ),
         {
             "list": "names, sizes and how each is made",
-            "evaluate": "measure on held-out scenes, beside the card's figures",
+            "evaluate": "measure on held-out scenes, next to the card's figures",
             "card": "print a model's card",
             "add": "pack a trained checkpoint in half precision, measure it and write its card",
         },
     ),
     "export": Job(
-        "turn a checkpoint into a folder that diffusers' and transformers' from_pretrained load",
-        ("export checkpoint=last.ckpt output=exported",),
+        "turn a checkpoint into a folder that diffusers' and transformers' from_pretrained load; push it to the hub",
+        (
+            "export checkpoint=last.ckpt output=exported",
+            "export checkpoint=last.ckpt output=exported push=you/editor dry_run=true  # what would be uploaded?",
+            "export checkpoint=last.ckpt output=exported push=you/editor evaluation=evaluation licence=apache-2.0",
+        ),
     ),
 }
 
@@ -203,7 +252,7 @@ def overview() -> str:
         [
             "usage: ip2p <job> [key=value ...] [hydra flags]",
             "",
-            "Instruction-based image editing: train InstructPix2Pix, LGIE and MGIE, and edit pictures with the result.",
+            "Instruction-based image editing: train InstructPix2Pix, LGIE and MGIE, and edit images with the result.",
             "",
             "jobs (ip2p <job> --help tells more):",
             *jobs,
@@ -237,31 +286,36 @@ def job_help(name: str, words: Sequence[str] = ()) -> str:
         lines += ["", f"commands (ip2p {name} <command> --help shows more):", *_listing(job.commands)]
     examples = [example for example in job.examples if not command or example.split()[1] == command]
     lines += ["", "examples:", *(f"  ip2p {example}" for example in examples)]
-    lines += ["", "keys:", *_listing(primary_keys(name, command))] if primary_keys(name, command) else []
+    if command or not job.commands:
+        lines += ["", "keys:", *_listing(primary_keys(subject))]
     lines += ["", "keys of its parts that are changed most:", *_listing(job.keys)] if job.keys else []
-    chosen = [word.partition("=")[::2] for word in (*words, *_FORMATS.get(command or "", ()))]
-    for group, option in {group: option for group, option in reversed(chosen) if option in options(group)}.items():
-        rows = [(f"{group}.{key.name}={key.value}", key.comment) for key in keys(_yaml(group, option))]
+    given = [word.partition("=") for word in (*words, *_FORMATS.get(command or "", ()))]
+    for group, option in {group: option for group, _, option in reversed(given) if option in options(group)}.items():
+        part = group.rsplit("/", 1)[-1]
+        rows = [(f"{part}.{key.name}={key.value}", key.comment) for key in keys(_yaml(group, option))]
         lines += ["", f"keys of {group}={option}:", *_listing(rows)]
-    for group, comment in groups(name).items():
-        if command and group not in _GROUPS_OF.get(command, ()):
-            continue
+    for group, comment in groups(subject, {group: option for group, _, option in given}).items():
         rows = experiments(job=name) if group == "experiment" else headlines(group)
         lines += ["", f"{group}=... ({comment})" if comment else f"{group}=...", *_listing(rows)]
     lines += [
         "",
-        f"A key inside a group is group.key=value; ip2p {name} group=option --help lists those of an option.",
+        f"A key inside a group is group.key=value; ip2p {subject} group=option --help lists those of an option.",
         "hydra flags: --cfg job (show the composed configuration), -m (a run for each combination of a=1,2 b=x,y),",
-        "  --config-dir DIR (your own experiments beside ours), hydra.run.dir=DIR (where the run goes)",
+        "  --config-dir DIR (your own experiments next to ours), hydra.run.dir=DIR (where the run goes)",
     ]
     return "\n".join(lines)
 
 
 def unknown_job(word: str) -> str:
-    """What to say of a first word that is no job."""
+    """Message for a first word that is no job."""
     close = difflib.get_close_matches(word, JOBS, n=1)
-    hint = f"; did you mean `ip2p {close[0]}`?" if close else ""
+    hint = f"; did you mean `ip2p {close[0]}`?" if close else "."
     return f"ip2p: there is no job {word!r}{hint} The jobs are {', '.join(JOBS)}; `ip2p --help` describes them."
+
+
+def subjects() -> list[str]:
+    """Every job with a file in the configuration tree; one with commands once for each: "train", "data render"."""
+    return [f"{name} {word}".strip() for name, job in JOBS.items() for word in job.commands or ("",)]
 
 
 def experiments(folder: Path | None = None, job: str = "train") -> dict[str, str]:
@@ -272,24 +326,11 @@ def experiments(folder: Path | None = None, job: str = "train") -> dict[str, str
     return {path.relative_to(root).with_suffix("").as_posix(): headline(path) for path in paths}
 
 
-def primary_keys(job: str, command: str | None = None) -> dict[str, str]:
-    """key=value -> comment of the job's own top-level keys; of those, the ones that a command reads.
-
-    A comment such as "render, import: ..." says which commands read the key.
-    """
-    found = {}
-    for key in keys(config_dir() / f"{job}.yaml"):
-        commands, colon, rest = key.comment.partition(": ")
-        named = set(re.split(r", ?", commands)) if colon else set()
-        limited = bool(named) and named <= set(JOBS[job].commands or ())
-        if (
-            key.value
-            and "." not in key.name
-            and key.name != "command"
-            and (not command or not limited or command in named)
-        ):
-            found[f"{key.name}={key.value}"] = rest if command and limited else key.comment
-    return found
+def primary_keys(job: str) -> dict[str, str]:
+    """key=value -> comment of the own top-level keys of a job, or of a command of it ("data render")."""
+    rows = keys(config_dir() / f"{config_name(job)}.yaml")
+    shown = (key for key in rows if key.value and "." not in key.name and key.name != "command")
+    return {f"{key.name}={key.value}": key.comment for key in shown}
 
 
 def _yaml(group: str, option: str) -> Path:

@@ -18,9 +18,10 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ip2p_lightning.config import compose, config_dir, walk
 from ip2p_lightning.jobs.disk_errors import disk_error
-from ip2p_lightning.jobs.tree import options
+from ip2p_lightning.jobs.guide import JOBS, primary_keys
+from ip2p_lightning.jobs.tree import groups, options
 from ip2p_lightning.schema import as_written
-from ip2p_lightning.schema.keys import ELSEWHERE
+from ip2p_lightning.schema.words import ELSEWHERE, MOVED
 
 _PLUGINS = {
     "hydra/launcher/joblib": "joblib",
@@ -31,7 +32,7 @@ _MENDABLE = (ValueError, FloatingPointError, OSError, ImportError, HydraExceptio
 
 
 def explain(error: BaseException, job: str, overrides: Sequence[str]) -> str | None:
-    """The message for an error that the user can mend; None for one that looks like a fault of the program.
+    """The message for an error that the user can correct; None for one that looks like a fault of the program.
 
     Args:
         error: what ended the job.
@@ -93,7 +94,7 @@ def _composition(error: ConfigCompositionException, job: str, overrides: Sequenc
             if _elsewhere(key):
                 return f"there is no key {key!r} in the configuration{near(key, job, overrides)}"
             whole = key.split(".")[0]
-            return f"{key} has no {inner.group(1)!r}; keys can be changed there, not added: give {whole}=[...] anew"
+            return f"{key} has no {inner.group(1)!r}; keys can be changed there, not added: give {whole}=[...] again"
         return f"there is no key {key!r} in the configuration{near(key, job, overrides)}"
     if "Ambiguous value for argument" in text and (found := re.search(r"'([^'=]+)=([^']+)'", text)):
         key, value = found.groups()
@@ -103,11 +104,13 @@ def _composition(error: ConfigCompositionException, job: str, overrides: Sequenc
     if found := re.search(r"Could not find '([^']+)'", text):
         if extra := _PLUGINS.get(found.group(1)):
             return f"{found.group(1)} needs a plugin: pip install 'ip2p-lightning[{extra}]'"
-        group, _, option = found.group(1).partition("/")
+        named = (word.lstrip("+").partition("=")[0] for word in overrides)
+        group = next((name for name in named if found.group(1).startswith(f"{name}/")), found.group(1).split("/")[0])
+        option = found.group(1)[len(group) + 1 :]
         available = options(group)
         close = difflib.get_close_matches(option, available, n=3)
         hint = f"; did you mean {_either(f'{group}={name}' for name in close)}?" if close else ""
-        known = f". Options of {group}: {', '.join(available)}" if available else ""
+        known = f"{'' if hint else '.'} Options of {group}: {', '.join(available)}" if available else ""
         return f"there is no {found.group(1)!r} in the configuration tree{hint}{known}"
     if found := re.search(r"Could not override '?([\w/@.]+)'?\.?\s*\n?No match in the defaults list", text):
         return f"there is no config group {found.group(1)!r} in the defaults{near(found.group(1), job, overrides)}"
@@ -148,11 +151,13 @@ def near(key: str, job: str, overrides: Sequence[str]) -> str:
     """
     keys = list(_settings(job, [word for word in overrides if key not in word]))
     wanted = key.lstrip("+~")
+    if today := MOVED.get((job, wanted)):
+        return f"; it is called {today} now"
     leaf = wanted.rsplit(".", 1)[-1]
     known = [name for name in ELSEWHERE.get(leaf, ()) if name in keys or options(name)]
     if known:
         return f"; did you mean {known[0]}?"
-    if elsewhere := _elsewhere(wanted):
+    if elsewhere := _elsewhere(wanted) or _of_others(wanted, job):
         return elsewhere
     close = difflib.get_close_matches(wanted, keys, n=3, cutoff=0.7)
     leaves = {known: difflib.SequenceMatcher(None, known.rsplit(".", 1)[-1], leaf).ratio() for known in keys}
@@ -164,6 +169,7 @@ def near(key: str, job: str, overrides: Sequence[str]) -> str:
 def _elsewhere(key: str) -> str:
     """A hint at the option of the key's group that has it: `data.path` is one of `data=shards`."""
     group, _, rest = key.lstrip("+").partition(".")
+    group = group if options(group) else f"generation/{group}"
     having = [
         option
         for option in options(group)
@@ -173,8 +179,22 @@ def _elsewhere(key: str) -> str:
     return f"; {group}={option} has it: {group}={option} {key.lstrip('+')}=..." if option else ""
 
 
+def _of_others(key: str, job: str) -> str:
+    """A hint at the commands, or at the methods of training, that have what this one has not."""
+    name, _, command = job.partition(" ")
+    if command:
+        having = [other for other in JOBS[name].commands or () if _has(f"{name} {other}", key)]
+        return f"; it belongs to ip2p {name} {', '.join(having)}" if having else ""
+    methods = [method for method in options("method") if name == "train" and key in groups(name, {"method": method})]
+    return f"; it is a part of method={', '.join(methods)}" if methods else ""
+
+
+def _has(job: str, key: str) -> bool:
+    return key in groups(job) or any(word.startswith(f"{key}=") for word in primary_keys(job))
+
+
 def _missing(job: str, overrides: Sequence[str]) -> str:
-    """The keys that need a value; "" if they cannot be told."""
+    """The keys that need a value; "" if they cannot be determined."""
     keys = [key for key, value in _settings(job, overrides).items() if value == "???"]
     needs = "needs a value" if len(keys) == 1 else "need values"
     return f"{', '.join(keys)} {needs}: {' '.join(f'{key}=...' for key in keys)}" if keys else ""
@@ -184,8 +204,8 @@ def _settings(job: str, overrides: Sequence[str]) -> dict[str, Any]:
     """Dotted key -> value as written, for what the command line composes to; empty if it does not."""
     own = [word for flag, word in pairwise(overrides) if flag in {"--config-dir", "-cd"}]
     paths = [f"hydra.searchpath=[{','.join(f'file://{Path(folder).resolve()}' for folder in own)}]"] if own else []
-    words = [as_written(job, word) for word in overrides if "=" in word and not word.startswith("-")]
     try:
+        words = [as_written(job, word) for word in overrides if "=" in word and not word.startswith("-")]
         config = compose(job, [*paths, *words])
     except Exception:  # there may be more than one mistake
         return {}

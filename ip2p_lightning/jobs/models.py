@@ -1,4 +1,4 @@
-"""The models that a job measures: one, or several in one table and figure."""
+"""The models or runs that a job measures: one, or several in one table and figure."""
 
 from __future__ import annotations
 
@@ -19,9 +19,26 @@ def models_of(checkpoint: str | Sequence[str]) -> dict[str, str]:
     Raises:
         ValueError: an empty list, or one twice.
     """
-    given = plain(checkpoint)
-    if not isinstance(given, list):
-        return {OURS: given}
-    if not given or len(set(given)) < len(given):
-        raise ValueError(f"checkpoint={given}: give at least one model, and none of them twice")
+    given = _listed("checkpoint", checkpoint)
     return {OURS: given[0]} if len(given) == 1 else dict(zip(short_names(given), given, strict=True))
+
+
+def runs_of(run: str | Sequence[str]) -> dict[str, str]:
+    """Name -> run folder: the folder's own name for a single one, and as much of each path as distinguishes several.
+
+    Args:
+        run: the value of `run=`, one or a list.
+
+    Raises:
+        ValueError: an empty list, or one twice.
+    """
+    given = _listed("run", run)
+    return dict(zip(short_names(given), given, strict=True))
+
+
+def _listed(key: str, value: str | Sequence[str]) -> list[str]:
+    given = plain(value)
+    given = [given] if isinstance(given, str) else given
+    if not given or len({path.rstrip("/") for path in given}) < len(given):
+        raise ValueError(f"{key}={given}: give at least one, and none of them twice")
+    return given

@@ -1,4 +1,4 @@
-"""Long jobs in phases: each is timed, told on the terminal, and not repeated when the job is run again."""
+"""Long jobs in phases: each is timed, reported on the terminal, and not repeated when the job is run again."""
 
 from __future__ import annotations
 

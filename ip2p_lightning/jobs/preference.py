@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import random
 from pathlib import Path
 
 from omegaconf import DictConfig
 from rich.table import Table
 
 from ip2p_lightning.config import build, plain
-from ip2p_lightning.data.sources import PairSource
 from ip2p_lightning.editors.precomputed import FolderOutputs
 from ip2p_lightning.evaluation.calibration import write_choices
-from ip2p_lightning.evaluation.preference import (
-    Item,
-    Preference,
-    preference,
-    write_page,
-)
+from ip2p_lightning.evaluation.preference import Preference, preference, write_page
 from ip2p_lightning.evaluation.preference_answers import read_answers
+from ip2p_lightning.evaluation.preference_items import edit_items
 from ip2p_lightning.metrics.bootstrap import Interval
 from ip2p_lightning.terminal import Terminal
 
@@ -41,26 +35,9 @@ def _make(config: DictConfig) -> None:
     page = Path(config.output) / "page.html"
     if page.exists() or Path(config.key).exists():
         raise ValueError(f"there is a study already ({page} or {config.key}); choose another output")
-    write_page(_items(pairs, outputs, config), page, config.key, side=config.side)
+    items = edit_items(pairs, outputs, config.count, config.seed)
+    write_page(items, page, config.key, side=config.side)
     Terminal().print(f"{page}: give this page to people, and keep {config.key} to yourself", soft_wrap=True)
-
-
-def _items(pairs: PairSource, outputs: dict[str, FolderOutputs], config: DictConfig) -> list[Item]:
-    there = [outputs[name].answered(pairs).chosen for name in outputs]
-    both = sorted(set(there[0]) & set(there[1]))
-    if len(both) < config.count:
-        raise ValueError(f"count={config.count}, but {len(both)} of {len(pairs)} pairs have both systems' outputs")
-    items = []
-    for index in sorted(random.Random(f"preference/{config.seed}").sample(both, config.count)):
-        pair = pairs[index]
-        original = pair.original_image
-        edits = {}
-        for name, output in outputs.items():
-            file = output.find(pair.id)
-            assert file is not None  # among those that are answered
-            edits[name] = output.open(file)
-        items.append(Item(pair.id, pair.instruction, original, edits, pair.kind))  # type: ignore[arg-type]
-    return items
 
 
 def _read(config: DictConfig) -> None:

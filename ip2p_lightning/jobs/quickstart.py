@@ -1,4 +1,4 @@
-"""`ip2p quickstart`: render pairs, train on the CPU, edit held-out pictures, leave one page that tells how it went."""
+"""`ip2p quickstart`: render pairs, train on the CPU, edit held-out images, leave one page that tells how it went."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from ip2p_lightning.data.reader import ShardDataset
 from ip2p_lightning.data.selection import Selection
 from ip2p_lightning.editors.opening import load_editor
 from ip2p_lightning.evaluation import EvaluationResult, evaluate
-from ip2p_lightning.evaluation.beside import Other, beside_table, same_edits
-from ip2p_lightning.evaluation.evaluate import Kept
+from ip2p_lightning.evaluation.comparison import Other, comparison_table, same_edits
+from ip2p_lightning.evaluation.evaluate import ExampleSelection
 from ip2p_lightning.evaluation.figures import IntervalSettings
 from ip2p_lightning.evaluation.limits import ERROR
 from ip2p_lightning.evaluation.progress import edit_progress
@@ -29,7 +29,7 @@ from ip2p_lightning.jobs import data_commands
 from ip2p_lightning.jobs.evaluate import provenance, sentence
 from ip2p_lightning.jobs.phases import Phase, Phases
 from ip2p_lightning.jobs.quickstart_page import commands_to_edit, last_checkpoint, machine, machine_share, page
-from ip2p_lightning.jobs.quickstart_training import Way, check_start, composed, fit_to_machine, train_run
+from ip2p_lightning.jobs.quickstart_training import ExecutionSettings, check_start, composed, fit_to_machine, train_run
 from ip2p_lightning.precision import choose
 from ip2p_lightning.report.grid import edit_grid
 from ip2p_lightning.report.report import write_report
@@ -122,16 +122,16 @@ def _train(config: DictConfig, name: str, phase: Phase, phases: Phases) -> None:
         ahead = list(config.runs)[list(config.runs).index(name) :]
         left = 60 * config.minutes - config.reserve - phases.seconds
         share = config.runs[name].share / sum(config.runs[run].share for run in ahead)
-        found = [Way.of(other.facts["fitted"]) for other in phases.all() if "fitted" in other.facts]
-        ways = found[:1] or Way.all(choose(config.precision, "cpu"), config.threads)  # timed once
+        found = [ExecutionSettings.of(other.facts["fitted"]) for other in phases.all() if "fitted" in other.facts]
+        choices = found[:1] or ExecutionSettings.all(choose(config.precision, "cpu"), config.threads)  # timed once
         training, fitted = fit_to_machine(
-            training, ways, config.calibration_steps, max(left, 1) * share, phase.facts.get("taken")
+            training, choices, config.calibration_steps, max(left, 1) * share, phase.facts.get("taken")
         )
         phase.facts["fitted"] = fitted | {"stages": {stage.name: stage.max_steps for stage in training.stages}}
         phases.write()
         _announce(phases.console, phase.facts["fitted"])
     else:
-        Way.of(fitted).apply(training)
+        ExecutionSettings.of(fitted).apply(training)
         for stage in training.stages:
             stage.max_steps = fitted["stages"][stage.name]
     phase.facts |= train_run(training)
@@ -141,7 +141,7 @@ def _announce(console: Console, fitted: dict[str, Any]) -> None:
     stages = ", ".join(f"{steps:,} steps {name}" for name, steps in fitted["stages"].items())
     less = fitted["share_of_steps"]
     shortened = f" ({percent(less)} of the recipe, to stay within minutes=...)" if less < 1 else ""
-    console.print(f"    {stages}{shortened}, {Way.of(fitted)}", highlight=False)
+    console.print(f"    {stages}{shortened}, {ExecutionSettings.of(fitted)}", highlight=False)
 
 
 def _evaluate(config: DictConfig, model: Path, folder: str, console: Console) -> None:
@@ -158,7 +158,7 @@ def _evaluate(config: DictConfig, model: Path, folder: str, console: Console) ->
                 name=entry.title,
                 seeds=plain(config.seeds),
                 batch_size=config.batch_size,
-                kept=Kept(entry.show, config.worst, config.kinds, seed=config.seed),
+                kept=ExampleSelection(entry.show, config.worst, config.kinds, seed=config.seed),
                 intervals=IntervalSettings(seed=config.seed),
                 provenance=provenance(editor, str(model), "ema"),
                 on_progress=advance,
@@ -212,7 +212,7 @@ def _tell(
         if ERROR in result.figures:
             console.print(kinds_table(result))
         if others[result.name]:
-            console.print(beside_table(result, others[result.name]))
+            console.print(comparison_table(result, others[result.name]))
     console.print(f"\n{machine_share(config, phases)}", highlight=False)
     spent = ", ".join(f"{name} {duration(seconds)}" for name, seconds in phases.spent())
     console.print(f"{duration(phases.seconds)} in all: {spent}\n", highlight=False)

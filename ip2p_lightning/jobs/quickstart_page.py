@@ -1,4 +1,4 @@
-"""The quickstart's page: what was trained, how far it got beside the shipped editors, and how to go on."""
+"""The quickstart's page: what was trained, how far it got next to the shipped editors, and how to go on."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from omegaconf import DictConfig
 
 from ip2p_lightning import __version__
 from ip2p_lightning.evaluation import EvaluationResult
-from ip2p_lightning.evaluation.beside import Other
+from ip2p_lightning.evaluation.comparison import Other
 from ip2p_lightning.evaluation.limits import ERROR
 from ip2p_lightning.formatting import number, percent, plural
 from ip2p_lightning.jobs.evaluate import edit_command
 from ip2p_lightning.jobs.phases import Phases
-from ip2p_lightning.jobs.quickstart_training import SHIPPED, Way, checkpoint, whole_seconds
+from ip2p_lightning.jobs.quickstart_training import SHIPPED, ExecutionSettings, checkpoint, whole_seconds
 from ip2p_lightning.report.curves import log_files, read_curves
 from ip2p_lightning.report.report import Command, Report, TrainingRun
 
@@ -79,12 +79,12 @@ def _title(results: list[EvaluationResult], seconds: float) -> str:
     minutes = plural(max(1, round(seconds / 60)), "minute")
     error = results[0].figures.get(ERROR)
     if error is not None and error.verdict == "better":
-        return f"It learned to edit pictures in {minutes}"
-    return f"What {minutes} of training taught a picture editor"
+        return f"It learned to edit images in {minutes}"
+    return f"What {minutes} of training taught an image editor"
 
 
 def machine_share(config: DictConfig, phases: Phases) -> str:
-    """What share of the recipe this machine had time for, and how to train the rest."""
+    """Share of the recipe that this machine had time for, and how to train the rest."""
     fitted = _fitted(config, phases)
     if all(found["share_of_steps"] >= 1 for found in fitted.values()):
         return "This machine had time for all steps of the recipe."
@@ -123,7 +123,7 @@ def _run_text(facts: dict[str, Any]) -> str:
     parts = ", ".join(f"{name} {count / 1e6:.2f} million" for name, count in facts["parameters"].items())
     steps, stages = f"{facts['steps']:,} steps of {facts['batch_size']} pairs", facts["stages"]
     told = f" ({'; '.join(stages)})" if len(stages) > 1 else ""
-    return f"{steps}{told} in {Way.of(facts['fitted'])}. Parameters: {parts}."
+    return f"{steps}{told} in {ExecutionSettings.of(facts['fitted'])}. Parameters: {parts}."
 
 
 def _settings(config: DictConfig, facts: dict[str, dict[str, Any]]) -> dict[str, Any]:
@@ -133,8 +133,8 @@ def _settings(config: DictConfig, facts: dict[str, dict[str, Any]]) -> dict[str,
         counts = ", ".join(f"{source.count:,} {split}" for split, source in entry.sources.items())
         settings[str(name)] = f"{counts} pairs of {config.size} x {config.size} pixels"
     for entry in config.runs.values():
-        way = Way.of(facts[f"train {entry.title}"]["fitted"])
-        settings[entry.title] = f"experiment={entry.experiment}, {way}"
+        execution = ExecutionSettings.of(facts[f"train {entry.title}"]["fitted"])
+        settings[entry.title] = f"experiment={entry.experiment}, {execution}"
     settings["software"] = (
         f"ip2p_lightning {__version__}, torch {torch.__version__}, Python {platform.python_version()}"
     )
@@ -143,7 +143,7 @@ def _settings(config: DictConfig, facts: dict[str, dict[str, Any]]) -> dict[str,
 
 
 def commands_to_edit(config: DictConfig, results: Sequence[EvaluationResult]) -> list[Command]:
-    """How to edit at once: a scene of one's own, a held-out one, and a photograph; with what was trained."""
+    """Commands for a first edit with the trained model: your own scene, a held-out one, and a photograph."""
     path, folder = str(last_checkpoint(config)), Path(config.folder)
     own = _edit_line(path, "scene", _OWN_SCENE, _OWN_INSTRUCTION, folder / "edited" / "own.png")
     found = [Command("Edit a scene of your own, in words", own)]
@@ -176,7 +176,7 @@ def override(key: str, value: str) -> str:
 
 
 def commands_to_go_on(config: DictConfig, phases: Phases) -> list[Command]:
-    """What else the page proposes to do next."""
+    """Further commands that the page proposes."""
     path = last_checkpoint(config)
     pairs = Path(config.folder) / "pairs" / str(next(iter(config.sets)))
     again = f"ip2p evaluate checkpoint={path} data=shards data.path={pairs} data.transform.resolution={config.size}"

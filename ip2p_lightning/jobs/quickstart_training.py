@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import lightning.pytorch as L
 import torch
 from omegaconf import DictConfig, OmegaConf
-from transformers import AutoTokenizer, LlavaConfig
+from transformers import LlavaConfig
 
 from ip2p_lightning import zoo
 from ip2p_lightning.config import build, compose, plain
@@ -25,18 +25,19 @@ from ip2p_lightning.data.selection import Selection
 from ip2p_lightning.data.sources.memory import MemorySource
 from ip2p_lightning.formatting import plural
 from ip2p_lightning.jobs.train import train
+from ip2p_lightning.models.loading import load_tokenizer
 from ip2p_lightning.models.mllm import llava_sizes
 from ip2p_lightning.models.visual_tokens import visual_token_ids
 
 _OVERHEAD = 1.05
-"""Training takes so many times what its steps take: averaged weights on disk, validation, pictures."""
+"""Training takes so many times what its steps take: averaged weights on disk, validation, images."""
 _WARM_UP = 2
 _CHECKPOINT_STEPS = 200
-"""What an interruption may cost at most."""
+"""Largest loss by an interruption."""
 
 
 SHIPPED, NOTHING = "shipped", "nothing"
-"""What a run begins with: models of the zoo where it names some (`start`), or random weights."""
+"""Weights that a run begins with: models of the zoo where it names some (`start`), or random weights."""
 
 
 def check_start(config: DictConfig) -> None:
@@ -123,18 +124,18 @@ def begin_with(training: DictConfig, part: str, folder: Path) -> None:
     training.init.append({"pretrained": str(folder), "to": part})
     if part != "conditioner.model":
         return
-    tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer")
+    tokenizer = load_tokenizer(folder, "tokenizer")
     training.conditioner.tokenizer.count = len(visual_token_ids(tokenizer))
     training.conditioner.model.update(llava_sizes(LlavaConfig.from_pretrained(folder / "mllm")))
     if build(training.conditioner.tokenizer).get_vocab() != tokenizer.get_vocab():
         raise ValueError(
             f"{folder}: its language model has another vocabulary than {part} here; train with start={NOTHING}, or "
-            "train the shipped model anew"
+            "train the shipped model again"
         )
 
 
-class Way(NamedTuple):
-    """How a run computes.
+class ExecutionSettings(NamedTuple):
+    """Precision and number of threads of a run.
 
     Args:
         precision: Lightning's name of the arithmetic.
@@ -145,8 +146,8 @@ class Way(NamedTuple):
     threads: int
 
     @classmethod
-    def all(cls, precision: str, threads: int | None) -> list[Way]:
-        """Ways to choose from; without a number of threads, one thread and as many as torch would take.
+    def all(cls, precision: str, threads: int | None) -> list[ExecutionSettings]:
+        """Settings to choose from; without a number of threads, one thread and as many as torch would take.
 
         On a machine with other work, one thread can be many times as fast as two that wait for each other.
         """
@@ -154,12 +155,12 @@ class Way(NamedTuple):
         return [cls(precision, count) for count in counts]
 
     @classmethod
-    def of(cls, facts: Mapping[str, Any]) -> Way:
-        """The way that `fit_to_machine` found."""
+    def of(cls, facts: Mapping[str, Any]) -> ExecutionSettings:
+        """The settings that `fit_to_machine` found."""
         return cls(facts["precision"], facts["threads"])
 
     def apply(self, training: DictConfig) -> None:
-        """Let a training configuration compute in this way."""
+        """Let a training configuration compute with these settings."""
         training.trainer.precision, training.threads = self
 
     def __str__(self) -> str:
@@ -167,47 +168,51 @@ class Way(NamedTuple):
 
 
 def fit_to_machine(
-    training: DictConfig, ways: Sequence[Way], steps: int, seconds: float, taken: Mapping[str, int] | None = None
+    training: DictConfig,
+    choices: Sequence[ExecutionSettings],
+    steps: int,
+    seconds: float,
+    taken: Mapping[str, int] | None = None,
 ) -> tuple[DictConfig, dict[str, Any]]:
-    """Choose the fastest way, and shorten the stages alike if they would take longer than there is time.
+    """Choose the fastest settings, and shorten the stages alike if they would take longer than there is time.
 
     Args:
         training: the run's configuration; changed in place.
-        ways: to choose from.
+        choices: to choose from.
         steps: training steps for timing each.
         seconds: what the run may take, this timing included.
         taken: stage -> steps that an earlier attempt with less time has trained.
 
     Returns:
-        The configuration, and what was found: the way, seconds a step by stage, the share of the steps kept.
+        The configuration, and what was found: the settings, seconds a step by stage, the share of the steps kept.
     """
     started, taken = time.monotonic(), taken or {}
-    timed = {way: time_steps(training, way, steps) for way in ways}
+    timed = {settings: time_steps(training, settings, steps) for settings in choices}
     ahead = {stage.name: stage.max_steps - taken.get(stage.name, 0) for stage in training.stages}
-    cost = {way: sum(count * times[name] for name, count in ahead.items()) for way, times in timed.items()}
-    way = min(cost, key=lambda way: cost[way])
+    cost = {settings: sum(count * times[name] for name, count in ahead.items()) for settings, times in timed.items()}
+    settings = min(cost, key=lambda settings: cost[settings])
     left = max(1.0, seconds - (time.monotonic() - started))
-    share = min(1.0, left / (_OVERHEAD * cost[way]))
-    way.apply(training)
+    share = min(1.0, left / (_OVERHEAD * cost[settings]))
+    settings.apply(training)
     whole = sum(stage.max_steps for stage in training.stages)
     for stage in training.stages:
         stage.max_steps = taken.get(stage.name, 0) + max(1, int(ahead[stage.name] * share))
     kept = sum(stage.max_steps for stage in training.stages) / whole
-    return training, {**way._asdict(), "seconds_per_step": timed[way], "share_of_steps": round(kept, 3)}
+    return training, {**settings._asdict(), "seconds_per_step": timed[settings], "share_of_steps": round(kept, 3)}
 
 
 def whole_seconds(fitted: Mapping[str, Any]) -> float:
-    """What all steps of a run's recipe take here, from what `fit_to_machine` found."""
+    """Seconds of all steps of a run's recipe on this machine, from the result of `fit_to_machine`."""
     steps: Mapping[str, int] = fitted["stages"]
     return _OVERHEAD * sum(n / fitted["share_of_steps"] * fitted["seconds_per_step"][name] for name, n in steps.items())
 
 
-def time_steps(training: DictConfig, way: Way, steps: int) -> dict[str, float]:
+def time_steps(training: DictConfig, settings: ExecutionSettings, steps: int) -> dict[str, float]:
     """Seconds a training step takes in each stage, measured on a few steps whose results are thrown away."""
     trial = copy.deepcopy(training)  # not resolved: the method's stages must stay those below
     with tempfile.TemporaryDirectory(prefix="ip2p-") as folder:
         trial.output_dir = trial.trainer.default_root_dir = folder
-        way.apply(trial)
+        settings.apply(trial)
         trial.trainer.limit_val_batches = 0
         trial.callbacks = {"clock": {"_target_": f"{__name__}.{StepClock.__name__}"}}
         trial.trainer.update({"logger": False, "enable_checkpointing": False, "enable_progress_bar": False})

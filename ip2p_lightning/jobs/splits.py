@@ -1,4 +1,4 @@
-"""Which pairs of the data a job looks at."""
+"""Selection of the pairs that a job reads."""
 
 from __future__ import annotations
 

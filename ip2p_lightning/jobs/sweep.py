@@ -10,7 +10,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
 folders: list[Path] = []
-"""Sweeps that this process has begun."""
+"""Sweeps that this process has started."""
 
 
 class NoteSweep(Callback):

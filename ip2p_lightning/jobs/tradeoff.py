@@ -1,4 +1,4 @@
-"""`ip2p tradeoff`: how much of the edit is done against how much of the input is kept, ours beside other editors."""
+"""`ip2p tradeoff`: the edit done against the input kept, for our models and other editors."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from ip2p_lightning.evaluation.journal import UNFINISHED
 from ip2p_lightning.evaluation.progress import edit_progress
 from ip2p_lightning.evaluation.provenance import editor_facts
 from ip2p_lightning.evaluation.sweeps import GuidanceSweep, Sweep
-from ip2p_lightning.evaluation.tradeoff import tradeoff as measure_tradeoff
+from ip2p_lightning.evaluation.tradeoff import TradeoffMeasurement
 from ip2p_lightning.evaluation.tradeoff_result import Tradeoff
+from ip2p_lightning.evaluation.work import HandOut
 from ip2p_lightning.formatting import plural
 from ip2p_lightning.jobs.axes import metrics_and_axes
 from ip2p_lightning.jobs.models import models_of
-from ip2p_lightning.jobs.processes import device_of, in_processes
+from ip2p_lightning.jobs.processes import by_executor, device_of, to_write
 from ip2p_lightning.jobs.splits import pairs_of
 from ip2p_lightning.precision import choose
 from ip2p_lightning.report.figure_page import FigurePage, Grid, write_figure_page
@@ -39,6 +40,11 @@ def run(config: DictConfig) -> None:
     result = tradeoff(config, console)
     if result is None:
         return
+    with to_write(config):
+        _save(result, config, console)
+
+
+def _save(result: Tradeoff, config: DictConfig, console: Console) -> None:
     folder = result.save(config.output)
     from ip2p_lightning.report.plotting import save_figure
     from ip2p_lightning.report.tradeoff_figure import tradeoff_figure, tradeoff_table  # a second of imports
@@ -56,7 +62,8 @@ def run(config: DictConfig) -> None:
         kicker="ip2p_lightning tradeoff",
     )
     written = write_figure_page(page, folder / "report.html")
-    shutil.rmtree(folder / UNFINISHED, ignore_errors=True)
+    if config.executor != "array":  # whose other members may be reading the rows
+        shutil.rmtree(folder / UNFINISHED, ignore_errors=True)
     console.print(table)
     console.print(f"report: {written}", highlight=False, soft_wrap=True)
 
@@ -68,13 +75,22 @@ def tradeoff(config: DictConfig, console: Console | None = None) -> Tradeoff | N
         The values; None in all but the first of several processes.
     """
     console = console or Terminal()
-    return in_processes(config, "tradeoff", lambda own: _measure(own, console))
+    return by_executor(config, "tradeoff", lambda own, hand_out: _tradeoff(own, console, hand_out), _measurement)
 
 
-def _measure(config: DictConfig, console: Console) -> Tradeoff:
+def _tradeoff(config: DictConfig, console: Console, hand_out: HandOut | None) -> Tradeoff:
+    measurement = _measurement(config, console)
+    points = sum(len(sweep.points) for sweep in measurement.sweeps)
+    total = (config.count or len(measurement.pairs)) * len(config.seeds) * points
+    with edit_progress(console, f"editing at {points} points", total) as advance:
+        return measurement.run(build(config.intervals), advance, hand_out)
+
+
+def _measurement(config: DictConfig, console: Console | None = None) -> TradeoffMeasurement:
+    """Everything that rows depend on."""
     data, device = build(config.data), device_of(config)
     pairs = pairs_of(data.sources(), config.split)
-    metrics, x, y = metrics_and_axes(config, "tradeoff", pairs, console)
+    metrics, x, y = metrics_and_axes(config, "tradeoff", pairs, console or Terminal())
     models = models_of(config.checkpoint)
     options = {"batch_size": config.batch_size, "trust": config.trust, "precision": choose(config.precision, device)}
     editors = {name: load_editor(path, device, config.weights, **options) for name, path in models.items()}
@@ -87,30 +103,21 @@ def _measure(config: DictConfig, console: Console) -> Tradeoff:
         for other in baseline.editors:
             other.to(device)
         sweeps.append(baseline)
-    points = sum(len(sweep.points) for sweep in sweeps)
-    total = (config.count or len(pairs)) * len(config.seeds) * points
     first = next(iter(models))
     facts = editor_facts(editors[first], {"checkpoint": models[first], "weights": config.weights})
-    with edit_progress(console, f"editing at {points} points", total) as advance:
-        return measure_tradeoff(
-            sweeps,
-            pairs,
-            metrics,
-            x=x,
-            y=y,
-            count=config.count,
-            seeds=plain(config.seeds),
-            batch_size=config.batch_size,
-            transform=data.transform.evaluation(),
-            intervals=build(config.intervals),
-            provenance={
-                **facts,
-                **({"models": models} if len(models) > 1 else {}),
-                "baselines": plain(baselines),
-                "split": config.split,
-            },
-            on_progress=advance,
-            show=config.show,
-            device=device,
-            journal=Path(config.output) / UNFINISHED,
-        )
+    facts |= {"models": models} if len(models) > 1 else {}
+    return TradeoffMeasurement(
+        pairs,
+        metrics,
+        sweeps=sweeps,
+        x=x,
+        y=y,
+        count=config.count,
+        seeds=plain(config.seeds),
+        batch_size=config.batch_size,
+        transform=data.transform.evaluation(),
+        provenance={**facts, "baselines": plain(baselines), "split": config.split},
+        show=config.show,
+        device=device,
+        journal=Path(config.output) / UNFINISHED,
+    )

@@ -20,7 +20,7 @@ from ip2p_lightning.callbacks.log_interval import LogInterval
 from ip2p_lightning.conditioners.cut_texts import warn_of_data
 from ip2p_lightning.config import build, plain
 from ip2p_lightning.data.datamodule import NO_VALIDATION
-from ip2p_lightning.distributed.ranks import ranks, sweeping
+from ip2p_lightning.distributed.ranks import launch_ranks, sweeping
 from ip2p_lightning.interop.warm_start import initialise
 from ip2p_lightning.jobs.arithmetic import decide_precision
 from ip2p_lightning.jobs.resuming import check_resumable, find_checkpoint
@@ -43,7 +43,7 @@ _EXPECTED = (
     r"You defined a `validation_step` but have no",  # likewise
     r"You're resuming from a checkpoint that ended before the epoch ended",  # our loader goes on at its place
 )
-"""What Lightning warns of and need not."""
+"""Warnings of Lightning that are of no use here."""
 
 
 def run(config: DictConfig) -> float | None:
@@ -63,7 +63,7 @@ def run(config: DictConfig) -> float | None:
 
 @dataclass(frozen=True)
 class Trained:
-    """What `train` returns.
+    """Result of `train`.
 
     Args:
         module: the trained module, with averaged weights if a callback averages them.
@@ -81,7 +81,7 @@ class Trained:
 def train(config: DictConfig) -> Trained:
     """Train as `conf/train.yaml` describes, and validate the result.
 
-    Leaves in `output_dir`: config.yaml (resolved), checkpoints/last.ckpt, metrics, pictures.
+    Leaves in `output_dir`: config.yaml (resolved), checkpoints/last.ckpt, metrics, images.
 
     Args:
         config: composed from conf/train.yaml.
@@ -125,7 +125,7 @@ def _train(config: DictConfig) -> Trained:
     decide_precision(config.trainer, origin.precision if origin else None)
     trainer: L.Trainer = build(config.trainer, callbacks=callbacks, logger=loggers)
     _record(config, loggers)
-    with ranks(trainer, config, f"{__name__}:train", checkpoint):
+    with launch_ranks(trainer, config, f"{__name__}:train", checkpoint):
         fit(trainer, module, data, checkpoint, origin.stage if origin else None)
         metrics = dict(trainer.callback_metrics)
         trainer.validate(module, data, verbose=False)

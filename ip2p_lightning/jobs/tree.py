@@ -7,14 +7,14 @@ of the comment that the file begins with.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
 import yaml
 
-from ip2p_lightning.config import config_dir
+from ip2p_lightning.config import config_dir, config_name
 
 
 class Key(NamedTuple):
@@ -54,19 +54,30 @@ def keys(path: Path) -> list[Key]:
     return list(_below(root, "", text)) if isinstance(root, yaml.MappingNode) else []
 
 
-def groups(job: str) -> dict[str, str]:
-    """Config group -> comment, as the defaults list of a job names them, in its order."""
-    text = _text(config_dir() / f"{job}.yaml")
-    root = yaml.compose(text, Loader=yaml.SafeLoader)
+def groups(job: str, chosen: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Config group -> comment, as the defaults list of a job names them, in its order; after a method, its parts.
+
+    Args:
+        job: with its command if it has any: "data render".
+        chosen: group -> option in place of the default, such as {"method": "codec"}.
+    """
     found: dict[str, str] = {}
+    _collect(config_dir() / f"{config_name(job)}.yaml", chosen or {}, found)
+    return found
+
+
+def _collect(path: Path, chosen: Mapping[str, str], found: dict[str, str]) -> None:
+    text = _text(path)
+    root = yaml.compose(text, Loader=yaml.SafeLoader)
     for name, value in root.value if isinstance(root, yaml.MappingNode) else ():
         for entry in value.value if name.value == "defaults" else ():
             if isinstance(entry, yaml.MappingNode):
-                key = entry.value[0][0]
+                key, option = entry.value[0]
                 group = key.value.split()[-1].lstrip("/").split("@")[0]
                 if (config_dir() / group).is_dir() and not group.startswith("hydra"):
                     found.setdefault(group, _comment(text, key))
-    return found
+                if group == "method":
+                    _collect(config_dir() / group / f"{chosen.get(group, option.value)}.yaml", chosen, found)
 
 
 def _below(node: yaml.MappingNode, path: str, text: str) -> Iterator[Key]:
@@ -82,7 +93,7 @@ def _below(node: yaml.MappingNode, path: str, text: str) -> Iterator[Key]:
 
 
 def _comment(text: str, key: yaml.Node, value: yaml.Node | None = None) -> str:
-    """What follows `#` on the line of a key, after its value if that ends there."""
+    """Comment on the line of a key, after its value if that ends there."""
     line = text.splitlines()[key.start_mark.line]
     ends_there = value is not None and value.end_mark.line == key.start_mark.line
     after = line[value.end_mark.column if ends_there and value else key.end_mark.column :]

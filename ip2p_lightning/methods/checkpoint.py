@@ -11,10 +11,11 @@ from torch import Tensor, nn
 
 from ip2p_lightning.config import StoredConfigError, TrustError, instantiate_trusted
 from ip2p_lightning.config.budget import Budget
+from ip2p_lightning.limits import LimitError
 from ip2p_lightning.methods.checkpoint_file import CheckpointError, read_checkpoint
 from ip2p_lightning.methods.editing import EditingModule
 from ip2p_lightning.methods.staged import StagedModule
-from ip2p_lightning.models.pretrained import Mark, with_pretrained
+from ip2p_lightning.models.pretrained import WeightOrigin, with_pretrained
 
 Weights = Literal["ema", "raw"]
 Method = TypeVar("Method", bound=StagedModule)
@@ -66,28 +67,57 @@ def load_method(
             f"{path}: holds no configuration, so what to build is unknown; train with `ip2p train` (or pass "
             "`config=` to EditingModule), or build the module in Python and call `initialise`"
         )
-    state = state_of(checkpoint, weights)
-    budget = Budget(Path(path).stat().st_size, len(state), str(path))
+    state, size = state_of(checkpoint, weights), Path(path).stat().st_size
+    module = rebuilt(config, state, method, str(path), size, trust, left_out_of(checkpoint))
+    module.stage = next((stage for stage in module.stages if stage.name == checkpoint["stage"]), module.stage)
+    return module.to(device).eval()
+
+
+def rebuilt(
+    config: Mapping[str, Any],
+    state: dict[str, Tensor],
+    method: type[Method],
+    origin: str,
+    size: int,
+    trust: Iterable[str] | None,
+    left_out: Mapping[str, WeightOrigin] | None = None,
+) -> Method:
+    """Build what a stored configuration describes, and load weights into it.
+
+    Args:
+        config: untrusted, see `load_method`.
+        state: the weights.
+        method: the class that it must be of.
+        origin: file or folder of both, for messages.
+        size: bytes of the weights, which bound what is built.
+        trust: of the user.
+        left_out: weights that a pretrained folder holds.
+
+    Raises:
+        CheckpointError, TrustError, LimitError: see `load_method`.
+    """
+    budget = Budget(size, len(state), origin)
     try:
         with torch.random.fork_rng(devices=[]):  # building must not disturb the caller's random numbers
             module = instantiate_trusted(config, trust=trust, without=_TRAINING_ONLY, budget=budget)
     except TrustError as error:
-        raise TrustError(f"{path}: {error}") from error
+        raise TrustError(f"{origin}: {error}") from error
+    except LimitError as error:
+        raise LimitError(str(error) if origin in str(error) else f"{origin}: {error}") from error
     except StoredConfigError as error:
-        raise CheckpointError(f"{path}: {error}") from error
+        raise CheckpointError(f"{origin}: {error}") from error
     if not isinstance(module, method):
         raise CheckpointError(
-            f"{path}: holds a {type(module).__name__}, not the {method.__name__} that is asked for here; "
+            f"{origin}: holds a {type(module).__name__}, not the {method.__name__} that is asked for here; "
             "`config.yaml` in its run folder says which experiment made it"
         )
     try:
-        state = with_pretrained(state, left_out_of(checkpoint), module.state_dict())
+        state = with_pretrained(state, left_out or {}, module.state_dict())
     except ValueError as error:
-        raise CheckpointError(f"{path}: {error}") from error
-    load_strictly(module, state, origin=str(path))
+        raise CheckpointError(f"{origin}: {error}") from error
+    load_strictly(module, state, origin=origin)
     module.config = dict(config)
-    module.stage = next((stage for stage in module.stages if stage.name == checkpoint["stage"]), module.stage)
-    return module.to(device).eval()
+    return module
 
 
 def load_strictly(module: nn.Module, state: Mapping[str, Tensor], origin: str) -> None:
@@ -96,6 +126,16 @@ def load_strictly(module: nn.Module, state: Mapping[str, Tensor], origin: str) -
     Raises:
         CheckpointError: missing, surplus or differently shaped weights; names the first three of each.
     """
+    check_fit(module, state, origin)
+    try:
+        module.load_state_dict(state, strict=True)
+    except (RuntimeError, NotImplementedError) as error:  # tensors of a kind that cannot be copied
+        reason = str(error).splitlines()[-1].strip()[:200]
+        raise CheckpointError(f"{origin}: its weights cannot be loaded ({reason}); copy the file again") from error
+
+
+def check_fit(module: nn.Module, state: Mapping[str, Tensor], origin: str) -> None:
+    """Compare the names and shapes of weights with a module's; errors as for `load_strictly`."""
     own = module.state_dict()
     shapes = [
         f"{name} is {list(tensor.shape)}, the model needs {list(own[name].shape)}"
@@ -113,11 +153,6 @@ def load_strictly(module: nn.Module, state: Mapping[str, Tensor], origin: str) -
             f"{origin}: weights of another architecture than {type(module).__name__}'s: {'; '.join(found)}. "
             "Choose the same model configuration, or the part (from / to) that fits"
         )
-    try:
-        module.load_state_dict(state, strict=True)
-    except (RuntimeError, NotImplementedError) as error:  # tensors of a kind that cannot be copied
-        reason = str(error).splitlines()[-1].strip()[:200]
-        raise CheckpointError(f"{origin}: its weights cannot be loaded ({reason}); copy the file again") from error
 
 
 def state_of(checkpoint: Mapping[str, Any], weights: Weights) -> dict[str, Tensor]:
@@ -127,9 +162,9 @@ def state_of(checkpoint: Mapping[str, Any], weights: Weights) -> dict[str, Tenso
     return {**checkpoint["state_dict"], **(checkpoint["raw_parameters"] if weights == "raw" else {})}
 
 
-def left_out_of(checkpoint: Mapping[str, Any]) -> dict[str, Mark]:
+def left_out_of(checkpoint: Mapping[str, Any]) -> dict[str, WeightOrigin]:
     """Pretrained weights that a checkpoint leaves out, and where each is found."""
-    return {name: Mark(*mark) for name, mark in checkpoint["pretrained"].items()}
+    return {name: WeightOrigin(*mark) for name, mark in checkpoint["pretrained"].items()}
 
 
 def _first(names: Sequence[str]) -> str:

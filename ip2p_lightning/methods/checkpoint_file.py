@@ -17,7 +17,7 @@ from ip2p_lightning.limits import PICKLE_BYTES, LimitError
 from ip2p_lightning.methods.stored_names import current_names
 
 _EMPTY: Mapping[str, Any] = {"raw_parameters": {}, "pretrained": {}, "config": None, "stage": None}
-"""What a checkpoint may lack."""
+"""Keys that a checkpoint may lack."""
 _FORMS: Mapping[str, tuple[type, ...]] = {
     "state_dict": (dict,),
     "raw_parameters": (dict,),
@@ -106,7 +106,7 @@ def _check_archive(path: str | Path) -> None:
 
 
 def _check_form(checkpoint: Mapping[str, Any], path: str | Path) -> None:
-    """What is there has the type that Lightning and this package give it."""
+    """Check that values present have the types that Lightning and this package give them."""
     for name, forms in _FORMS.items():
         value = checkpoint.get(name)
         if name in checkpoint and (not isinstance(value, forms) or isinstance(value, bool)):

@@ -1,6 +1,6 @@
-"""Training of a dual encoder as CLIP was (Radford et al. 2021), on the pictures and captions of edit pairs.
+"""Training of a dual encoder as CLIP was (Radford et al. 2021), on the images and captions of edit pairs.
 
-A picture before an edit and the one after it stand in one batch, each the hardest wrong answer for the other's caption:
+An image before an edit and the one after it stand in one batch, each the hardest wrong answer for the other's caption:
 what remains between them is the edit, which is what directional similarity must see (InstructPix2Pix section 3.1.2).
 """
 
@@ -48,7 +48,7 @@ class ContrastiveModule(StagedModule):
         self.direction_scale = direction_scale
 
     def forward(self, batch: PairBatch, generator: torch.Generator | None = None) -> dict[str, Tensor]:
-        """Both losses over the B pairs: 2B pictures against 2B captions, and B changes against B changes."""
+        """Both losses over the B pairs: 2B images against 2B captions, and B changes against B changes."""
         pictures, texts = self.embed(batch)
         changes = [F.normalize(side[1] - side[0], dim=1) for side in (pictures.chunk(2), texts.chunk(2))]
         return {
@@ -57,7 +57,7 @@ class ContrastiveModule(StagedModule):
         }
 
     def validation_step(self, batch: PairBatch, batch_idx: int) -> None:
-        """The losses, how often a picture finds its caption in the batch, and the mean directional similarity."""
+        """The losses, how often an image finds its caption in the batch, and the mean directional similarity."""
         super().validation_step(batch, batch_idx)
         pictures, texts = self.embed(batch)
         own = torch.arange(len(pictures), device=pictures.device)
@@ -67,7 +67,7 @@ class ContrastiveModule(StagedModule):
         self.log_dict(values, batch_size=len(batch), sync_dist=True)
 
     def embed(self, batch: PairBatch) -> tuple[Tensor, Tensor]:
-        """Unit vectors in float32 of pictures and captions, [2B, D] each, the originals first.
+        """Unit vectors in float32 of images and captions, [2B, D] each, the originals first.
 
         Raises:
             ValueError: pairs without captions.

@@ -34,7 +34,7 @@ class EditingModule(EditingParts, StagedModule):
     Args:
         conditioner: turns a batch into the denoiser's condition (and its own losses).
         denoiser: predicts from noised latents and the original's.
-        autoencoder: pictures to latents and back; always frozen.
+        autoencoder: images to latents and back; always frozen.
         objective: noises the edited latents and scores the prediction.
         sampler: how `edit` samples.
         dropout: conditioning dropout; None turns it off.
@@ -46,7 +46,7 @@ class EditingModule(EditingParts, StagedModule):
         ValueError: parts of different widths, or a sampler or a residual that does not fit what the objective teaches
             the denoiser to predict.
 
-    Example:
+    Examples:
         >>> import torch
         >>> from ip2p_lightning import compose
         >>> from ip2p_lightning.config import build
@@ -83,20 +83,22 @@ class EditingModule(EditingParts, StagedModule):
         condition = self.conditioner(batch)
         if not self.stage.loss_weights.get("editing_loss"):
             return dict(condition.losses)
+        # IP2P eq. 2: z_t from the edited latents; the denoiser sees [z_t, original latents], either condition dropped
+        # at random (section 3.2.1), which the two guidance scales need at sampling.
         edited, original = self.encode(batch, generator)
-        noised = self.objective.noise(edited, generator)
-        embeddings, seen = self.dropout(condition.embeddings, condition.null_embeddings, original, generator)
-        prediction = self.denoiser(noised.sample, seen, noised.timesteps, embeddings)
+        noised = self.objective.noise(edited, generator, self.denoiser.tokens(edited))
+        states, seen = self.dropout(condition.states, condition.null_states, original, generator)
+        prediction = self.denoiser(noised.sample, seen, noised.timesteps, states)
         loss = self.objective.loss(prediction, noised, edited, original, self.autoencoder.importance)
         return {**condition.losses, "editing_loss": loss}
 
     @torch.no_grad()
     def encode(self, batch: PairBatch, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
-        """Latents [B, C, h, w] of the edited (a posterior sample) and the original pictures (the posterior mode)."""
+        """Latents [B, C, h, w] of the edited (a posterior sample) and the original images (the posterior mode)."""
         edited, original = posteriors(batch, self.autoencoder)
         return self.autoencoder.sample(edited, generator), self.autoencoder.mode(original)
 
     def encodings(self) -> list[Encoding]:
-        """What the frozen parts of the step say of a pair, for a cache; nothing where no denoiser is run."""
+        """Encodings by the frozen parts of the step, for the cache; none where no denoiser is run."""
         losses = {name for name, weight in self.stage.loss_weights.items() if weight}
         return [latents(self.autoencoder), *self.conditioner.encodings(losses)] if "editing_loss" in losses else []

@@ -16,7 +16,7 @@ from ip2p_lightning.models.denoiser import Denoiser
 
 
 class EditingParts:
-    """Editing with conditioner, denoiser, autoencoder and sampler; a `torch.nn.Module` inherits it beside its base."""
+    """Editing with conditioner, denoiser, autoencoder and sampler; a `torch.nn.Module` inherits it next to its base."""
 
     conditioner: Conditioner
     denoiser: Denoiser
@@ -50,7 +50,7 @@ class EditingParts:
         expressive_instructions: Sequence[str | None] | None = None,
         **sampling: Any,
     ) -> tuple[Tensor, Conditioning]:
-        """Edit pictures.
+        """Edit images.
 
         Args:
             original_images: float32 [B, 3, H, W] in [-1, 1], sides a multiple of the autoencoder's factor.
@@ -64,19 +64,18 @@ class EditingParts:
             ValueError: an expressive instruction for a model that reads none.
 
         Returns:
-            The edited pictures, as the originals, and the conditioning (with any expressive instructions).
+            The edited images, as the originals, and the conditioning (with any expressive instructions).
         """
         if condition is None and any(text is not None for text in expressive_instructions or ()):
-            condition = self.conditioner.told(instructions, original_images, expressive_instructions or ())
+            condition = self.conditioner.condition_on(instructions, original_images, expressive_instructions or ())
         condition = condition or self.conditioner.condition(instructions, original_images)
-        latents = self.sampler(
-            self.denoiser,
-            self.autoencoder.encode_original(original_images),
-            condition.embeddings,
-            condition.null_embeddings,
-            **sampling,
-        )
-        return self.autoencoder.decode(latents), condition
+        original = self.autoencoder.encode_original(original_images)
+        return self.autoencoder.decode(self.sample(original, condition, **sampling)), condition
+
+    def sample(self, original: Tensor, condition: Conditioning, **sampling: Any) -> Tensor:
+        """Edited latents [B, C, h, w] of the originals' under a condition; `sampling` as in `edit`."""
+        tokens = self.denoiser.tokens(original)
+        return self.sampler(self.denoiser, original, condition.states, condition.null_states, tokens=tokens, **sampling)
 
 
 class EditingModel(EditingParts, nn.Module):
@@ -102,7 +101,7 @@ class EditingModel(EditingParts, nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where its weights are."""
+        """Device of its weights."""
         return next(self.denoiser.parameters()).device
 
     @property
@@ -126,7 +125,20 @@ def _check_widths(conditioner: Conditioner, denoiser: Denoiser, autoencoder: Aut
         )
 
 
-_SCHEDULE_KEYS = ("num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "rescale_betas_zero_snr", "shift")
+_SCHEDULE_KEYS = (
+    "num_train_timesteps",
+    "beta_start",
+    "beta_end",
+    "beta_schedule",
+    "rescale_betas_zero_snr",
+    "shift",
+    "use_dynamic_shifting",
+    "base_shift",
+    "max_shift",
+    "base_image_seq_len",
+    "max_image_seq_len",
+    "time_shift_type",
+)
 
 
 def _check_agreement(objective: Objective, sampler: Sampler, denoiser: Denoiser) -> None:

@@ -1,19 +1,18 @@
-"""Training of the judge: it learns to read attributes off true pictures, before and after an edit alike.
+"""Training of the judge: it learns to read attributes off true images, before and after an edit alike.
 
-Both pictures of a pair are shown, so that it knows every medium and photo operation that edits lead to.
+Both images of a pair are shown, so that it knows every medium and photo operation that edits lead to.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from ip2p_lightning.data.pair import PairBatch
-from ip2p_lightning.methods.stage import Stage
-from ip2p_lightning.methods.staged import OptimizerFactory, StagedModule
+from ip2p_lightning.methods.noise import checked_noise, noised
+from ip2p_lightning.methods.staged import StagedModule
 from ip2p_lightning.models.judge import ABSENT, AttributeJudge
 
 
@@ -22,11 +21,9 @@ class JudgeModule(StagedModule):
 
     Args:
         judge: what learns.
-        noise: largest standard deviation of the noise laid over training pictures, in units of their range [-1, 1]
-            (a picture's own is uniform below it), so that the judge bears with the grain of edited pictures.
-        optimizer: makes the optimizer from parameter groups.
-        stages: the stages of training.
-        config: see `StagedModule`.
+        noise: largest standard deviation of the noise laid over training images, in units of their range [-1, 1]
+            (an image's own is uniform below it), so that the judge bears with the grain of edited images.
+        **training: optimizer, stages and config, see `StagedModule`.
 
     Raises:
         ValueError: negative noise.
@@ -35,22 +32,13 @@ class JudgeModule(StagedModule):
     parts = ("judge",)
     learners = ("judge",)
 
-    def __init__(
-        self,
-        judge: AttributeJudge,
-        noise: float = 0.0,
-        optimizer: OptimizerFactory = torch.optim.AdamW,
-        stages: Sequence[Stage] = (Stage(),),
-        config: Mapping[str, Any] | None = None,
-    ) -> None:
-        super().__init__(optimizer, stages, config)
-        if noise < 0:
-            raise ValueError(f"noise={noise} is a standard deviation; it must be at least 0")
+    def __init__(self, judge: AttributeJudge, noise: float = 0.0, **training: Any) -> None:
+        super().__init__(**training)
         self.judge = judge
-        self.noise = noise
+        self.noise = checked_noise(noise)
 
     def forward(self, batch: PairBatch, generator: torch.Generator | None = None) -> dict[str, Tensor]:
-        """The cross entropy of the attributes of both pictures."""
+        """The cross entropy of the attributes of both images."""
         images, labels = self.pictures(batch)
         return {"attribute_loss": self.judge.loss(self.judge(self._noised(images, generator)), labels)}
 
@@ -64,7 +52,7 @@ class JudgeModule(StagedModule):
         self.log_dict(values, batch_size=len(batch), sync_dist=True)
 
     def pictures(self, batch: PairBatch) -> tuple[Tensor, Tensor]:
-        """Both pictures of each pair [2B, 3, H, W], and their labels [2B, attributes].
+        """Both images of each pair [2B, 3, H, W], and their labels [2B, attributes].
 
         Raises:
             ValueError: pairs whose attributes are not known.
@@ -82,6 +70,4 @@ class JudgeModule(StagedModule):
     def _noised(self, images: Tensor, generator: torch.Generator | None) -> Tensor:
         if not self.noise:
             return images
-        strength = torch.rand(len(images), 1, 1, 1, device=images.device, generator=generator) * self.noise
-        grain = torch.randn(images.shape, device=images.device, generator=generator)
-        return (images + strength * grain).clamp(-1, 1)
+        return noised(images, self.noise, generator).clamp(-1, 1)

@@ -76,7 +76,7 @@ class Stage:
 
     @property
     def scheduled(self) -> bool:
-        """Whether the learning rate changes within the stage."""
+        """True if the learning rate changes within the stage."""
         return self.decay != "constant" or bool(self.warmup)
 
     def schedule(self, optimizer: Optimizer, steps: int) -> LambdaLR:

@@ -1,4 +1,4 @@
-"""What every method trains alike: losses weighted by stage, the stage's optimizer, and checkpoints that reopen."""
+"""Training shared by all methods: losses weighted by stage, the stage's optimizer, and checkpoints that reopen."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import lightning.pytorch as L
 import torch
 from lightning.pytorch.plugins.precision import MixedPrecision, Precision
+from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
 from lightning.pytorch.utilities import GradClipAlgorithmType
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -16,8 +17,9 @@ from torch.optim import Optimizer
 from ip2p_lightning.data.pair import PairBatch
 from ip2p_lightning.data.randomness import hashed_integer
 from ip2p_lightning.methods.resumed_optimizer import take_settings
+from ip2p_lightning.methods.resumed_state import check_states
 from ip2p_lightning.methods.stage import Stage
-from ip2p_lightning.models.pretrained import Mark, with_pretrained, without_pretrained
+from ip2p_lightning.models.pretrained import WeightOrigin, with_pretrained, without_pretrained
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +52,7 @@ class StagedModule(L.LightningModule):
         self.stage = self.stages[0]
         self.config = dict(config) if config else None
         self.trust: tuple[str, ...] = ()  # packages that parts are from; written into checkpoints, never read from them
-        self._marks: dict[str, Mark] = {}
+        self._marks: dict[str, WeightOrigin] = {}
         self._seed = torch.initial_seed()
 
     def forward(self, batch: PairBatch, generator: torch.Generator | None = None) -> dict[str, Tensor]:
@@ -59,7 +61,7 @@ class StagedModule(L.LightningModule):
 
     def training_step(self, batch: PairBatch, batch_idx: int) -> dict[str, Tensor]:
         """Weighted sum of the losses (MGIE eq. 6: instruction loss + 0.5 x editing loss)."""
-        losses = self(batch, self.draws(self._seed, self.current_epoch, batch_idx))
+        losses = self(batch, self.step_generator(self._seed, self.current_epoch, batch_idx))
         total = self.stage.total(losses)
         self.log_dict({f"train/{name}": loss.detach() for name, loss in losses.items()}, batch_size=len(batch))
         self.log("train/loss", total.detach(), prog_bar=True, batch_size=len(batch))
@@ -67,10 +69,10 @@ class StagedModule(L.LightningModule):
 
     def validation_step(self, batch: PairBatch, batch_idx: int) -> None:
         """The same losses on held-out pairs, with noise and times that are the same at every validation."""
-        losses = self(batch, self.draws("validation", batch_idx))
+        losses = self(batch, self.step_generator("validation", batch_idx))
         self.log_dict({f"val/{name}": loss for name, loss in losses.items()}, batch_size=len(batch), sync_dist=True)
 
-    def draws(self, *address: object) -> torch.Generator:
+    def step_generator(self, *address: object) -> torch.Generator:
         """Source of a step's noise, times and dropout: another on every rank, the same again after resuming."""
         return torch.Generator(self.device).manual_seed(hashed_integer(*address, self.global_rank))
 
@@ -100,7 +102,7 @@ class StagedModule(L.LightningModule):
         gradient_clip_val: float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """Clip as the trainer is told to, with fused optimizers under bfloat16 as well.
+        """Clip with the trainer's settings, with fused optimizers under bfloat16 as well.
 
         Lightning refuses these under every mixed precision, though only float16's loss scaler conflicts with them.
         """
@@ -121,12 +123,15 @@ class StagedModule(L.LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Put back the pretrained weights that were left out; a fit takes the present optimizer settings."""
-        left_out = {name: Mark(*mark) for name, mark in checkpoint.get("pretrained", {}).items()}
+        left_out = {name: WeightOrigin(*mark) for name, mark in checkpoint.get("pretrained", {}).items()}
         checkpoint["state_dict"] = with_pretrained(checkpoint["state_dict"], left_out, self.state_dict())
         if self._trainer is None or self.trainer.state.fn != "fit":
             return
-        fresh = self.optimizer_factory(self.parameter_groups()).param_groups
-        changes = take_settings(checkpoint, fresh, list(self.stage.trainable), self.stage.scheduled)
+        fresh = self.optimizer_factory(self.parameter_groups())
+        changes = take_settings(checkpoint, fresh.param_groups, list(self.stage.trainable), self.stage.scheduled)
+        if isinstance(self.trainer.strategy, SingleDeviceStrategy | DDPStrategy):  # others split the states
+            schedule = self.stage.schedule(fresh, max(1, self.stage.max_steps)) if self.stage.scheduled else None
+            check_states(checkpoint, self, fresh, schedule.state_dict() if schedule else None)
         if changes:
             log.info("from here on with other optimizer settings than before: %s", ", ".join(changes))
         before, now = checkpoint.get("precision"), str(self.trainer.precision)

@@ -22,18 +22,20 @@ from ip2p_lightning.diffusion.objective import Objective
 from ip2p_lightning.methods.stage import Stage
 from ip2p_lightning.methods.staged import OptimizerFactory, StagedModule
 from ip2p_lightning.models.autoencoder import Autoencoder
+from ip2p_lightning.models.denoiser import predicted
 from ip2p_lightning.models.pretrained import marks
+from ip2p_lightning.states import States
 
 
 class TextToImageModule(StagedModule):
     """Text encoder, UNet and autoencoder as siblings, and the step that trains them; the loss is "image_loss".
 
-    Both pictures of a pair are learnt from, each under its caption.
+    Both images of a pair are learnt from, each under its caption.
 
     Args:
         conditioner: captions to states; its tokenizer and text encoder go into the pipeline.
         unet: predicts from noised latents and the caption's states.
-        autoencoder: pictures to latents and back; always frozen.
+        autoencoder: images to latents and back; always frozen.
         objective: noises latents and scores the prediction.
         scheduler: of the pipeline, with the objective's noise schedule and prediction.
         dropout: share of the captions replaced by "", for classifier-free guidance.
@@ -74,7 +76,7 @@ class TextToImageModule(StagedModule):
         self._marks = marks(self)
 
     def forward(self, batch: PairBatch, generator: torch.Generator | None = None) -> dict[str, Tensor]:
-        """The denoising loss of both pictures under their captions.
+        """The denoising loss of both images under their captions.
 
         Raises:
             ValueError: pairs without captions.
@@ -84,18 +86,18 @@ class TextToImageModule(StagedModule):
             latents = self.autoencoder.encode_edited(images, generator)
         noised = self.objective.noise(latents, generator)
         condition = self.conditioner.encode(captions)
-        dropped = torch.rand(len(captions), 1, 1, device=latents.device, generator=generator) < self.dropout
-        states = torch.where(dropped, condition.null_embeddings, condition.embeddings)
+        dropped = torch.rand(len(captions), device=latents.device, generator=generator) < self.dropout
+        states = condition.states.where(dropped, condition.null_states)
         prediction = self.predict(noised.sample, noised.timesteps, states)
         loss = self.objective.loss(prediction, noised, latents, latents, self.autoencoder.importance)
         return {"image_loss": loss}
 
-    def predict(self, sample: Tensor, timesteps: Tensor, states: Tensor) -> Tensor:
-        """[B, C, h, w], [B] and [B, K, D] to [B, C, h, w]."""
+    def predict(self, sample: Tensor, timesteps: Tensor, states: States) -> Tensor:
+        """[B, C, h, w], [B] and states to [B, C, h, w]."""
         # On processors the fused kernel's backward pass is slower than plain matrix products for so few tokens.
         plain = sample.device.type == "cpu" and not self.unet.is_gradient_checkpointing
         with sdpa_kernel(SDPBackend.MATH) if plain else nullcontext():
-            return self.unet(sample, timesteps, encoder_hidden_states=states, return_dict=False)[0]
+            return predicted(self.unet, sample, timesteps, states)
 
     def pipeline(self) -> StableDiffusionPipeline:
         """A pipeline of these very parts (they are not copied), with the trained length of captions."""

@@ -1,6 +1,6 @@
 """Fine-tuning of a language model that writes triples, as InstructPix2Pix tuned GPT-3 (section 3.1.1).
 
-Given a caption, the model learns to write an instruction and the caption of the edited picture, on the texts of edit
+Given a caption, the model learns to write an instruction and the caption of the edited image, on the texts of edit
 pairs; 700 rows written by people and one pass over them were enough for GPT-3.
 """
 
@@ -55,7 +55,7 @@ class WriterModule(StagedModule):
         self._marks = marks(self)  # checkpoints leave out what the model's own folder holds
 
     def forward(self, batch: PairBatch, generator: torch.Generator | None = None) -> dict[str, Tensor]:
-        """The loss of a batch's texts; its pictures are not looked at.
+        """The loss of a batch's texts; its images are not looked at.
 
         Raises:
             ValueError: pairs without captions.

@@ -1,4 +1,4 @@
-"""What an edit is measured by: torchmetrics subclasses that keep one value a picture, and intervals over those values.
+"""Metrics of edits: torchmetrics subclasses that keep one value an image, and intervals over those values.
 
 A new metric is one file with an `EditMetric`. Running editors, tables and pages belong in `evaluation`.
 
@@ -14,7 +14,7 @@ A new metric is one file with an `EditMetric`. Running editors, tables and pages
 from ip2p_lightning.metrics.attributes import AttributeSuccess
 from ip2p_lightning.metrics.base import EditMetric
 from ip2p_lightning.metrics.bootstrap import Interval, bootstrap_interval
-from ip2p_lightning.metrics.copying import CopyRate, ErrorHalved, NearerThanInput, RelativeError
+from ip2p_lightning.metrics.copying import CloserThanInput, CopyRate, ErrorHalved, RelativeError
 from ip2p_lightning.metrics.in_region import InRegion
 from ip2p_lightning.metrics.pixels import L1, L2
 from ip2p_lightning.metrics.regions import ChangedRegionError, KeptRegionError
@@ -22,8 +22,8 @@ from ip2p_lightning.metrics.sets import metric_set
 from ip2p_lightning.metrics.similarity import (
     CaptionSimilarity,
     DirectionSimilarity,
+    ImageSimilarity,
     InputSimilarity,
-    PictureSimilarity,
 )
 from ip2p_lightning.metrics.structure import PSNR, SSIM
 
@@ -35,16 +35,16 @@ __all__ = [
     "AttributeSuccess",
     "CaptionSimilarity",
     "ChangedRegionError",
+    "CloserThanInput",
     "CopyRate",
     "DirectionSimilarity",
     "EditMetric",
     "ErrorHalved",
+    "ImageSimilarity",
     "InRegion",
     "InputSimilarity",
     "Interval",
     "KeptRegionError",
-    "NearerThanInput",
-    "PictureSimilarity",
     "RelativeError",
     "bootstrap_interval",
     "metric_set",

@@ -21,7 +21,7 @@ _LABELS = {
 
 
 class EditAlignment(EditMetric):
-    """How far an edit has moved what it kept, in pixels, per cent or degrees: 0 for a copy. Median over the images.
+    """Displacement of kept content, in pixels, per cent or degrees: 0 for a copy. Median over the images.
 
     NaN where that cannot be estimated: no texture, or too little as it was (`reasons` has which, provenance counts it).
 

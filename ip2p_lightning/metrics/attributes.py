@@ -1,7 +1,7 @@
-"""Whether a judge reads in the edited picture what the edit had to bring about, and what it had to leave alone.
+"""Edit success: does a judge read the required changes in the edited image, and everything else as before?
 
-For pairs whose metadata hold the attributes of both pictures (the embedded world). The judge errs, too: what it finds
-in the true pictures stands beside each figure as its ceiling.
+For pairs whose metadata hold the attributes of both images (the embedded world). The judge errs, too: what it finds
+in the true images stands next to each figure as its ceiling.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class AttributeSuccess(EditMetric):
     """Share of an edit's attributes that the judge reads as they should be.
 
     Args:
-        judge: reads pictures; metrics that share one share its readings.
+        judge: reads images; metrics that share one share its readings.
         of: "changed" for those that the edit must bring about, "kept" for those that it must leave alone, "both".
         whole: 1 or 0, for whether all of them are right, in place of their share.
         missing: what to do about pairs without attributes: "error", or "gap" to leave them out.
@@ -62,7 +62,7 @@ class AttributeSuccess(EditMetric):
     def measure(self, images: Tensor, pairs: PairBatch) -> Tensor:
         truths = [_attributes(entry) for entry in pairs.metadata or [{}] * len(pairs)]
         present = [truth is not None for truth in truths]
-        what = "metadata['attributes'] of both pictures (pairs of the embedded world have them)"
+        what = "metadata['attributes'] of both images (pairs of the embedded world have them)"
         empty = gaps(present, pairs, metric=self.label, what=what, missing=self.missing)
         values = [self._value(*pair) for pair in zip(self.judge.read(images), truths, strict=True)]
         return torch.tensor(values, device=images.device) + empty.to(images.device)

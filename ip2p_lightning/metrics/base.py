@@ -1,4 +1,4 @@
-"""What every metric promises: one value for each edited picture, kept, and one figure for all of them."""
+"""Interface of metrics: one value for each edited image, kept, and one figure for all of them."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from ip2p_lightning.metrics.bootstrap import STATISTICS
 class EditMetric(Metric, ABC):
     """Base of the metrics: subclasses implement `measure` and state what the figure means.
 
-    Values stay one a picture, so that neither the batch size nor the number of processes changes the result, and so
-    that intervals and tables by kind can be made from them. A picture to which the metric does not apply (no mask, an
+    Values stay one an image, so that neither the batch size nor the number of processes changes the result, and so
+    that intervals and tables by kind can be made from them. An image to which the metric does not apply (no mask, an
     edit that changes nothing) has the value NaN and is left out of the figure.
     """
 
@@ -27,21 +27,21 @@ class EditMetric(Metric, ABC):
     is_differentiable = False
 
     label: ClassVar[str]
-    """What tables call the metric."""
+    """Name of the metric in tables."""
     unit: ClassVar[str] = ""
     """"/255", "dB", "share" or "" for a plain number."""
     statistic: ClassVar[str] = "mean"
-    """How values become one figure: a name in `bootstrap.STATISTICS`."""
+    """Statistic that makes one figure of the values: a name in `bootstrap.STATISTICS`."""
     against_copying: ClassVar[bool] = False
     """True where the value already compares with copying the input, which then needs no column of its own."""
     ceiling: ClassVar[bool] = False
-    """True where the true picture itself may score less than perfectly, so that its value must stand beside."""
+    """True where the true image itself may score less than perfectly, so that its value must stand next to it."""
     counted: ClassVar[str] = ""
     """Name under which provenance counts, by reason, the edits without a value; "" where NaN says all there is."""
 
     values: list[Tensor] | Tensor
     reasons: Sequence[str] = ()
-    """Of a metric with `counted`: why each picture of the last `measure` has no value, "" for those that have one."""
+    """Of a metric with `counted`: why each image of the last `measure` has no value, "" for those that have one."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -49,7 +49,7 @@ class EditMetric(Metric, ABC):
 
     @abstractmethod
     def measure(self, images: Tensor, pairs: PairBatch) -> Tensor:
-        """One float value for each picture.
+        """One float value for each image.
 
         Args:
             images: what the editor made, float32 [B, 3, H, W] in [-1, 1].
@@ -63,7 +63,7 @@ class EditMetric(Metric, ABC):
         """Measure a batch; arguments as `measure`.
 
         Raises:
-            ValueError: pictures of another shape than the pairs', or that are not finite, naming the pairs.
+            ValueError: images of another shape than the pairs', or that are not finite, naming the pairs.
         """
         check_pictures(images, pairs)
         with torch.no_grad():
@@ -74,11 +74,11 @@ class EditMetric(Metric, ABC):
         return dim_zero_cat(self.values) if len(self.values) else torch.zeros(0, device=self.device)
 
     def provenance(self) -> dict[str, Any]:
-        """What the values depend on beside the pictures (weights, preprocessing, settings), as JSON values."""
+        """Settings that determine the values besides the images (weights, preprocessing, settings), as JSON values."""
         return {"metric": type(self).__name__}
 
     def compute(self) -> Tensor:
-        """The figure: mean (or the metric's own statistic) over all pictures, NaN if there are none."""
+        """The figure: mean (or the metric's own statistic) over all images, NaN if there are none."""
         values = self.per_sample()
         weights = torch.ones(1, len(values), dtype=torch.float64)
         figure = STATISTICS[self.statistic](values.double().cpu().numpy(), weights.numpy())
@@ -86,16 +86,16 @@ class EditMetric(Metric, ABC):
 
 
 def check_pictures(images: Tensor, pairs: PairBatch) -> None:
-    """Refuse edited pictures that do not fit their pairs or are not finite."""
+    """Refuse edited images that do not fit their pairs or are not finite."""
     if images.shape != pairs.edited_image.shape:
         raise ValueError(
-            f"edited pictures are {tuple(images.shape)}, the pairs' are {tuple(pairs.edited_image.shape)}; "
-            "resize the edited pictures to the true ones before measuring"
+            f"edited images are {tuple(images.shape)}, the pairs' are {tuple(pairs.edited_image.shape)}; "
+            "resize the edited images to the true ones before measuring"
         )
     finite = images.isfinite().flatten(1).all(1)
     if not bool(finite.all()):
         bad = [id for id, good in zip(pairs.id, finite.tolist(), strict=True) if not good]
-        raise ValueError(f"edited pictures of pairs {bad} hold NaN or infinite values; the model has diverged")
+        raise ValueError(f"edited images of pairs {bad} hold NaN or infinite values; the model has diverged")
 
 
 def mean_error(a: Tensor, b: Tensor) -> Tensor:

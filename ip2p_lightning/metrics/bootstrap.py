@@ -1,6 +1,6 @@
 """Percentile bootstrap (Efron 1979): how far a figure would move on another draw of pairs.
 
-What is drawn anew are groups, not values: the edits of one pair under several seeds, or the pairs of one photograph,
+What is drawn again are groups, not values: the edits of one pair under several seeds, or the pairs of one photograph,
 are not independent, and treating them as if they were makes intervals too narrow.
 """
 
@@ -63,7 +63,7 @@ class Interval:
     groups: int
 
     def excludes(self, figure: float) -> bool:
-        """Whether the whole interval lies on one side of `figure`; never with fewer than `FEWEST_GROUPS` groups."""
+        """True if the whole interval lies on one side of `figure`; never with fewer than `FEWEST_GROUPS` groups."""
         return self.groups >= FEWEST_GROUPS and (self.low > figure or self.high < figure)
 
 
@@ -104,6 +104,8 @@ def bootstrap_interval(
     if not len(values):
         return Interval(math.nan, math.nan, math.nan, 0, 0)
     figure = STATISTICS[statistic]
+    # A resample draws as many groups as there are, with replacement. Only how often each group was drawn matters:
+    # counts [R, groups] of a multinomial, which weight the values of the group, instead of R copies of the data.
     unique, member = np.unique(names, return_inverse=True)
     rng = np.random.default_rng(seed)
     block = max(1, _CELLS // len(values))
@@ -112,6 +114,7 @@ def bootstrap_interval(
     for start in range(0, resamples, block):
         counts = rng.multinomial(len(unique), shares, size=min(block, resamples - start))
         draws.append(figure(values, counts[:, member].astype(np.float64)))
+    # Percentile interval: the middle `confidence` of the resampled figures.
     tail = (1 - confidence) / 2
     low, high = np.quantile(np.concatenate(draws), [tail, 1 - tail])
     estimate = figure(values, np.ones((1, len(values))))[0]

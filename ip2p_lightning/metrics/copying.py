@@ -1,7 +1,7 @@
 """Comparisons with copying the input, the baseline that pixel errors flatter.
 
 On MagicBrush, Text2LIVE has the second-best L1 and is never chosen by people: it hardly edits. A figure that does not
-say how it stands to leaving the picture alone says little.
+say how it stands to leaving the image alone says little.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def _relative_error(images: Tensor, pairs: PairBatch) -> Tensor:
 
 
 class RelativeError(EditMetric):
-    """Error divided by that of copying the input (0 = perfect, 1 = no better than copying); the median over pictures.
+    """Error divided by that of copying the input (0 = perfect, 1 = no better than copying); the median over images.
 
     The median, because the ratio has a long tail where an edit is small.
     """
@@ -38,8 +38,8 @@ class RelativeError(EditMetric):
         return _relative_error(images, pairs)
 
 
-class NearerThanInput(EditMetric):
-    """Share of pictures that are nearer to the truth than the input is."""
+class CloserThanInput(EditMetric):
+    """Share of images that are nearer to the truth than the input is."""
 
     higher_is_better = True
     label: ClassVar[str] = "nearer to the truth than the input"
@@ -51,7 +51,7 @@ class NearerThanInput(EditMetric):
 
 
 class ErrorHalved(EditMetric):
-    """Share of pictures whose error is less than half that of copying the input."""
+    """Share of images whose error is less than half that of copying the input."""
 
     higher_is_better = True
     label: ClassVar[str] = "error less than half of copying"
@@ -63,9 +63,9 @@ class ErrorHalved(EditMetric):
 
 
 class CopyRate(EditMetric):
-    """Share of pictures left as they were: changed by less than a fraction of what the true edit changes.
+    """Share of images left as they were: changed by less than a fraction of what the true edit changes.
 
-    Measured where the mask allows change (in the whole picture if there is none), so that noise elsewhere does not pass
+    Measured where the mask allows change (in the whole image if there is none), so that noise elsewhere does not pass
     for an edit.
 
     Args:

@@ -13,10 +13,10 @@ from ip2p_lightning.metrics.unmeasured import Unmeasured
 
 
 class InRegion(EditMetric):
-    """A metric of the edited picture with the truth put in everywhere outside a region.
+    """A metric of the edited image with the truth put in everywhere outside a region.
 
-    Encoders see whole pictures and have no masks; so what counts is what the edited picture does there to an otherwise
-    true picture. NaN for pairs without a mask, and where the region is empty.
+    Encoders see whole images and have no masks; so what counts is what the edited image does there to an otherwise
+    true image. NaN for pairs without a mask, and where the region is empty.
 
     Args:
         metric: that compares with the truth.

@@ -1,4 +1,4 @@
-"""What a metric does about pairs that lack what it needs: an error, or a gap that the user asked for."""
+"""Handling of pairs that lack what a metric needs: an error, or a gap that the user asked for."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ _TORCHVISION = {"alex": "alexnet", "vgg": "vgg16", "squeeze": "squeezenet1_1"}
 
 
 class LPIPS(EditMetric):
-    """Learned perceptual distance to the true picture; 0 for identical pictures.
+    """Learned perceptual distance to the true image; 0 for identical images.
 
     Args:
         net: "alex" (LPIPS' own default), "vgg" or "squeeze".

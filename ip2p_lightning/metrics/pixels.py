@@ -1,4 +1,4 @@
-"""Pixel distances to the true edited picture, as MagicBrush reports them (Zhang et al. 2023), or in grey levels."""
+"""Pixel distances to the true edited image, as MagicBrush reports them (Zhang et al. 2023), or in grey levels."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class _PixelDistance(EditMetric):
 
 
 class L1(_PixelDistance):
-    """Mean absolute difference to the true picture.
+    """Mean absolute difference to the true image.
 
     Args:
         peak: value of white: 1 gives MagicBrush's figure on [0, 1], 255 gives grey levels.
@@ -43,7 +43,7 @@ class L1(_PixelDistance):
 
 
 class L2(_PixelDistance):
-    """Mean squared difference to the true picture (squared, as MagicBrush's "L2").
+    """Mean squared difference to the true image (squared, as MagicBrush's "L2").
 
     Args:
         peak: value of white: 1 gives MagicBrush's figure on [0, 1]; 255 gives squared grey levels.

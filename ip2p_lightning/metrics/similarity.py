@@ -1,8 +1,8 @@
-"""Cosine similarities of encoded pictures and captions: CLIP-I, CVS, DINO, CLIP-T, CTS, CLIP direction.
+"""Cosine similarities of encoded images and captions: CLIP-I, CVS, DINO, CLIP-T, CTS, CLIP direction.
 
 | elsewhere | here |
 |---|---|
-| CLIP-I and DINO of MagicBrush (Zhang et al. 2023), CVS and DINO of MGIE | `PictureSimilarity` |
+| CLIP-I and DINO of MagicBrush (Zhang et al. 2023), CVS and DINO of MGIE | `ImageSimilarity` |
 | CLIP image similarity of InstructPix2Pix, figure 8; CLIP-im of Emu Edit | `InputSimilarity` |
 | CLIP-T of MagicBrush, CTS of MGIE, CLIP-out of Emu Edit | `CaptionSimilarity` |
 | CLIP direction (Gal et al. 2022) of InstructPix2Pix, CLIP-dir of Emu Edit | `DirectionSimilarity` |
@@ -26,16 +26,16 @@ if TYPE_CHECKING:
     from ip2p_lightning.metrics.encoders import Encoder, TextEncoder
 
 
-class PictureSimilarity(EditMetric):
-    """Cosine of the edited picture's features and those of the true picture.
+class ImageSimilarity(EditMetric):
+    """Cosine of the edited image's features and those of the true image.
 
     Args:
-        encoder: of pictures; metrics that share one share its features.
+        encoder: of images; metrics that share one share its features.
         label: what tables call it ("CLIP-I", "DINO").
     """
 
     higher_is_better = True
-    label: ClassVar[str] = "picture similarity"
+    label: ClassVar[str] = "image similarity"
 
     def __init__(self, encoder: Encoder, label: str | None = None) -> None:
         super().__init__()
@@ -50,10 +50,11 @@ class PictureSimilarity(EditMetric):
         return super().provenance() | {"encoder": self.encoder.provenance()}
 
 
-class InputSimilarity(PictureSimilarity):
-    """Cosine of the edited picture's features and those of the input; arguments as `PictureSimilarity`.
+class InputSimilarity(ImageSimilarity):
+    """Cosine of the edited image's features and those of the input; arguments as `ImageSimilarity`.
 
-    More is not better: copying the input has 1, and the true picture's value stands beside. With the direction it says
+    More is not better: copying the input has 1, and the true image's value stands next to it. With the direction it
+        says
     how an edit trades what it changes against what it leaves alone.
     """
 
@@ -83,15 +84,15 @@ class _CaptionMetric(EditMetric):
         """Features [B, D] of the captions, and gaps [B] where there are none."""
         texts = pairs.original_caption if which == "original" else pairs.edited_caption
         present = [bool(text.strip()) for text in texts]
-        empty = gaps(present, pairs, metric=self.label, what=f"caption of the {which} picture", missing=self.missing)
+        empty = gaps(present, pairs, metric=self.label, what=f"caption of the {which} image", missing=self.missing)
         return self.encoder.texts(texts), empty
 
 
 class CaptionSimilarity(_CaptionMetric):
-    """Cosine of the edited picture's features and those of the caption that says what it should show.
+    """Cosine of the edited image's features and those of the caption that says what it should show.
 
     Args:
-        encoder: of pictures and texts.
+        encoder: of images and texts.
         missing: what to do about pairs without that caption: "error", or "gap" to leave them out.
         label: what tables call it.
     """
@@ -104,12 +105,12 @@ class CaptionSimilarity(_CaptionMetric):
 
 
 class DirectionSimilarity(_CaptionMetric):
-    """Cosine between the change of the pictures and the change of the captions (InstructPix2Pix section 3.1.2).
+    """Cosine between the change of the images and the change of the captions (InstructPix2Pix section 3.1.2).
 
-    0 where the picture does not change but for rounding, as copying does, or the captions do not.
+    0 where the image does not change but for rounding, as copying does, or the captions do not.
 
     Args:
-        encoder: of pictures and texts.
+        encoder: of images and texts.
         missing: what to do about pairs without both captions: "error", or "gap" to leave them out.
         label: what tables call it.
     """

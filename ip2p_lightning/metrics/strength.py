@@ -1,4 +1,4 @@
-"""How much an edit does, whatever it does: the pixel counterparts of image similarity and directional similarity."""
+"""Strength of an edit, whatever its content: the pixel counterparts of image similarity and directional similarity."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class KeptFromInput(ChangeFromInput):
 
 
 class TrueChange(EditMetric):
-    """How much of the true change was made: the change's length along the true one, relative to it.
+    """Share of the true change that was made: the change's length along the true one, relative to it.
 
     0 for a copy, 1 for the truth, more where it is overdone, below 0 for the opposite; NaN where nothing is to change.
     """

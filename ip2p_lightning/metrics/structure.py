@@ -1,4 +1,4 @@
-"""torchmetrics' SSIM and PSNR to the true edited picture, one value a picture."""
+"""torchmetrics' SSIM and PSNR to the true edited image, one value per image."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from ip2p_lightning.data.pair import PairBatch
 from ip2p_lightning.metrics.base import EditMetric
 
 IDENTICAL = 100.0
-"""PSNR in dB of two identical pictures, whose true value is infinite and would hide all others in a mean."""
+"""PSNR in dB of two identical images, whose true value is infinite and would hide all others in a mean."""
 
 
 class SSIM(EditMetric):
-    """Structural similarity (Wang et al. 2004) with its 11 x 11 Gaussian window; 1 for identical pictures."""
+    """Structural similarity (Wang et al. 2004) with its 11 x 11 Gaussian window; 1 for identical images."""
 
     higher_is_better = True
     label: ClassVar[str] = "SSIM"
@@ -28,7 +28,7 @@ class SSIM(EditMetric):
 
 
 class PSNR(EditMetric):
-    """Peak signal-to-noise ratio in dB, at most 100 dB (identical pictures)."""
+    """Peak signal-to-noise ratio in dB, at most 100 dB (identical images)."""
 
     higher_is_better = True
     label: ClassVar[str] = "PSNR"

@@ -1,4 +1,4 @@
-"""What stands in the place of a metric whose weights cannot be had: a column without values that says why."""
+"""Placeholder for a metric whose weights are not available: a column without values that says why."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the method sees of an autoencoder: pictures to scaled latents and back.
+"""Autoencoder interface of the method: images to scaled latents and back.
 
 InstructPix2Pix diffuses posterior SAMPLES times the scaling factor, but conditions on the posterior MODE without that
 factor; its author calls this an oversight, yet every released checkpoint needs it.
@@ -33,7 +33,7 @@ Generators = torch.Generator | list[torch.Generator] | None
 
 
 class Posterior(NamedTuple):
-    """What an encoder says of pictures, unscaled.
+    """Posterior of an encoder for images, unscaled.
 
     Args:
         mean: [B, C, h, w], also the mode.
@@ -77,7 +77,7 @@ class Autoencoder(nn.Module):
         return getattr(self.vae, "importance", None)
 
     def encode_edited(self, images: Tensor, generator: Generators = None) -> Tensor:
-        """Pictures [B, 3, H, W] in [-1, 1] to scaled samples of the posterior [B, C, H / factor, W / factor].
+        """Images [B, 3, H, W] in [-1, 1] to scaled samples of the posterior [B, C, H / factor, W / factor].
 
         Raises:
             ValueError: sides that are no multiples of the factor.
@@ -85,7 +85,7 @@ class Autoencoder(nn.Module):
         return self.sample(self.posterior(images), generator)
 
     def encode_original(self, images: Tensor) -> Tensor:
-        """Pictures [B, 3, H, W] in [-1, 1] to modes of the posterior, scaled only if `scale_original`.
+        """Images [B, 3, H, W] in [-1, 1] to modes of the posterior, scaled only if `scale_original`.
 
         Raises:
             ValueError: sides that are no multiples of the factor.
@@ -93,7 +93,7 @@ class Autoencoder(nn.Module):
         return self.mode(self.posterior(images))
 
     def posterior(self, images: Tensor) -> Posterior:
-        """Pictures [B, 3, H, W] in [-1, 1] to what the encoder says of them; errors as `encode_original`."""
+        """Images [B, 3, H, W] in [-1, 1] to what the encoder says of them; errors as `encode_original`."""
         output = self._encode(images)
         if not hasattr(output, "latent_dist"):
             return Posterior(output.latents)
@@ -111,7 +111,7 @@ class Autoencoder(nn.Module):
         return self._scaled(posterior.mean) if self.scale_original else posterior.mean
 
     def decode(self, latents: Tensor) -> Tensor:
-        """Scaled latents [B, C, h, w] to pictures in [-1, 1]."""
+        """Scaled latents [B, C, h, w] to images in [-1, 1]."""
         return self.vae.decode(latents / self.vae.config.scaling_factor + self._shift).sample.clamp(-1, 1)
 
     def train(self, mode: bool = True) -> Autoencoder:
@@ -129,7 +129,7 @@ class Autoencoder(nn.Module):
         height, width = images.shape[-2:]
         if height % self.factor or width % self.factor:
             raise ValueError(
-                f"pictures of {width}x{height} (width x height) do not fit an autoencoder of factor {self.factor}; "
+                f"images of {width}x{height} (width x height) do not fit an autoencoder of factor {self.factor}; "
                 f"resize or crop both sides to multiples of {self.factor}"
             )
         return self.vae.encode(images)

@@ -6,7 +6,6 @@ zero. A joint-attention transformer (Stable Diffusion 3) stands behind the same 
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
@@ -21,10 +20,13 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from ip2p_lightning.config.parts import buildable, loads
 from ip2p_lightning.models.loading import load_model
 from ip2p_lightning.models.lora import with_lora
+from ip2p_lightning.models.masked_attention import MaskedJointAttention
+from ip2p_lightning.models.positions import token_positions
+from ip2p_lightning.states import States
 
 
 class Denoiser(nn.Module, ABC):
-    """`forward(noisy, original, timesteps, embeddings) -> prediction`.
+    """`forward(noisy, original, timesteps, states) -> prediction`.
 
     Args:
         residual: factor of the original's latents that is added to the output, so that a network that outputs zero
@@ -49,13 +51,17 @@ class Denoiser(nn.Module, ABC):
     def embedding_dim(self) -> int:
         """D, width of the conditioning states it attends to."""
 
-    @abstractmethod
-    def predict(self, sample: Tensor, timesteps: Tensor, embeddings: Tensor) -> Tensor:
-        """[B, 2C, h, w], [B] and [B, K, D] to [B, C, h, w], or to [B, 2C, h, w]: the same and a gate."""
+    def tokens(self, latents: Tensor) -> int:
+        """Number of positions of latents [B, C, h, w] that it attends to; noise schedules may depend on it."""
+        return latents.shape[-2] * latents.shape[-1]
 
-    def forward(self, noisy: Tensor, original: Tensor, timesteps: Tensor, embeddings: Tensor) -> Tensor:
-        """Predict [B, C, h, w] from latents [B, C, h, w] twice, times [B] and states [B, K, D]."""
-        prediction = self.predict(torch.cat([noisy, original], dim=1), timesteps, embeddings)
+    @abstractmethod
+    def predict(self, sample: Tensor, timesteps: Tensor, states: States) -> Tensor:
+        """[B, 2C, h, w], [B] and states to [B, C, h, w], or to [B, 2C, h, w]: the same and a gate."""
+
+    def forward(self, noisy: Tensor, original: Tensor, timesteps: Tensor, states: States) -> Tensor:
+        """Predict [B, C, h, w] from latents [B, C, h, w] twice, times [B] and the condition's states."""
+        prediction = self.predict(torch.cat([noisy, original], dim=1), timesteps, states)
         if not self.residual:
             return prediction
         if prediction.shape[1] == original.shape[1]:
@@ -107,13 +113,13 @@ class UNetDenoiser(Denoiser):
         """See `Denoiser.embedding_dim`."""
         return self.network.config.cross_attention_dim
 
-    def predict(self, sample: Tensor, timesteps: Tensor, embeddings: Tensor) -> Tensor:
+    def predict(self, sample: Tensor, timesteps: Tensor, states: States) -> Tensor:
         """See `Denoiser.predict`."""
-        return self.network(sample, timesteps, encoder_hidden_states=embeddings, return_dict=False)[0]
+        return predicted(self.network, sample, timesteps, states)
 
 
 class TransformerDenoiser(Denoiser):
-    """Joint attention between picture and text tokens (`SD3Transformer2DModel`), text pooled into the time embedding.
+    """Joint attention between image and text tokens (`SD3Transformer2DModel`), text pooled into the time embedding.
 
     Args:
         network: transformer with 2C input and C output channels.
@@ -146,8 +152,13 @@ class TransformerDenoiser(Denoiser):
         """See `Denoiser.embedding_dim`."""
         return self.network.config.joint_attention_dim
 
-    def predict(self, sample: Tensor, timesteps: Tensor, embeddings: Tensor) -> Tensor:
-        """See `Denoiser.predict`; the pooled text is the normalised mean of the states."""
+    def tokens(self, latents: Tensor) -> int:
+        """See `Denoiser.tokens`: patches."""
+        return super().tokens(latents) // self.network.config.patch_size**2
+
+    def predict(self, sample: Tensor, timesteps: Tensor, states: States) -> Tensor:
+        """See `Denoiser.predict`; without pooled vectors the normalised mean of the states takes their place."""
+        pooled = _mean(states) if states.pooled is None else states.pooled
         # On processors the fused kernel's backward pass is slower than plain matrix products for so few tokens; its
         # forward pass alone is faster. Checkpointing recomputes outside this context, and must find the same kernel.
         learning = torch.is_grad_enabled() and not self.network.is_gradient_checkpointing
@@ -155,11 +166,68 @@ class TransformerDenoiser(Denoiser):
         with sdpa_kernel(SDPBackend.MATH) if plain else nullcontext():
             return self.network(
                 sample,
-                encoder_hidden_states=embeddings,
-                pooled_projections=F.layer_norm(embeddings.mean(1), embeddings.shape[-1:]),
+                encoder_hidden_states=states.embeddings,
+                pooled_projections=pooled,
                 timestep=timesteps,
+                joint_attention_kwargs=self._masked(states.mask),
                 return_dict=False,
             )[0]
+
+    def _masked(self, mask: Tensor | None) -> dict[str, Any] | None:
+        """Inputs of its attention besides states; the processors that can mask are put in when they are needed."""
+        if mask is None:
+            return None
+        if not any(isinstance(one, MaskedJointAttention) for one in self.network.attn_processors.values()):
+            self.network.set_attn_processor(MaskedJointAttention())
+        return {"attention_mask": mask}
+
+
+def predicted(unet: UNet2DConditionModel, sample: Tensor, timesteps: Tensor, states: States) -> Tensor:
+    """Prediction of a UNet under a condition; pooled vectors go where its configuration has a place for them.
+
+    Args:
+        unet: with `class_embed_type` "projection" or "simple_projection", or `addition_embed_type` "text_time" (Stable
+            Diffusion XL, whose time ids say the size of an uncropped image at 8 pixels a latent), if there are any.
+        sample: [B, C, h, w].
+        timesteps: [B].
+        states: of B samples.
+
+    Raises:
+        ValueError: pooled vectors for a UNet that takes none, or none for one that does.
+    """
+    pooled, config = states.pooled, unet.config
+    labelled = config["class_embed_type"] in ("projection", "simple_projection")
+    added = config["addition_embed_type"] == "text_time"
+    if (pooled is None) == (labelled or added):
+        raise ValueError(
+            "the UNet takes pooled vectors and the conditioner gives none; set conditioner.pooled=true"
+            if pooled is None
+            else "the conditioner gives pooled vectors and the UNet has no place for them; build it with pooled_dim="
+            f"{pooled.shape[1]}, or set conditioner.pooled=false"
+        )
+    place: dict[str, Any] = {"class_labels": pooled} if labelled else {}
+    if added and pooled is not None:
+        height, width = (8 * side for side in sample.shape[-2:])
+        times = pooled.new_tensor([height, width, 0, 0, height, width]).expand(len(pooled), -1)
+        place["added_cond_kwargs"] = {"text_embeds": pooled, "time_ids": times}
+    return unet(
+        sample,
+        timesteps,
+        encoder_hidden_states=states.embeddings,
+        encoder_attention_mask=states.mask,
+        return_dict=False,
+        **place,
+    )[0]
+
+
+def _mean(states: States) -> Tensor:
+    """The normalised mean of a condition's states, padding left out."""
+    embeddings, mask = states.embeddings, states.mask
+    if mask is None:
+        mean = embeddings.mean(1)
+    else:
+        mean = (embeddings * mask[..., None]).sum(1) / mask.sum(1, keepdim=True).clamp(min=1)
+    return F.layer_norm(mean, embeddings.shape[-1:])
 
 
 def widen(unet: UNet2DConditionModel) -> UNet2DConditionModel:
@@ -214,6 +282,7 @@ def build_unet(
     sample_size: int = 8,
     norm_groups: int = 8,
     pooled_text_heads: int | None = None,
+    pooled_dim: int | None = None,
 ) -> UNet2DConditionModel:
     """A small UNet with cross-attention at every level, for training from nothing.
 
@@ -226,6 +295,7 @@ def build_unet(
         sample_size: side of the latents.
         norm_groups: groups of the group norms; must divide every width.
         pooled_text_heads: adds attention-pooled text to the time embedding with so many heads; None leaves it out.
+        pooled_dim: P of the conditioner's pooled vectors, which are added to the time embedding; None takes none.
     """
     text = {"addition_embed_type": "text", "addition_embed_type_num_heads": pooled_text_heads}
     return UNet2DConditionModel(
@@ -239,6 +309,8 @@ def build_unet(
         cross_attention_dim=embedding_dim,
         attention_head_dim=heads,  # diffusers reads this as the number of heads for this class
         norm_num_groups=norm_groups,
+        class_embed_type="projection" if pooled_dim else None,
+        projection_class_embeddings_input_dim=pooled_dim,
         **(text if pooled_text_heads else {}),
     )
 
@@ -266,7 +338,7 @@ def build_transformer(
         sample_size: side of the latents it is trained on.
         patch_size: latents a token covers, per side.
         max_size: largest side it can be asked for, in tokens; twice the training side if None.
-        gated: output a gate for the original beside the prediction (see `Denoiser`).
+        gated: output a gate for the original next to the prediction (see `Denoiser`).
     """
     network = SD3Transformer2DModel(
         sample_size=sample_size,
@@ -285,23 +357,10 @@ def build_transformer(
     tokens: Any = network.pos_embed
     with torch.no_grad():
         tokens.proj.weight[:, :latent_channels] = 0  # of the noisy half: ignored until training finds a use for it
-        tokens.pos_embed.copy_(_positions(tokens.pos_embed_max_size, width))
+        tokens.pos_embed.copy_(token_positions(tokens.pos_embed_max_size, width))
     for name, module in network.named_modules():
         # Blocks start as the identity and the output at zero, as in DiT; diffusers leaves this to the trainer.
         if name.endswith((".norm1.linear", ".norm1_context.linear", "norm_out.linear", "proj_out")):
             nn.init.zeros_(module.weight)
             nn.init.zeros_(module.bias)
     return network
-
-
-def _positions(side: int, width: int) -> Tensor:
-    """[1, side^2, width] sines and cosines of a token's row and column, with wavelengths from 2 to 32 tokens.
-
-    Most of the usual table's wavelengths, which reach 60,000 tokens, are constant over a small picture: a short
-    training hardly learns to tell neighbours apart by the few that are not.
-    """
-    frequencies = torch.linspace(math.pi / 16, math.pi, width // 4)
-    angles = torch.arange(side)[:, None] * frequencies
-    waves = torch.cat([angles.sin(), angles.cos()], dim=1)
-    columns, rows = waves.expand(side, -1, -1), waves[:, None].expand(-1, side, -1)
-    return torch.cat([columns, rows], dim=2).reshape(1, side * side, width)

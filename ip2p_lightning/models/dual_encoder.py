@@ -1,6 +1,6 @@
-"""A small CLIP in open_clip's own classes: pictures and captions in one space, for filters and scores.
+"""A small CLIP in open_clip's own classes: images and captions in one space, for filters and scores.
 
-It is no CLIP of the internet: it knows the pictures it was trained on. A folder that it is saved to is open_clip's:
+It is no CLIP of the internet: it knows the images it was trained on. A folder that it is saved to is open_clip's:
 `open_clip.create_model_and_transforms("local-dir:FOLDER")` opens it, so whatever takes CLIP's weights takes these.
 """
 
@@ -21,7 +21,9 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import PreTrainedTokenizerBase
 
-from ip2p_lightning.models.loading import load_tokenizer, quiet
+from ip2p_lightning.limits import LimitError
+from ip2p_lightning.models.folder_files import read_settings
+from ip2p_lightning.models.loading import load_tokenizer, one_line, quiet, weight_budget
 from ip2p_lightning.models.weight_files import WeightsError
 from ip2p_lightning.rounding import direction_cosine
 
@@ -36,7 +38,7 @@ class DualEncoder(nn.Module):
     Args:
         tokenizer: gives its largest id to the token that ends a text, since open_clip pools there.
         embed_dim: width of the common space.
-        image_size: side in pixels at which pictures are looked at.
+        image_size: side in pixels at which images are looked at.
         patch_size: pixels a token covers, per side.
         width, layers, head_width: of the vision transformer.
         text_width, text_layers, text_heads: of the text transformer.
@@ -91,11 +93,11 @@ class DualEncoder(nn.Module):
 
     @property
     def image_size(self) -> int:
-        """Side in pixels at which pictures are looked at."""
+        """Side in pixels at which images are looked at."""
         return self.model_config["vision_cfg"]["image_size"]
 
     def embed_images(self, images: Tensor) -> Tensor:
-        """Pictures [B, 3, H, W] in [-1, 1] to unit vectors [B, D]."""
+        """Images [B, 3, H, W] in [-1, 1] to unit vectors [B, D]."""
         side = self.image_size
         if images.shape[-2:] != (side, side):
             images = F.interpolate(images, (side, side), mode="bicubic", antialias=True)
@@ -142,26 +144,34 @@ class DualEncoder(nn.Module):
 
         Raises:
             FileNotFoundError: no such folder, or none of a dual encoder.
-            WeightsError: weights that are damaged or of another architecture.
+            WeightsError: settings or weights that are damaged, or of another architecture.
+            LimitError: sizes beyond the limits.
         """
         if not (Path(folder) / CONFIG).is_file():
             raise FileNotFoundError(f"{folder} holds no {CONFIG}; give a folder that `DualEncoder.save` wrote")
-        config = json.loads((Path(folder) / CONFIG).read_text(encoding="utf-8"))["model_cfg"]
-        vision, text = config["vision_cfg"], config["text_cfg"]
-        encoder = cls(
-            load_tokenizer(folder),
-            embed_dim=config["embed_dim"],
-            text_width=text["width"],
-            text_layers=text["layers"],
-            text_heads=text["heads"],
-            context_length=text["context_length"],
-            **vision,
-        )
+        tokenizer = load_tokenizer(folder)  # which checks the whole folder
+        config = read_settings(Path(folder) / CONFIG).get("model_cfg")
+        try:
+            vision, text = config["vision_cfg"], config["text_cfg"]  # type: ignore[index]  # caught
+            with weight_budget(Path(folder), str(folder)):
+                encoder = cls(
+                    tokenizer,
+                    embed_dim=config["embed_dim"],  # type: ignore[index]
+                    text_width=text["width"],
+                    text_layers=text["layers"],
+                    text_heads=text["heads"],
+                    context_length=text["context_length"],
+                    **vision,
+                )
+        except LimitError:
+            raise
+        except Exception as error:  # whatever arithmetic on the values of a damaged file raises
+            raise WeightsError(f"{folder}: its {CONFIG} describes no dual encoder ({one_line(error)})") from error
         try:
             with quiet():
                 open_clip.load_checkpoint(encoder.clip, str(Path(folder) / WEIGHTS), strict=True, weights_only=True)
         except Exception as error:  # torch's, safetensors' and open_clip's own
-            raise WeightsError(f"{folder}: damaged weights, or of another configuration ({error})") from error
+            raise WeightsError(f"{folder}: damaged weights, or of another configuration ({one_line(error)})") from error
         return encoder.eval()
 
     @staticmethod
@@ -171,10 +181,10 @@ class DualEncoder(nn.Module):
 
 
 def directional_similarity(original: Tensor, edited: Tensor, original_text: Tensor, edited_text: Tensor) -> Tensor:
-    """Cosine [B] between the change of the pictures and the change of the captions (StyleGAN-NADA; IP2P 3.1.2).
+    """Cosine [B] between the change of the images and the change of the captions (StyleGAN-NADA; IP2P 3.1.2).
 
     Args:
-        original: unit vectors [B, D] of the pictures before the edit.
+        original: unit vectors [B, D] of the images before the edit.
         edited: those after it.
         original_text: unit vectors [B, D] of the captions before the edit.
         edited_text: those after it.

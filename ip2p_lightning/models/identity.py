@@ -15,8 +15,8 @@ class IdentityAutoencoder(ModelMixin, ConfigMixin):
     """Latents are the pixels.
 
     Args:
-        latent_channels: channels of a picture.
-        block_out_channels: one entry, which gives the factor 2**0 = 1 to whoever derives it as diffusers does.
+        latent_channels: channels of an image.
+        block_out_channels: one entry, which gives the factor 2**0 = 1 to code that derives it as diffusers does.
         scaling_factor: what latents are multiplied with before diffusion.
     """
 

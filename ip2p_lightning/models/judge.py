@@ -1,12 +1,13 @@
-"""A judge: a small network that reads from a picture what it shows, attribute by attribute.
+"""A judge: a small network that reads from an image what it shows, attribute by attribute.
 
-It scores edits where the truth is known as attributes (the embedded world). Its own accuracy on true pictures is the
-ceiling of what it can find in edited ones, and must be stated beside each of its figures.
+It scores edits where the truth is known as attributes (the embedded world). Its own accuracy on true images is the
+ceiling of what it can find in edited ones, and must be stated next to each of its figures.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -15,17 +16,19 @@ from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
 
 from ip2p_lightning.world.attributes import ATTRIBUTES, NOTHING
+from ip2p_lightning.world.open.attributes import ATTRIBUTES as OPEN_ATTRIBUTES
 
 ABSENT = -1
-"""Label of an attribute that a picture does not show."""
+"""Label of an attribute that an image does not show."""
 
 
 class AttributeJudge(ModelMixin, ConfigMixin):
     """A residual network whose last grid keeps its places, with one softmax for each attribute.
 
     Args:
-        attributes: name -> values, or pairs of both; those of the embedded world if None. Answers keep this order.
-        size: side in pixels at which pictures are looked at, a multiple of 16; others are resized.
+        attributes: name -> values, or pairs of both; "open" for those of the world's open level, None for those of its
+            other levels. Answers keep this order.
+        size: side in pixels at which images are looked at, a multiple of 16; others are resized.
         widths: channels at 1/2, 1/4 and 1/8 of the size, multiples of 8.
         hidden: width of the layer before the answers.
 
@@ -36,15 +39,16 @@ class AttributeJudge(ModelMixin, ConfigMixin):
     @register_to_config
     def __init__(
         self,
-        attributes: Mapping[str, Sequence[str]] | Sequence[tuple[str, Sequence[str]]] | None = None,
+        attributes: Mapping[str, Sequence[str]] | Sequence[tuple[str, Sequence[str]]] | Literal["open"] | None = None,
         size: int = 64,
         widths: Sequence[int] = (32, 64, 112),
         hidden: int = 224,
     ) -> None:
         super().__init__()
         if size % 16 or size < 16:
-            raise ValueError(f"size={size}: the judge halves pictures four times; choose a multiple of 16")
-        chosen = {name: list(values) for name, values in dict(attributes or ATTRIBUTES).items()}
+            raise ValueError(f"size={size}: the judge halves images four times; choose a multiple of 16")
+        known = OPEN_ATTRIBUTES if attributes == "open" else attributes or ATTRIBUTES
+        chosen = {name: list(values) for name, values in dict(known).items()}
         self.register_to_config(attributes=list(chosen.items()))  # config.json sorts the keys of mappings
         self.attributes = chosen
         self.size = size
@@ -69,7 +73,7 @@ class AttributeJudge(ModelMixin, ConfigMixin):
         )
 
     def forward(self, images: Tensor) -> Tensor:
-        """Pictures [B, 3, H, W] in [-1, 1] to logits [B, number of all values], attribute after attribute."""
+        """Images [B, 3, H, W] in [-1, 1] to logits [B, number of all values], attribute after attribute."""
         if images.shape[-2:] != (self.size, self.size):
             images = F.interpolate(images, (self.size, self.size), mode="bilinear", antialias=True)
         return self.answers(self.features(images))
@@ -106,7 +110,7 @@ class AttributeJudge(ModelMixin, ConfigMixin):
 
     @torch.no_grad()
     def read(self, images: Tensor) -> list[dict[str, str]]:
-        """What each of the pictures [B, 3, H, W] in [-1, 1] shows; nothing is said of the look of absent things."""
+        """Attributes of images [B, 3, H, W] in [-1, 1], without the look of absent things."""
         parameter = next(self.parameters())
         answers = self.split(self(images.to(parameter.device, parameter.dtype)))
         chosen = {name: logits.argmax(1).tolist() for name, logits in answers.items()}
@@ -118,7 +122,7 @@ class AttributeJudge(ModelMixin, ConfigMixin):
 
 
 class _Block(nn.Module):
-    """Two normalised 3 x 3 convolutions beside a shortcut."""
+    """Two normalised 3 x 3 convolutions next to a shortcut."""
 
     def __init__(self, channels: int, out: int, stride: int = 1) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Low-rank adapters (Hu et al. 2021) through peft: train a few weights beside pretrained ones."""
+"""Low-rank adapters (Hu et al. 2021) through peft: train a few weights next to pretrained ones."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ from ip2p_lightning.models.visual_tokens import PATCH, special_ids
 M = TypeVar("M", bound=PreTrainedModel)
 
 LLAMA_7B = LlamaConfig(
-    vocab_size=32011,  # LLaMA's 32000, three that frame a picture, eight [IMG]
+    vocab_size=32011,  # LLaMA's 32000, three that frame an image, eight [IMG]
     hidden_size=4096,
     intermediate_size=11008,
     num_hidden_layers=32,
@@ -80,7 +80,7 @@ def build_llava(
         vision_hidden_size: width of the vision tower; a multiple of `vision_heads`.
         vision_layers: its blocks, all of them used.
         vision_heads: its attention heads.
-        image_size: side of the pictures it looks at.
+        image_size: side of the images it looks at.
         patch_size: side of its patches; the language model sees (image_size / patch_size)^2 of them.
     """
     vision = CLIPVisionConfig(

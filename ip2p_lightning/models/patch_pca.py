@@ -1,4 +1,4 @@
-"""A closed-form autoencoder: principal components of picture patches.
+"""A closed-form autoencoder: principal components of image patches.
 
 For the embedded world, where a trained autoencoder would eat the training budget: fitted in seconds, exact when it
 keeps every component, linear, and its latents have the spread that diffusion expects.
@@ -35,10 +35,10 @@ class PatchPCA(ModelMixin, ConfigMixin):
     The components are orthonormal and whitened: each has unit variance, the noise's own, and a network meets and
     predicts numbers of one size, fine detail as well as the mean colour. `importance` is what turns squared errors of
     such latents back into squared errors of pixels. Before `fit` the components are those of the discrete cosine
-    transform, which the principal components of natural pictures come close to.
+    transform, which the principal components of natural images come close to.
 
     Args:
-        patch_size: p, a power of two; also the factor between pictures and latents.
+        patch_size: p, a power of two; also the factor between images and latents.
         latent_channels: components kept, at most 3 p^2.
         block_out_channels: set by the class; log2(p) + 1 entries, from which diffusers derives the factor.
         scaling_factor: left at 1, since the scale is part of the codec.
@@ -78,7 +78,7 @@ class PatchPCA(ModelMixin, ConfigMixin):
 
     @torch.no_grad()
     def fit(self, images: Tensor) -> PatchPCA:
-        """Set the components to those of the pictures' patches.
+        """Set the components to those of the images' patches.
 
         Args:
             images: float [B, 3, H, W] in [-1, 1], sides multiples of the patch size.
@@ -87,12 +87,12 @@ class PatchPCA(ModelMixin, ConfigMixin):
             Itself.
 
         Raises:
-            ValueError: fewer patches than components, or pictures of one colour.
+            ValueError: fewer patches than components, or images of one colour.
         """
         patches = self._patches(images).movedim(1, -1).flatten(0, 2).double()
         components = len(self.basis)
         if len(patches) <= components:
-            raise ValueError(f"{len(patches)} patches cannot give {components} components; fit on more pictures")
+            raise ValueError(f"{len(patches)} patches cannot give {components} components; fit on more images")
         mean = patches.mean(0)
         variances, vectors = torch.linalg.eigh((patches - mean).T @ (patches - mean) / len(patches))
         basis = vectors.T.flip(0)[:components]
@@ -100,7 +100,7 @@ class PatchPCA(ModelMixin, ConfigMixin):
         basis = basis * basis.gather(1, basis.abs().argmax(1, keepdim=True)).sign()
         spread = variances.flip(0)[:components].clamp(min=0).sqrt()
         if spread[0] < 1e-6:
-            raise ValueError("the pictures are all of one colour, which leaves nothing to fit; pass varied pictures")
+            raise ValueError("the images are all of one colour, which leaves nothing to fit; pass varied images")
         self.mean.copy_(mean)
         self.basis.copy_(basis)
         # A component that hardly occurs must not turn rounding errors into latents of unit variance.
@@ -108,7 +108,7 @@ class PatchPCA(ModelMixin, ConfigMixin):
         return self
 
     def encode(self, x: Tensor, return_dict: bool = True) -> AutoencoderKLOutput | tuple[PointPosterior]:
-        """Pictures [B, 3, H, W] to latents [B, C, H / p, W / p].
+        """Images [B, 3, H, W] to latents [B, C, H / p, W / p].
 
         Raises:
             ValueError: sides that are no multiples of the patch size.
@@ -120,7 +120,7 @@ class PatchPCA(ModelMixin, ConfigMixin):
     def decode(
         self, z: Tensor, return_dict: bool = True, generator: torch.Generator | None = None
     ) -> DecoderOutput | tuple[Tensor]:
-        """Latents [B, C, h, w] to pictures [B, 3, p h, p w]; `generator` is for pipelines that pass one, not used."""
+        """Latents [B, C, h, w] to images [B, 3, p h, p w]; `generator` is for pipelines that pass one, not used."""
         patches = F.conv2d(z, (self.basis / self.scale[:, None]).T[:, :, None, None], self.mean)
         sample = F.pixel_shuffle(patches, self.patch_size)
         return DecoderOutput(sample=sample) if return_dict else (sample,)
@@ -130,7 +130,7 @@ class PatchPCA(ModelMixin, ConfigMixin):
         patch = self.patch_size
         if images.shape[-2] % patch or images.shape[-1] % patch:
             raise ValueError(
-                f"pictures of {images.shape[-1]}x{images.shape[-2]} (width x height) cannot be cut into patches of "
+                f"images of {images.shape[-1]}x{images.shape[-2]} (width x height) cannot be cut into patches of "
                 f"{patch} pixels; resize or crop to multiples of {patch}"
             )
         return F.pixel_unshuffle(images, patch)
@@ -138,10 +138,10 @@ class PatchPCA(ModelMixin, ConfigMixin):
 
 @buildable
 def fitted_patch_pca(sources: Sequence[PairSource] | None, patch_size: int = 8, latent_channels: int = 64) -> PatchPCA:
-    """A codec fitted on every picture, before and after, of some sources.
+    """A codec fitted on every image, before and after, of some sources.
 
     Args:
-        sources: small pair sources whose pictures all have one size (some hundred pictures do); None leaves the
+        sources: small pair sources whose images all have one size (some hundred images do); None leaves the
             fitting out, for weights that come from a checkpoint.
         patch_size: see `PatchPCA`.
         latent_channels: see `PatchPCA`.

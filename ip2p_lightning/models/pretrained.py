@@ -1,6 +1,6 @@
 """Weights that a pretrained folder holds already need not travel in checkpoints.
 
-Loaders `remember` what they loaded; the module that trains keeps the marks by name; a checkpoint then leaves out every
+Loaders call `tag_pretrained`; the module that trains keeps the marks by name; a checkpoint then leaves out every
 weight that still has its mark's bits and stores the mark instead. On the way back the folder gives the weight, and the
 mark tells whether it is still the same one. Anything changed since (trained, initialised from elsewhere, resized,
 cast) no longer has its mark's bits and is stored as usual, so a missing or lost mark costs space, never weights.
@@ -19,15 +19,15 @@ M = TypeVar("M", bound=nn.Module)
 _INTEGERS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
-class Mark(NamedTuple):
-    """Where a weight came from, and the checksum of its bits."""
+class WeightOrigin(NamedTuple):
+    """Source of a weight, and the checksum of its bits."""
 
     checksum: int
     source: str
 
 
-def remember(model: M, source: object) -> M:
-    """Mark the parameters of a model that was just loaded; returns the model.
+def tag_pretrained(model: M, source: object) -> M:
+    """Note the origin of the parameters of a model that was just loaded; returns the model.
 
     Args:
         model: as `from_pretrained` gave it, before anything changes it.
@@ -35,11 +35,11 @@ def remember(model: M, source: object) -> M:
     """
     for parameter in model.parameters():
         if not parameter.is_meta:
-            parameter.pretrained_mark = Mark(checksum(parameter), str(source))  # type: ignore[attr-defined]
+            parameter.pretrained_mark = WeightOrigin(checksum(parameter), str(source))  # type: ignore[attr-defined]
     return model
 
 
-def marks(module: nn.Module) -> dict[str, Mark]:
+def marks(module: nn.Module) -> dict[str, WeightOrigin]:
     """The marks of all parameters below `module`, by name."""
     named = module.named_parameters(remove_duplicate=False)
     return {name: mark for name, parameter in named if (mark := getattr(parameter, "pretrained_mark", None))}
@@ -52,21 +52,21 @@ def checksum(tensor: Tensor) -> int:
 
 
 def without_pretrained(
-    state: Mapping[str, Tensor], known: Mapping[str, Mark]
-) -> tuple[dict[str, Tensor], dict[str, Mark]]:
+    state: Mapping[str, Tensor], known: Mapping[str, WeightOrigin]
+) -> tuple[dict[str, Tensor], dict[str, WeightOrigin]]:
     """Split a state dict: what must be stored, and the marks of what need not be."""
     kept = {name: mark for name, mark in known.items() if name in state and checksum(state[name]) == mark.checksum}
     return {name: tensor for name, tensor in state.items() if name not in kept}, kept
 
 
 def with_pretrained(
-    state: Mapping[str, Tensor], left_out: Mapping[str, Mark], own: Mapping[str, Tensor]
+    state: Mapping[str, Tensor], left_out: Mapping[str, WeightOrigin], own: Mapping[str, Tensor]
 ) -> dict[str, Tensor]:
     """Undo `without_pretrained` with the weights of a freshly built module.
 
     Args:
         state: what was stored.
-        left_out: the marks stored beside it.
+        left_out: the marks stored next to it.
         own: state dict of a module that was built alike.
 
     Raises:

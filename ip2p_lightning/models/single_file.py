@@ -39,7 +39,7 @@ _OTHERS = {  # a key's beginning -> what the file is instead
 
 
 def is_single_file(weights: str | Path) -> bool:
-    """Whether `weights` is a file that `load_single` is to open."""
+    """True if `weights` is a file that `load_single` is to open."""
     return str(weights).endswith(".safetensors") and Path(weights).expanduser().is_file()
 
 

@@ -1,7 +1,7 @@
 """TAEF2: a tiny pretrained autoencoder with 32 latent channels (madebyollin/taesd, MIT; FLUX.2's latent space).
 
 diffusers' `AutoencoderTiny` plus what that class cannot hold, a global path in the blocks of the lowest resolution:
-1x1 convolution, group norm over the whole picture, 1x1 convolution, added to the block's input.
+1x1 convolution, group norm over the whole image, 1x1 convolution, added to the block's input.
 """
 
 from __future__ import annotations
@@ -69,12 +69,12 @@ class TAEF2(ModelMixin, ConfigMixin):
                 layers[index] = GlobalTinyBlock(block_out_channels[0])
 
     def encode(self, x: Tensor, return_dict: bool = True) -> AutoencoderKLOutput | tuple[PointPosterior]:
-        """Pictures [B, 3, H, W] in [-1, 1] to latents [B, C, H / 8, W / 8]."""
+        """Images [B, 3, H, W] in [-1, 1] to latents [B, C, H / 8, W / 8]."""
         posterior = PointPosterior(self.encoder(x))
         return AutoencoderKLOutput(latent_dist=posterior) if return_dict else (posterior,)
 
     def decode(self, z: Tensor, return_dict: bool = True) -> DecoderOutput | tuple[Tensor]:
-        """Latents [B, C, h, w] to pictures [B, 3, 8 h, 8 w], about in [-1, 1]."""
+        """Latents [B, C, h, w] to images [B, 3, 8 h, 8 w], about in [-1, 1]."""
         sample = self.decoder(z)
         return DecoderOutput(sample=sample) if return_dict else (sample,)
 

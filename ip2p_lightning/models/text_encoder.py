@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import torch
 from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel, PreTrainedTokenizerBase
 
@@ -52,6 +53,7 @@ def load_text_encoder(
     subfolder: str | None = "text_encoder",
     variant: str | None = None,
     dtype: str = "float32",
+    positions: int | None = None,
 ) -> CLIPTextModel:
     """Stable Diffusion 1.5's text encoder, CLIP ViT-L/14's.
 
@@ -61,9 +63,12 @@ def load_text_encoder(
         subfolder: where in it the encoder lies.
         variant: which weight files, see `find_weights`.
         dtype: of the weights in memory.
+        positions: longest text in tokens, where it is to be longer than the encoder was trained for; the states of
+            the first tokens stay what they are.
     """
     if weights is not None:
-        return load_model(CLIPTextModel, weights, subfolder, variant, dtype)
+        encoder = load_model(CLIPTextModel, weights, subfolder, variant, dtype)
+        return encoder if positions is None else lengthened(encoder, positions)
     return CLIPTextModel(
         CLIPTextConfig(
             vocab_size=49408,
@@ -74,3 +79,23 @@ def load_text_encoder(
             max_position_embeddings=77,
         )
     )
+
+
+def lengthened(encoder: CLIPTextModel, positions: int) -> CLIPTextModel:
+    """An encoder with more positions, the new ones zero, in place: tokens see those before them alone.
+
+    Raises:
+        ValueError: fewer positions than there are.
+    """
+    embeddings = encoder.embeddings
+    table = embeddings.position_embedding
+    if positions < table.num_embeddings:
+        raise ValueError(f"positions={positions} are fewer than the text encoder's {table.num_embeddings}")
+    longer = nn.Embedding(positions, table.embedding_dim, device=table.weight.device, dtype=table.weight.dtype)
+    with torch.no_grad():
+        longer.weight.zero_()
+        longer.weight[: table.num_embeddings] = table.weight
+    embeddings.position_embedding = longer
+    embeddings.position_ids = nn.Buffer(torch.arange(positions, device=longer.weight.device)[None], persistent=False)
+    encoder.config.max_position_embeddings = positions
+    return encoder

@@ -1,4 +1,4 @@
-r"""How language models are given captions and answer with edits (InstructPix2Pix section 3.1.1), to the letter.
+r"""Prompt and completion format of language models that write edits (InstructPix2Pix section 3.1.1).
 
 A record is `{caption}\n##\n{instruction}\n%%\n{edited caption}\nEND`. A model is given its first two lines and
 writes the rest; GPT-3 was fine-tuned on 700 such records.
@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 ASK, THEN, END = "\n##\n", "\n%%\n", "\nEND"
-"""What stands between caption and instruction, between instruction and edited caption, and after that."""
+"""Separators of caption and instruction, of instruction and edited caption, and the end."""
 
 
 @dataclass(frozen=True)
 class EditRecord:
-    """A caption, an edit of it in words, and what the edited picture shows; a line each."""
+    """A caption, an edit of it in words, and what the edited image shows; a line each."""
 
     caption: str
     instruction: str
@@ -54,17 +54,17 @@ def one_line(text: str) -> str:
 
 
 def prompt(caption: str) -> str:
-    """What a tuned model continues."""
+    """Prompt for a tuned model."""
     return one_line(caption) + ASK
 
 
 def completion(instruction: str, edited_caption: str) -> str:
-    """What a model is to write after the prompt."""
+    """Completion that a model is trained to write after the prompt."""
     return one_line(instruction) + THEN + one_line(edited_caption) + END
 
 
 def few_shot_prompt(caption: str, examples: Sequence[EditRecord] = EXAMPLES) -> str:
-    """What an untuned model continues: whole records, then the prompt."""
+    """Prompt for an untuned model: whole records, then the prompt."""
     return shown(examples) + prompt(caption)
 
 

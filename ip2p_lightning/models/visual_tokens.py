@@ -1,4 +1,4 @@
-"""The tokens that MGIE adds to a language model: where the picture goes, and the [IMG] tokens whose states edit."""
+"""The tokens that MGIE adds to a language model: where the image goes, and the [IMG] tokens whose states edit."""
 
 from __future__ import annotations
 

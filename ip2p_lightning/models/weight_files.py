@@ -1,4 +1,4 @@
-"""Where published weights lie (a folder, the hub, the hub's cache), and which of their files are read.
+"""Location of published weights (a folder, the hub, the hub's cache), and the files that are read.
 
 Everything is decided before a library opens a file, so that a refusal says what is there instead of what is not.
 """
@@ -6,7 +6,6 @@ Everything is decided before a library opens a file, so that a refusal says what
 from __future__ import annotations
 
 import importlib.util
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,32 +22,25 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
 )
 
-from ip2p_lightning.limits import JSON_BYTES, JSON_DEPTH, LimitError
+from ip2p_lightning import shipped
+from ip2p_lightning.models.folder_files import MissingWeightsError, WeightsError, check_file, read_settings
 
 PACKAGE = "package:"
 _PATIENCE = 20.0
 """Seconds that the hub may take to list a repository's files."""
 _NETWORK: type[Exception] = HfHubHTTPError.__bases__[0]
-"""What the HTTP client that huggingface_hub uses raises."""
+"""Errors of huggingface_hub's HTTP client."""
 BIN = "bin"
 """The variant that stands for pickled files (`.bin`), of which weights alone are read."""
 _STEMS = ("diffusion_pytorch_model", "model", "pytorch_model")
 _HALF = ("fp16", "bf16")
 """Variants that are taken, and cast, where there is no plain one."""
 _BESIDE = (".json", ".txt", ".model", ".jinja")
-"""Endings of the small files beside weights: configurations and tokenizers."""
+"""Endings of the small files next to weights: configurations and tokenizers."""
 _CONVERTER = (
     "convert it once, on a machine where you trust the file, with diffusers' "
     "scripts/convert_original_stable_diffusion_to_diffusers.py, and give the folder"
 )
-
-
-class WeightsError(ValueError):
-    """Weights that cannot be used; the message names them, what is there instead, and what to do."""
-
-
-class MissingWeightsError(WeightsError, FileNotFoundError):
-    """Weights that are not there, or cannot be reached."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +60,8 @@ def find_weights(weights: str | Path, subfolder: str | None = None, variant: str
     """The files of one model, fetched from the hub where `weights` names no folder.
 
     Args:
-        weights: folder, hub name, or "package:NAME" for the folder of an installed Python package.
+        weights: folder, hub name, "package:NAME" for the folder of an installed Python package, or "zoo:NAME" for that
+            of a model that comes with this one.
         subfolder: where in it the model lies; a folder that is such a subfolder itself will do.
         variant: which weight files: None for the plain safetensors or, where there are none, those of half precision;
             "fp16", "non_ema", ... for those of that name; `BIN` for pickled ones.
@@ -131,37 +124,13 @@ def read_index(weights: str | Path) -> dict[str, Any] | None:
         if folder is None:
             folder = _fetched(str(weights), [name]) if name in (names or ()) else Path()
     path = folder / name
-    if not path.is_file():
+    if not (path.exists() or path.is_symlink()):
         return None
-    try:
-        index = read_json(path)
-    except LimitError:
-        raise
-    except ValueError as error:
-        raise WeightsError(f"{weights}: its {name} is no JSON ({error}); copy the folder again") from error
-    if not isinstance(index, dict) or not isinstance(index.get("_class_name"), str):
+    check_file(path, folder)
+    index = read_settings(path)
+    if not isinstance(index.get("_class_name"), str):
         raise WeightsError(f"{weights}: its {name} names no pipeline (`_class_name`); copy the folder again")
     return index
-
-
-def read_json(path: Path) -> Any:
-    """A JSON file of a model folder, no larger and no deeper than the limits.
-
-    Raises:
-        ValueError: no JSON; LimitError where it is too large.
-    """
-    JSON_BYTES.check(path.stat().st_size, path)
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except RecursionError as error:
-        raise LimitError(f"{path}: brackets in brackets beyond the limit of {JSON_DEPTH.value} levels") from error
-    level, depth = [data], 0
-    while level:
-        JSON_DEPTH.check(depth, path)
-        nested = [node for node in level if isinstance(node, list | dict)]
-        level = [child for node in nested for child in (node.values() if isinstance(node, dict) else node)]
-        depth += 1
-    return data
 
 
 def components(index: Mapping[str, Any]) -> dict[str, str]:
@@ -178,6 +147,8 @@ def local_folder(weights: str | Path) -> Path | None:
     """
     if str(weights).startswith(PACKAGE):
         return _package_folder(str(weights))
+    if str(weights).startswith(shipped.PREFIX):
+        return shipped.path(str(weights))
     path = Path(weights).expanduser()
     if path.is_dir():
         return path
@@ -286,7 +257,7 @@ def _is_weights(name: str) -> bool:
 
 
 def _contents(names: Sequence[str]) -> str:
-    """What a folder holds, in words where it is something known."""
+    """Description of a folder's contents, where the layout is known."""
     if "pytorch_lora_weights.safetensors" in names or "adapter_config.json" in names:
         return (
             "a LoRA adapter, which is no model: merge it into its base first (fuse_lora), or train with ablation=lora"

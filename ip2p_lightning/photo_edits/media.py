@@ -1,4 +1,4 @@
-"""Pictures redone in another medium: pure functions of PIL RGB pictures, at any size."""
+"""Images redone in another medium: pure functions of PIL RGB images, at any size."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
-"""Operations of photo editing as pure functions of PIL RGB pictures, at any size."""
+"""Operations of photo editing as pure functions of PIL RGB images, at any size."""
 
 from __future__ import annotations
 
 from PIL import Image, ImageEnhance, ImageFilter
 
 STRENGTHS = {"a bit": 0.65, "": 1.0, "much": 1.7}
-"""What strength words multiply an operation's usual amount with."""
+"""Strength word -> factor of an operation's usual amount."""
 
 
 def brightness(image: Image.Image, amount: float) -> Image.Image:
@@ -32,17 +32,17 @@ def zoom(image: Image.Image, left: float, top: float, share: float) -> Image.Ima
     """Crop and enlarge to the old size: ``share`` of each side, from (left, top), all from 0 to 1.
 
     Raises:
-        ValueError: a crop that reaches outside the picture.
+        ValueError: a crop that reaches outside the image.
     """
     if not (0 < share <= 1 and 0 <= left <= 1 - share + 1e-9 and 0 <= top <= 1 - share + 1e-9):
-        raise ValueError(f"crop of {share} from ({left}, {top}) reaches outside the picture; keep within 0 to 1")
+        raise ValueError(f"crop of {share} from ({left}, {top}) reaches outside the image; keep within 0 to 1")
     width, height = image.size
     box = (left * width, top * height, (left + share) * width, (top + share) * height)
     return image.resize(image.size, Image.Resampling.BICUBIC, box=box)
 
 
 def turn(image: Image.Image, quarters: int) -> Image.Image:
-    """Rotate counter-clockwise by quarter turns; an oblong picture is scaled back to its old size."""
+    """Rotate counter-clockwise by quarter turns; an oblong image is scaled back to its old size."""
     method = {1: Image.Transpose.ROTATE_90, 2: Image.Transpose.ROTATE_180, 3: Image.Transpose.ROTATE_270}
     turned = image if quarters % 4 == 0 else image.transpose(method[quarters % 4])
     return turned if turned.size == image.size else turned.resize(image.size, Image.Resampling.BICUBIC)

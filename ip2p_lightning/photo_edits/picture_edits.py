@@ -1,4 +1,4 @@
-"""Edits of any picture, drawn or photographed: operation, phrasings, what will be visible, and the new caption."""
+"""Edits of any image, drawn or photographed: operation, phrasings, what will be visible, and the new caption."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ class GradualOperation(Protocol):
 
 @dataclass(frozen=True)
 class PictureEdit:
-    """One way of editing a picture as a whole.
+    """One way of editing an image as a whole.
 
     Args:
         phrases: the instruction in other words; the seed picks one.
-        look: the expressive instruction; ``{what}`` stands for the picture's caption.
+        look: the expressive instruction; ``{what}`` stands for the image's caption.
         operation: the edit.
-        preparation: what happens to the given picture first, so that there is something to undo ("sharpen").
+        preparation: what happens to the given image first, so that there is something to undo ("sharpen").
     """
 
     phrases: tuple[str, ...]
@@ -43,7 +43,7 @@ class PictureEdit:
         return rng.choice(self.phrases)
 
     def apply(self, image: Image.Image) -> tuple[Image.Image, Image.Image]:
-        """The picture as it is given, and as it is asked for."""
+        """The image as it is given, and as it is asked for."""
         given = self.preparation(image) if self.preparation else image
         return given, self.operation(image if self.preparation else given)
 
@@ -247,4 +247,4 @@ MEDIA_EDITS: dict[str, tuple[PictureEdit, ...]] = {
 """Changes of medium by kind."""
 
 PICTURE_EDITS: dict[str, tuple[PictureEdit, ...]] = PHOTO_EDITS | MEDIA_EDITS
-"""All edits of a picture as a whole, by kind."""
+"""All edits of an image as a whole, by kind."""

@@ -1,4 +1,4 @@
-"""Whether a person sees a difference between two pictures."""
+"""True if a person sees a difference between two images."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ LEAST_AREA = 0.022
 
 
 def clearly_differ(before: Image.Image, after: Image.Image, mask: Image.Image | None = None) -> bool:
-    """Whether colours move by `LEAST_CHANGE` on average within the mask, and clearly on `LEAST_AREA` of the picture.
+    """True if colours move by `LEAST_CHANGE` on average within the mask, and clearly on `LEAST_AREA` of the image.
 
     Args:
-        before: RGB picture.
-        after: RGB picture of the same size.
+        before: RGB image.
+        after: RGB image of the same size.
         mask: "L", not 0 where the mean is taken; everywhere if None.
     """
     difference = np.abs(np.asarray(before, np.int16) - np.asarray(after, np.int16)).mean(axis=2)

@@ -1,4 +1,4 @@
-"""An image beside its edits: a contact sheet, and an animation that changes between them."""
+"""An image next to its edits: a contact sheet, and an animation that changes between them."""
 
 from __future__ import annotations
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,12 +14,13 @@ import pyarrow.parquet as pq
 from omegaconf import OmegaConf
 from rich.table import Table
 
-from ip2p_lightning.evaluation.csv_table import write_csv
-from ip2p_lightning.evaluation.run_values import FAILURE, Value, read_summary, read_values
+from ip2p_lightning.csv_table import write_csv
+from ip2p_lightning.evaluation.metric_names import current_name, current_names
+from ip2p_lightning.evaluation.run_values import FAILURE, Value, logged_rows, read_summary, read_values
 from ip2p_lightning.formatting import NOTHING, number, plural, short_names
 from ip2p_lightning.metrics import Interval, bootstrap_interval
 
-_MAIN = ("error", "closer_than_input", "nearer", "error_halved", "halved", "success", "clip_direction", "clip_input")
+_MAIN = ("error", "closer_than_input", "error_halved", "success", "clip_direction", "clip_input")
 _LOGGED = re.compile(r"val/.*loss|train/loss|val/.*")
 _EXECUTION = re.compile(r"(hydra\.|output|output_dir$|threads$|device|data\.workers$|trainer\.(devices|num_nodes)$)")
 _COLUMNS = 6
@@ -171,7 +171,7 @@ def _read(folder: Path, name: str) -> Run:
 
 
 def _settings(folder: Path) -> Iterator[tuple[str, str]]:
-    """What a run was given on the command line; for an evaluation, what edited."""
+    """Command-line overrides of a run; for an evaluation, its editor."""
     overrides = folder / ".hydra" / "overrides.yaml"
     if overrides.is_file():
         for word in OmegaConf.load(overrides):  # data: a list of words
@@ -188,11 +188,10 @@ def _settings(folder: Path) -> Iterator[tuple[str, str]]:
 def _best(path: Path) -> dict[str, Value]:
     """The least of each validation loss and its step, as "best val/loss" and "step of best val/loss"."""
     best: dict[str, tuple[float, float]] = {}
-    with path.open(newline="", encoding="utf-8") as handle:
-        for row in csv.DictReader(handle):
-            for name, text in row.items():
-                if name and name.startswith("val/") and "loss" in name and text:
-                    best[name] = min(best.get(name, (math.inf, math.nan)), (float(text), float(row["step"] or "nan")))
+    for row in logged_rows(path):
+        for name, value in row.items():
+            if name.startswith("val/") and "loss" in name:
+                best[name] = min(best.get(name, (math.inf, math.nan)), (value, row.get("step", math.nan)))
     found = {f"best {name}": Value(value) for name, (value, _) in best.items()}
     return found | {f"step of best {name}": Value(step) for name, (_, step) in best.items()}
 
@@ -225,8 +224,9 @@ def _against_first(runs: Sequence[Run], metrics: Sequence[str]) -> dict[tuple[st
 
 def _values_by_edit(path: Path, metrics: Sequence[str]) -> dict[str, dict[tuple[str, int], float]]:
     """Metric -> (pair, seed) -> value, for those with a value."""
-    there = [name for name in metrics if name in pq.read_schema(path).names]
-    table = pq.read_table(path, columns=["pair", "seed", *there]).to_pydict()
+    stored = {current_name(column): column for column in pq.read_schema(path).names}
+    there = [name for name in metrics if name in stored]
+    table = current_names(pq.read_table(path, columns=["pair", "seed", *(stored[name] for name in there)]).to_pydict())
     found: dict[str, dict[tuple[str, int], float]] = {name: {} for name in there}
     for name in there:
         for pair, seed, value in zip(table["pair"], table["seed"], table[name], strict=True):

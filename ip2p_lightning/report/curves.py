@@ -1,8 +1,7 @@
-"""Loss curves from Lightning's metrics.csv as small SVG pictures that take their colours from the page."""
+"""Loss curves from Lightning's metrics.csv as small SVG images that take their colours from the page."""
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 from markupsafe import Markup
+
+from ip2p_lightning.evaluation.run_values import logged_rows
 
 WIDTH, HEIGHT = 420, 190
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 12, 12, 26
@@ -44,18 +45,18 @@ def read_curves(*files: str | Path) -> list[Curve]:
         FileNotFoundError: no such file.
         ValueError: a file without a `step` column.
     """
-    rows: list[dict[str, str]] = []
+    rows: list[dict[str, float]] = []
     for file in files:
-        new = _rows(Path(file))
-        begin = min((float(row["step"]) for row in new), default=math.inf)
-        rows = [row for row in rows if float(row["step"]) < begin] + new
+        new = [row for row in logged_rows(Path(file)) if "step" in row]
+        begin = min((row["step"] for row in new), default=math.inf)
+        rows = [row for row in rows if row["step"] < begin] + new
     names = list(dict.fromkeys(name for row in rows for name in row))
     curves = []
     for prefix in ("train/", "val/"):
         losses = [name for name in names if name.startswith(prefix) and "loss" in name and not name.endswith("_epoch")]
         parts = [name for name in losses if name.removeprefix(prefix).removesuffix("_step") != "loss"]
         for name in parts or losses:
-            points = [(float(row["step"]), float(row[name])) for row in rows if row.get(name)]
+            points = [(row["step"], row[name]) for row in rows if name in row]
             points = sorted(point for point in points if math.isfinite(point[1]))
             if len(points) > 1:
                 label = name.removeprefix(prefix).removesuffix("_step").replace("_", " ")
@@ -65,18 +66,8 @@ def read_curves(*files: str | Path) -> list[Curve]:
 
 
 def log_files(run: Path) -> list[Path]:
-    """What the CSV logger wrote in a run folder, the logs of interrupted attempts first."""
+    """Logs of the CSV logger in a run folder, those of interrupted attempts first."""
     return sorted(run.glob("metrics-*/metrics.csv")) + sorted(run.glob("metrics/metrics.csv"))
-
-
-def _rows(path: Path) -> list[dict[str, str]]:
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} does not exist; train with logger=csv to have loss curves")
-    with path.open(newline="", encoding="utf-8") as handle:
-        reader = csv.DictReader(handle)
-        if "step" not in (reader.fieldnames or []):
-            raise ValueError(f"{path} has no column 'step'; it is not a metrics.csv of Lightning's CSVLogger")
-        return [row for row in reader if row["step"]]
 
 
 def smoothed(values: Sequence[float], window: int) -> np.ndarray:

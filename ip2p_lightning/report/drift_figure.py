@@ -14,7 +14,7 @@ _LINES = {"pixels": "-", "latents": "--", "autoencoder": ":"}
 
 
 def drift_figure(result: Drift) -> Figure:
-    """On the left the error of each chain by turn; beside it, one picture a chain, its bands in pixels' way."""
+    """On the left the error of each chain by turn; next to it, one image a chain, its bands in pixels' way."""
     rows = result.by_turn().to_pylist()
     chains = list(dict.fromkeys(row["chain"] for row in rows))
     ways = list(dict.fromkeys(row["through"] for row in rows))

@@ -94,7 +94,7 @@ def write_figure_page(page: FigurePage, file: str | Path) -> Path:
 
 
 def settings(facts: Mapping[str, Any]) -> dict[str, str]:
-    """What a reader must know to take the figures again: a line for each thing that provenance says in a word."""
+    """Settings needed to reproduce the figures, one line for each short entry of the provenance."""
     lines = {name: _words(facts[name]) for name in _SHOWN if facts.get(name) not in (None, "", [])}
     if data := facts.get("data"):
         draw = facts.get("draw")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from ip2p_lightning.evaluation.result import Example
+from ip2p_lightning.lettering import font, wrapped
 
 _PAPER, _INK, _SOFT, _GOOD = "#ffffff", "#1f1d1a", "#6d675e", "#2c7a59"
 _GAP, _HEADER, _MARGIN = 14, 34, 20
@@ -23,7 +24,7 @@ def edit_grid(
 
     Args:
         examples: what to show, column by column.
-        side: pixels of a picture's longer side; smaller ones are enlarged smoothly.
+        side: pixels of an image's longer side; smaller ones are enlarged smoothly.
         text_width: pixels for the texts.
         columns: how many rows stand side by side.
         others: name of another editor -> its edits of the examples, shown between ours and the truth.
@@ -51,8 +52,8 @@ def edit_grid(
         left = _MARGIN + column * (cell[0] + 2 * _GAP)
         places = _places(left, side, text_width, len(names))
         for name, x in zip(names, places, strict=True):
-            lines = _wrapped(draw, name, _font(14), side)[:2]
-            draw.text((x, _MARGIN - 17 * (len(lines) - 1)), "\n".join(lines), fill=_SOFT, font=_font(14), spacing=3)
+            lines = wrapped(name, font(14), side, 2)
+            draw.text((x, _MARGIN - 17 * (len(lines) - 1)), "\n".join(lines), fill=_SOFT, font=font(14), spacing=3)
         for row, index in enumerate(range(column * rows, min((column + 1) * rows, len(examples)))):
             top = _MARGIN + _HEADER + row * cell[1]
             _draw_text(canvas, examples[index], (places[1], top), side, text_width)
@@ -62,7 +63,7 @@ def edit_grid(
 
 
 def _places(left: int, side: int, text_width: int, count: int) -> list[int]:
-    """Left ends of the original, the text, and the pictures after it."""
+    """Left ends of the original, the text, and the images after it."""
     edited = left + side + text_width + 2 * _GAP
     return [left, left + side + _GAP, *(edited + index * (side + _GAP) for index in range(count - 2))]
 
@@ -77,8 +78,8 @@ def _draw_text(canvas: Image.Image, example: Example, corner: tuple[int, int], s
     """The instruction and the model's own words, as many lines of them as fit."""
     left, top = corner
     draw = ImageDraw.Draw(canvas)
-    lines = [(line, _INK, 17) for line in _wrapped(draw, example.instruction, _font(17), text_width)]
-    words = [(line, _SOFT, 13) for line in _wrapped(draw, example.written_instruction, _font(13), text_width)]
+    lines = [(line, _INK, 17) for line in wrapped(example.instruction, font(17), text_width)]
+    words = [(line, _SOFT, 13) for line in wrapped(example.written_instruction, font(13), text_width) if line]
     if example.text_exact:
         words.append(("= the true one, word for word", _GOOD, 12))
     lines = [*lines, *words]
@@ -86,22 +87,5 @@ def _draw_text(canvas: Image.Image, example: Example, corner: tuple[int, int], s
         lines.pop()
     y = top + (side - sum(size + 6 for *_, size in lines)) // 2
     for line, colour, size in lines:
-        draw.text((left, y), line, fill=colour, font=_font(size))
+        draw.text((left, y), line, fill=colour, font=font(size))
         y += size + 6
-
-
-def _wrapped(draw: ImageDraw.ImageDraw, text: str, font: ImageFont.FreeTypeFont, width: int) -> list[str]:
-    """The text in lines no wider than `width` pixels (a longer word stands alone)."""
-    lines: list[str] = []
-    for word in text.split():
-        if lines and draw.textlength(f"{lines[-1]} {word}", font=font) <= width:
-            lines[-1] += f" {word}"
-        else:
-            lines.append(word)
-    return lines
-
-
-def _font(size: int) -> ImageFont.FreeTypeFont:
-    font = ImageFont.load_default(size)
-    assert isinstance(font, ImageFont.FreeTypeFont)  # Pillow's own font, given FreeType, which its wheels contain
-    return font

@@ -48,7 +48,7 @@ def save_plates(result: EvaluationResult, folder: str | Path, curves: Sequence[C
 
 
 def draw_kinds(axes: Axes, result: EvaluationResult) -> None:
-    """How much of the way from the input to the truth is left, by kind: medians with their intervals."""
+    """Remaining error relative to copying, by kind: medians with their intervals."""
     known = {kind: figures[_RELATIVE].ours for kind, figures in result.kinds.items() if _RELATIVE in figures}
     rows = [*sorted(known.items(), key=lambda item: item[1].estimate), ("all kinds", result.figures[_RELATIVE].ours)]
     for place, (_, interval) in enumerate(rows):
@@ -61,7 +61,7 @@ def draw_kinds(axes: Axes, result: EvaluationResult) -> None:
 
 
 def draw_amounts(axes: Axes, result: EvaluationResult) -> None:
-    """How much of the true change each edit makes, by kind; the shaded band is the right amount."""
+    """Share of the true change that each edit makes, by kind; the shaded band is the right amount."""
     found = amounts(result)
     for row, amount in enumerate(found):
         parts = np.clip(np.sort(amount.parts), LEFT, RIGHT)

@@ -33,12 +33,12 @@ def finish(axes: Axes) -> None:
 def picture_grid(
     rows: Sequence[str], columns: Sequence[str], picture: Callable[[int, int], Image.Image | None], side: float = 1.1
 ) -> Figure:
-    """Pictures in a grid with titles; a cell without one is hatched and says "missing".
+    """Images in a grid with titles; a cell without one is hatched and says "missing".
 
     Args:
         rows: titles on the left.
         columns: titles on top.
-        picture: (row, column) -> picture or None.
+        picture: (row, column) -> image or None.
         side: of a cell in inches.
     """
     figure = Figure(figsize=(side * len(columns) + 1.2, side * len(rows) + 0.5), layout="constrained")

@@ -17,7 +17,7 @@ from markupsafe import Markup
 from PIL import Image
 
 from ip2p_lightning import __version__, formatting
-from ip2p_lightning.evaluation import beside
+from ip2p_lightning.evaluation import comparison
 from ip2p_lightning.evaluation.amounts import LITTLE, MUCH, Amount, amounts, amounts_svg, place
 from ip2p_lightning.evaluation.figures import ERROR, TEXT_EXACT, Figure
 from ip2p_lightning.evaluation.limits import Limit, limits
@@ -26,9 +26,9 @@ from ip2p_lightning.evaluation.result import EvaluationResult, Example
 from ip2p_lightning.metrics import Interval
 from ip2p_lightning.report.curves import Curve, curve_svg
 
-RELATIVE, NEARER = "relative", "nearer"
+RELATIVE, NEARER = "relative", "closer_than_input"
 _LARGEST_SIDE = 384
-"""Pixels: larger pictures are shrunk to this on the page; a row shows them at half of it."""
+"""Pixels: larger images are shrunk to this on the page; a row shows them at half of it."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Report:
         settings: name -> value of what another person needs to get the same.
         commands: how to go on.
         kicker: line above the headline.
-        others: name of a result -> other editors on its pairs, whose edits and figures stand beside.
+        others: name of a result -> other editors on its pairs, whose edits and figures stand next to it.
     """
 
     title: str
@@ -82,7 +82,7 @@ class Report:
     settings: dict[str, Any] = field(default_factory=dict)
     commands: Sequence[Command] = ()
     kicker: str = "ip2p_lightning"
-    others: Mapping[str, Sequence[beside.Other]] = field(default_factory=dict)
+    others: Mapping[str, Sequence[comparison.Other]] = field(default_factory=dict)
 
 
 def write_report(report: Report, file: str | Path) -> Path:
@@ -134,7 +134,7 @@ def render_report(report: Report) -> str:
 
 
 def data_url(image: Image.Image) -> str:
-    """A picture as a PNG data URL, shrunk to what the page can show."""
+    """An image as a PNG data URL, shrunk to what the page can show."""
     image = image.convert("RGB")
     image.thumbnail((_LARGEST_SIDE, _LARGEST_SIDE), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
@@ -238,25 +238,25 @@ def _row(name: str, figures: dict[str, Figure], end: float, main: str | None) ->
 
 @dataclass(frozen=True)
 class _Beside:
-    """A set's figures beside those of other editors: an editor a row, and a kind of edit a row."""
+    """A set's figures next to those of other editors: an editor a row, and a kind of edit a row."""
 
     name: str
     heads: list[str]
-    rows: list[beside.Row]
+    rows: list[comparison.Row]
     editors: list[str]
-    kinds: list[beside.Row]
+    kinds: list[comparison.Row]
 
     @classmethod
-    def of(cls, result: EvaluationResult, others: Sequence[beside.Other]) -> _Beside:
-        rows = beside.rows(result, others)
-        heads = [beside.HEADS[name] for name in beside.heads(result)]
-        return cls(result.name, heads, rows, [row.name for row in rows], beside.kinds(result, others))
+    def of(cls, result: EvaluationResult, others: Sequence[comparison.Other]) -> _Beside:
+        rows = comparison.rows(result, others)
+        heads = [comparison.HEADS[name] for name in comparison.heads(result)]
+        return cls(result.name, heads, rows, [row.name for row in rows], comparison.kinds(result, others))
 
 
 def _edits(result: EvaluationResult, report: Report) -> list[tuple[Example, list[tuple[str, Example]]]]:
     """Each example, and what the other editors made of it."""
     others = report.others.get(result.name, ())
-    return [(example, beside.same_edits(example, others)) for example in result.examples]
+    return [(example, comparison.same_edits(example, others)) for example in result.examples]
 
 
 def _by_kind(result: EvaluationResult) -> list[tuple[str, list[tuple[str, Example]]]]:
@@ -272,7 +272,7 @@ def _amounts(result: EvaluationResult) -> list[tuple[Amount, Markup]]:
 
 
 def _charts(run: TrainingRun) -> list[tuple[str, Markup]]:
-    """Caption and picture of each training loss, with the held-out loss of the same name."""
+    """Caption and image of each training loss, with the held-out loss of the same name."""
     held_out = {curve.name: curve for curve in run.curves if curve.held_out}
     return [(curve.name, curve_svg(curve, held_out.get(curve.name))) for curve in run.curves if not curve.held_out]
 

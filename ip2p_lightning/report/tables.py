@@ -15,7 +15,7 @@ _STYLES = {"better": "green", "worse": "red", "undecided": "yellow"}
 def metrics_table(result: EvaluationResult) -> Table:
     """Every metric: ours with its interval, copying the input, and the paired difference with its interval.
 
-    Where the true pictures themselves score less than perfectly, their figure stands beside as what can be reached.
+    Where the true images themselves score less than perfectly, their figure stands next to it as what can be reached.
     Of a metric that applies to some of the edits alone, their number stands behind its name.
     """
     confidence = f"{100 * result.intervals.confidence:g}% intervals"
@@ -94,7 +94,7 @@ def _cells(figure: Figure, info: MetricInfo) -> list[Text]:
         cell = Text()
         if interval is not None:
             cell.append(number(interval.estimate, info.unit), style=style)
-            cell.append(f" {span(interval, info.unit)}", style="dim")
+            cell.append(f" ({span(interval, info.unit)})", style="dim")
         cells.append(cell)
     copying = number(figure.copying.estimate, info.unit) if figure.copying else ""
     return [cells[0], Text(copying), cells[1]]

@@ -14,7 +14,7 @@ from ip2p_lightning.report.plotting import COLOURS, MARKERS, new_figure
 
 
 def tradeoff_figure(result: Tradeoff) -> Figure:
-    """`y` against `x`: a curve an editor, the parameter beside each point, intervals as thin crosses."""
+    """`y` against `x`: a curve an editor, the parameter next to each point, intervals as thin crosses."""
     figure, (axes,) = new_figure(width=5.6, height=4.2)
     for place, curve in enumerate(result.curves.curves):
         colour, marker = COLOURS[place % len(COLOURS)], MARKERS[place % len(MARKERS)]

@@ -20,7 +20,7 @@ def check(job: str, config: DictConfig) -> None:
     """Check types and ranges of every value that is known already; nothing is imported or opened.
 
     Args:
-        job: name of the job.
+        job: name of the job, with its command if it has any.
         config: composed; keys without a value and interpolations that cannot be resolved yet are passed over.
 
     Raises:
@@ -81,7 +81,7 @@ def _plain(value: DictConfig | ListConfig) -> Any:
 
 
 def _has_parts(value: Any) -> bool:
-    """Whether something in it will be built: then its type is not the argument's."""
+    """True if something in it will be built: then its type is not the argument's."""
     if isinstance(value, dict):
         return "_target_" in value or any(map(_has_parts, value.values()))
     return isinstance(value, list) and any(map(_has_parts, value))

@@ -8,32 +8,30 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 from typing import Any, Literal
 
-from ip2p_lightning.schema.kinds import FLAG, INPUT, MODEL, OUTPUT, PATH, TEXT, WORD, number, whole, written
-
-SEED = whole(0, 2**32 - 1)
-NOISE = whole(0, 2**63 - 1)
-SCALE = number(0, 100)
-SHARE = number(0, 1)
-SIDE = whole(1, 8192)
-SOME = whole(1)
-ANY = whole(0)
-SPLITS = dict[str, SHARE] | None
-TRUE_SPLIT = Literal["train", "validation", "test"]
-PRECISION = Literal[
-    "auto", "32-true", "32", "16-mixed", "16-true", "16", "bf16-mixed", "bf16-true", "bf16", "64-true", "64",
-    "transformer-engine", "transformer-engine-float16",
-]  # fmt: skip
-
-ARITHMETIC = Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
-"""Of editors, whose weights stay as they are."""
-VARIANT = Literal["fp16", "non_ema", "bin"] | None
+from ip2p_lightning.schema.kinds import FLAG, INPUT, MODEL, OUTPUT, PATH, PLACE, TEXT, WORD, number, whole, written
+from ip2p_lightning.schema.ranges import (
+    ANY,
+    ARITHMETIC,
+    NOISE,
+    PRECISION,
+    SCALE,
+    SEED,
+    SHARE,
+    SIDE,
+    SOME,
+    SPLITS,
+    STEPS,
+    THRESHOLDING,
+    TRUE_SPLIT,
+    VARIANT,
+)
 
 COMMON: dict[str, Any] = {
     "seed": SEED,
     "seeds": list[NOISE],
     "batch_size": SOME,
     "count": SOME | None,
-    "steps": SOME | None,
+    "steps": STEPS | None,
     "text_scale": SCALE | None,
     "image_scale": SCALE | None,
     "text_scales": list[SCALE],
@@ -48,6 +46,9 @@ COMMON: dict[str, Any] = {
     "device": written(r"^(auto|cpu|(cuda|xpu|hpu|npu)(:\d+)?|mps|meta)$", "auto, cpu, cuda, cuda:N, xpu or mps"),
     "devices": SOME,
     "nodes": SOME,
+    "executor": Literal["processes", "array", "ray"],
+    "actors": SOME | None,
+    "address": TEXT | None,
     "threads": whole(1, 4096) | None,
     "split": TRUE_SPLIT,
     "missing": Literal["error", "gap"],
@@ -78,6 +79,7 @@ JOBS: dict[str, dict[str, Any]] = {
         "init": PATH | dict[str, Any] | list[PATH | dict[str, Any]] | None,
         "compile": FLAG,
         "channels_last": FLAG,
+        "crop": SIDE | None,
         "optimized_metric": WORD | None,
     },
     "edit": {
@@ -92,10 +94,42 @@ JOBS: dict[str, dict[str, Any]] = {
         "animation": FLAG,
         "seeds": NOISE | list[NOISE],
         "size": Literal["input", "model"],
+        "strength": number(0.05, 2),
     },
-    "evaluate": {"checkpoint": MODEL | list[MODEL] | None},
+    "app": {
+        "text_to_image": PLACE | list[INPUT] | None,
+        "run": INPUT | None,
+        "host": WORD,
+        "port": whole(1, 65_535),
+        "preferences": OUTPUT | None,
+        "queue": SOME,
+        "timeout": number(above=0) | None,
+        "max_megapixels": number(above=0, most=100),
+        "max_upload_mb": number(above=0),
+        "held_megapixels": number(above=0),
+    },
+    "serve": {
+        "checkpoint": MODEL | list[MODEL],
+        "text_to_image": PLACE | list[INPUT] | None,
+        "app": FLAG,
+        "host": TEXT,
+        "port": whole(0, 65535),
+        "key_file": INPUT | None,
+        "open": FLAG,
+        "capacity": SOME,
+        "gather": number(0, 10),
+        "timeout": number(above=0),
+        "grace": number(0),
+        "log": FLAG,
+        "backend": Literal["process", "ray"],
+        "replicas": SOME,
+        "gpus": number(0),
+    },
+    "evaluate": {
+        "checkpoint": MODEL | list[MODEL] | None,
+    },
     "tradeoff": {"checkpoint": MODEL | list[MODEL]},
-    "checkpoints": {"run": INPUT},
+    "checkpoints": {"run": INPUT | list[INPUT]},
     "compare": {"runs": INPUT | list[INPUT], "values": list[WORD] | None},
     "drift": {"turns": SOME, "through": list[Literal["pixels", "latents", "autoencoder"]]},
     "calibrate": {
@@ -113,18 +147,55 @@ JOBS: dict[str, dict[str, Any]] = {
         "key": PATH,
         "count": SOME,
     },
+    "benchmark": {
+        "prompts": PLACE,
+        "drawbench": INPUT | None,
+        "systems": dict[str, PLACE],
+        "samples": SOME,
+        "encoder": PLACE,
+        "answerer": dict[str, Any] | None,
+    },
+    "audit": {
+        "grid": PLACE | None,
+        "system": PLACE | None,
+        "samples": SOME,
+        "portraits": INPUT | None,
+        "instructions": INPUT | None,
+        "checkpoint": MODEL | None,
+        "classifier": PLACE | dict[str, Any],
+        "skin_by_colour": FLAG,
+        "alpha": number(above=0, below=1),
+        "strict": FLAG,
+        "card": PATH | None,
+    },
+    "study": {
+        "command": Literal["serve", "results"],
+        "systems": dict[str, INPUT] | None,
+        "benchmark": INPUT | None,
+        "count": SOME,
+        "catch": ANY,
+        "per_rater": SOME | None,
+        "most_raters": SOME,
+        "title": TEXT,
+        "host": TEXT,
+        "port": whole(1, 65535),
+        "answers": list[INPUT],
+        "key": INPUT | None,
+        "least_caught": SHARE,
+    },
     "data": {
         "command": Literal["render", "import", "export", "verify", "stats", "show", "what-if", "doctor", "align"],
         "resolution": SIDE,
         "fit": Literal["squash", "centre_crop"],
         "alignment": FLAG,
         "max_shift": number(above=0),
+        "encoder": TEXT | None,
         "strict": FLAG,
         "path": INPUT | None,
         "output": OUTPUT | None,
         "default_splits": SPLITS,
         "skip_failures": FLAG,
-        "decode": FLAG | None,
+        "decode": FLAG,
         "prefix": TEXT | None,
         "split": WORD | None,
         "kinds": list[TEXT] | TEXT | None,
@@ -158,7 +229,32 @@ JOBS: dict[str, dict[str, Any]] = {
         "hours": number(above=0) | None,
         "machine": TEXT | None,
     },
-    "export": {"checkpoint": INPUT, "lora": FLAG},
+    "export": {
+        "checkpoint": INPUT | list[INPUT],
+        "lora": FLAG,
+        "evaluation": INPUT | None,
+        "licence": WORD | None,
+        "limits": list[TEXT],
+        "push": WORD | None,
+        "private": FLAG,
+        "dry_run": FLAG,
+    },
+    "sample": {
+        "cascade": INPUT | list[INPUT],
+        "prompt": TEXT | list[TEXT] | None,
+        "prompts": INPUT | None,
+        "image": INPUT | None,
+        "strength": number(above=0, most=1),
+        "until": WORD | None,
+        "steps": STEPS | None | dict[str, STEPS],
+        "guidance": SCALE | None | dict[str, SCALE],
+        "noise_level": whole(0, 999) | None | dict[str, whole(0, 999)],
+        "thresholding": THRESHOLDING | None | dict[str, THRESHOLDING],
+        "all_stages": FLAG,
+        "sheet": FLAG,
+        "overwrite": FLAG | Literal["skip"],
+        "quality": whole(1, 100),
+    },
     "quickstart": {
         "folder": OUTPUT,
         "start": Literal["shipped", "nothing"],
@@ -174,6 +270,7 @@ JOBS: dict[str, dict[str, Any]] = {
 
 PATTERNS: dict[str, Any] = {
     "hydra.*.dir": OUTPUT,
+    "safety.texts.*.path": INPUT | None,
     "data.path": INPUT | list[INPUT],
     "data.*.path": INPUT | list[INPUT] | None,
     "data.*.folder": INPUT | None,
@@ -212,7 +309,7 @@ ARGUMENTS: dict[str, Any] = {
     "resolution": SIDE | None,
     "min_size": SIDE | None,
     "max_size": SIDE | None,
-    "steps": SOME | None,
+    "steps": STEPS | None,
     "text_scale": SCALE | None,
     "image_scale": SCALE | None,
     "seed": SEED | None,
@@ -250,7 +347,7 @@ ARGUMENTS: dict[str, Any] = {
     "heads": SOME,
     "width": SOME,
     "patch_size": SOME,
-    "num_train_timesteps": SOME,
+    "num_train_timesteps": STEPS,
     "expressive_probability": SHARE,
     "missing": Literal["error", "gap"],
     "tail": Literal["drop", "strict"],
@@ -275,48 +372,16 @@ ARGUMENTS: dict[str, Any] = {
 }
 """Arguments of parts by their name, which means the same in all of them."""
 
-ELSEWHERE = {
-    "guidance_scale": ("text_scale",),
-    "cfg_scale": ("text_scale",),
-    "image_guidance_scale": ("image_scale",),
-    "num_inference_steps": ("steps",),
-    "inference_steps": ("steps",),
-    "prompt": ("instruction",),
-    "edit": ("instruction",),
-    "num_images_per_prompt": ("seeds",),
-    "generator": ("seeds", "seed"),
-    "random_seed": ("seed", "seeds"),
-    "model": ("checkpoint",),
-    "pretrained_model_name_or_path": ("checkpoint",),
-    "resume": ("ckpt",),
-    "resume_from_checkpoint": ("ckpt",),
-    "input": ("image", "path"),
-    "out": ("output",),
-    "output_path": ("output",),
-    "epochs": ("trainer.max_epochs",),
-    "num_epochs": ("trainer.max_epochs",),
-    "max_train_steps": ("trainer.max_steps",),
-    "learning_rate": ("optimizer.lr",),
-    "lr": ("optimizer.lr",),
-    "train_batch_size": ("data.batch_size",),
-    "gradient_accumulation_steps": ("trainer.accumulate_grad_batches",),
-    "mixed_precision": ("trainer.precision",),
-    "gpus": ("trainer.devices", "devices"),
-    "num_workers": ("data.workers", "workers"),
-    "wandb": ("logger",),
-}
-"""Names that other programs use -> ours, of which a job has at most the first that is there."""
-
 
 def kind_of(job: str, key: str) -> Any | None:
-    """What a key may be; None for one that the table says nothing of.
+    """Allowed values of a key; None for a key that the table does not list.
 
     Args:
-        job: name of the job.
+        job: name of the job; a command after it changes nothing: "data render".
         key: dotted, with indices of lists as numbers: "stages.0.max_steps".
     """
     if "." not in key:
-        own = JOBS.get(job, {})
+        own = JOBS.get(job.partition(" ")[0], {})
         return own[key] if key in own else COMMON.get(key)
     for pattern, kind in PATTERNS.items():
         if fnmatchcase(key, pattern):

@@ -51,11 +51,12 @@ FLAG: Any = StrictBool
 WORD: Any = Annotated[str, Field(strict=True, description="a word")]
 TEXT: Any = Annotated[str, Field(strict=True, description="a text"), "text"]
 PATH: Any = Annotated[str, Field(strict=True, min_length=1, description="a path"), "path"]
+PLACE: Any = Annotated[str, Field(strict=True, min_length=1, description="a path or a name"), "path"]
 INPUT: Any = Annotated[str, Field(strict=True, min_length=1, description="a path"), "input"]
 MODEL: Any = Annotated[str, Field(strict=True, min_length=1, description="one path or one model's name"), "model"]
 OUTPUT: Any = Annotated[str, Field(strict=True, min_length=1, description="a path to write to"), "output"]
 LOOSE: Any = Annotated[str, AfterValidator(_said), Field(coerce_numbers_to_str=True, description="a text")]
-"""What constructors annotate as `str`; numbers will do."""
+"""Kind of arguments that constructors annotate as `str`; numbers will do."""
 
 
 def roles(kind: Any) -> set[Role]:
@@ -64,8 +65,14 @@ def roles(kind: Any) -> set[Role]:
     return own.union(*(roles(part) for part in get_args(kind) if not isinstance(part, str)))
 
 
+def untyped(kind: Any) -> bool:
+    """True if a kind has room for a mapping whose values may be anything."""
+    parts: tuple[Any, ...] = get_args(kind)
+    return (get_origin(kind) is dict and parts[1] is Any) or any(map(untyped, parts))
+
+
 def allows(kind: Any, value: Any) -> bool:
-    """Whether a plain value is of a kind."""
+    """True if a plain value is of a kind."""
     try:
         _adapter(kind).validate_python(value)
     except ValidationError:
@@ -74,7 +81,7 @@ def allows(kind: Any, value: Any) -> bool:
 
 
 def describe(kind: Any) -> str:
-    """What a kind allows, in words that follow "must be"."""
+    """Description of a kind, to follow "must be"."""
     if kind in (None, NoneType):
         return "null"
     notes = [note.description for note in getattr(kind, "__metadata__", ()) if hasattr(note, "description")]

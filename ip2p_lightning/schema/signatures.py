@@ -23,7 +23,7 @@ _NAMES: dict[str, Any] = {
     "Mapping": dict,
     "dict": dict,
 }
-"""What annotations may consist of; an argument with any other name in its type is not checked."""
+"""Names of which annotations may consist; an argument with any other name in its type is not checked."""
 
 
 def arguments(target: str) -> dict[str, Any]:
@@ -31,17 +31,40 @@ def arguments(target: str) -> dict[str, Any]:
     words = target.split(".")
     if words[0] != "ip2p_lightning":
         return {}
-    found = _find(_ROOT, tuple(words))
-    if isinstance(found, ast.ClassDef):
-        found = next((part for part in found.body if getattr(part, "name", "") == "__init__"), found)
-    if isinstance(found, ast.ClassDef):  # a dataclass
-        rows = [(part.target.id, part.annotation) for part in found.body if _is_field(part)]  # type: ignore[union-attr]
-    elif isinstance(found, ast.FunctionDef):
-        rows = [(each.arg, each.annotation) for each in (*found.args.args, *found.args.kwonlyargs)]
-    else:
-        return {}
-    types = {name: _type(annotation) for name, annotation in rows if annotation is not None}
+    types = {name: _type(annotation) for name, annotation in _annotated(tuple(words)).items()}
     return {name: kind for name, kind in types.items() if kind is not None}
+
+
+def _annotated(words: tuple[str, ...]) -> dict[str, ast.expr]:
+    """Argument -> annotation; those of bases, too, of a class without a constructor of its own or one that takes `**`.
+
+    A named constructor that takes `**` has the arguments of its class.
+    """
+    found = _find(_ROOT, words)
+    if isinstance(found, ast.FunctionDef):
+        of_class = _annotated(words[:-1]) if found.args.kwarg and len(words) > 2 else {}
+        return of_class | _of_function(found)
+    if not isinstance(found, ast.ClassDef):
+        return {}
+    init = next((part for part in found.body if isinstance(part, ast.FunctionDef) and part.name == "__init__"), None)
+    if init is not None and init.args.kwarg is None:
+        return _of_function(init)
+    bases = [base.id for base in found.bases if isinstance(base, ast.Name)]
+    inherited: dict[str, ast.expr] = {}
+    for base in bases:
+        inherited |= _annotated((*words[:-1], base))
+    if init is not None:
+        return inherited | _of_function(init)
+    return inherited | {
+        part.target.id: part.annotation
+        for part in found.body
+        if isinstance(part, ast.AnnAssign) and isinstance(part.target, ast.Name)
+    }
+
+
+def _of_function(found: ast.FunctionDef) -> dict[str, ast.expr]:
+    given = (*found.args.args, *found.args.kwonlyargs)
+    return {each.arg: each.annotation for each in given if each.annotation is not None}
 
 
 def _find(folder: Path, words: tuple[str, ...]) -> ast.stmt | None:
@@ -69,10 +92,6 @@ def _find(folder: Path, words: tuple[str, ...]) -> ast.stmt | None:
 @cache
 def _parsed(module: Path) -> ast.Module:
     return ast.parse(module.read_text(encoding="utf-8"))
-
-
-def _is_field(part: ast.stmt) -> bool:
-    return isinstance(part, ast.AnnAssign) and isinstance(part.target, ast.Name)
 
 
 def _type(annotation: ast.expr) -> Any | None:

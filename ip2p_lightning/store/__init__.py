@@ -1,6 +1,6 @@
 """Work that can be resumed, on disk: parts that appear whole, claims on them, and the settings that they depend on.
 
-What a part holds belongs to whoever makes it. Nothing here knows images, models or datasets.
+The content of a part is the concern of the code that writes it. Nothing here knows images, models or datasets.
 """
 
 from ip2p_lightning.store.claims import Claim, Claims

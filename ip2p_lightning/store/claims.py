@@ -1,10 +1,10 @@
 """Claims on parts of a piece of work, in a folder that machines share: who does what, without a lock.
 
-A claim is a file that its owner beats: it writes a number into it again and again. Whoever wants the part watches that
-number by its own clock, so that clocks may differ; a number that stands still for the expiry means that the owner is
-dead or cut off (a dead process of the same machine is known at once). Its claim is not removed, which two could do at
-once, but outbid: the next generation's file is made, and only one process can make it. Making a file under a name that
-is free is the one thing asked of the file system, and NFS does it by hard links; `flock` is not needed.
+A claim is a file that its owner beats: it writes a number into it again and again. A process that wants the part
+watches that number by its own clock, so that clocks may differ; a number that stands still for the expiry means that
+the owner is dead or cut off (a dead process of the same machine is known at once). Its claim is not removed, which two
+could do at once, but outbid: the next generation's file is made, and only one process can make it. Making a file under
+a name that is free is the one thing asked of the file system, and NFS does it by hard links; `flock` is not needed.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Claim:
 
     @property
     def lost(self) -> bool:
-        """Whether another process has taken the part over, because this one seemed to be dead."""
+        """True if another process has taken the part over, because this one seemed to be dead."""
         outbid = self._claims.file(self.key, self.generation + 1).exists()
         return outbid or self._claims.owner_of(self._file) != self._owner
 
@@ -143,27 +143,27 @@ class Claims:
                 time.sleep(min(1.0, self.expiry * _LOOK))
 
     def hold(self, key: str) -> Claim:
-        """Claim a part, after waiting for whoever has it."""
+        """Claim a part, after waiting for its present owner."""
         while (claim := self.take(key)) is None:
             time.sleep(min(1.0, self.expiry * _LOOK))
         return claim
 
     def idle(self) -> bool:
-        """Whether nobody is at work in the folder; claims of processes that are known to be dead are removed."""
+        """True if no process works in the folder; claims of processes that are known to be dead are removed."""
         for file in self.folder.glob(".*.claim-*"):
             if claim := self.take(file.name[1:].rsplit(".claim-", 1)[0]):
                 claim.release()
         return not any(self.folder.glob(".*.claim-*"))
 
     def owner_of(self, file: Path) -> str:
-        """What a claim's file says: host:process, their kernel, and a word that no other claim has; "?" without one."""
+        """Content of a claim: host:process, their kernel, and a word that no other claim has; "?" without one."""
         try:
             return file.read_bytes()[_WIDTH:].decode()
         except OSError:
             return "?"
 
     def _stands_still(self, key: str, generation: int) -> bool:
-        """Whether the owner of a claim is dead, or this process has watched it for the expiry without seeing a beat."""
+        """True if the owner of a claim is dead, or this process has watched it for the expiry without seeing a beat."""
         try:
             content = self.file(key, generation).read_bytes()
         except OSError:  # given back meanwhile
@@ -200,7 +200,7 @@ class Claims:
 
 @lru_cache
 def _kernel() -> str:
-    """What numbers processes here: this boot of this machine, and its namespace of process numbers; "" if unknown."""
+    """Identity of the kernel that numbers processes: boot id and process namespace; "" if unknown."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii")
         return sha256((boot + os.readlink("/proc/self/ns/pid")).encode()).hexdigest()[:16]
@@ -209,7 +209,7 @@ def _kernel() -> str:
 
 
 def _gone(owner: str) -> bool:
-    """Whether the owner was a process of this kernel that is no more."""
+    """True if the owner was a process of this kernel that is no more."""
     name, kernel, *_ = [*owner.split(" "), "", ""]
     if not kernel or kernel != _kernel():
         return False

@@ -5,13 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-from ip2p_lightning.files import UNFINISHED, whole, write_whole
+from ip2p_lightning.files import remove_unfinished, whole, write_whole
 from ip2p_lightning.store.claims import EXPIRY, Claims
 
 _ABANDONED = 24 * 3600.0  # seconds after which an unfinished file is taken for a dead writer's
@@ -41,7 +40,7 @@ class PartStore:
         self.claims = Claims(self.folder, expiry)
 
     def file(self, key: str) -> Path:
-        """Where a part lies, or would lie."""
+        """Path of a part, whether or not it exists."""
         return self.folder / f"{key}{self.ending}"
 
     def __contains__(self, key: str) -> bool:
@@ -95,9 +94,4 @@ class PartStore:
         Args:
             age: seconds after which an unfinished file is a dead writer's.
         """
-        if not self.folder.is_dir():
-            return
-        for file in self.folder.glob(f".*{UNFINISHED}"):
-            with suppress(OSError):
-                if time.time() - file.stat().st_mtime >= age:
-                    file.unlink(missing_ok=True)
+        remove_unfinished(self.folder, age)

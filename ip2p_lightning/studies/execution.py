@@ -18,7 +18,7 @@ from ip2p_lightning.studies.run import Run, changed, read_record
 
 Tell = Callable[[str], None]
 LOG = "output.log"
-"""What a run printed, in its folder."""
+"""File of a run's output, in its folder."""
 _CHECKPOINT = Path("checkpoints") / "last.ckpt"
 
 
@@ -46,7 +46,7 @@ def execute(runs: Sequence[Run], folder: Path, processes: int = 0, tell: Tell = 
         with ThreadPoolExecutor(processes) as pool:
             ends: dict[str, Future[str]] = {}
 
-            def wait_and_do(run: Run) -> str:  # what it waits for was submitted before it, so that it has begun
+            def wait_and_do(run: Run) -> str:  # what it waits for was submitted before it, so that it has started
                 before = {name: ends[name].result() for name in run.needs}
                 return _do_if_needed(run, folder, before, tell, apart=True)
 

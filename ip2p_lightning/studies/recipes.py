@@ -1,4 +1,4 @@
-"""What the studies' runs have in common: how models of each size are trained and measured."""
+"""Recipes shared by the studies: how models of each size are trained and measured."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def without_instruction_loss(options: Options) -> list[str]:
 
 
 def text_to_image(options: Options) -> tuple[list[Run], list[str]]:
-    """What baselines that edit with a text-to-image model need: runs that train it, and overrides of `editor.pipeline`.
+    """Runs that train the text-to-image model of baselines, and overrides of `editor.pipeline` for it.
 
     At size world the zoo's takes its place, at size paper Stable Diffusion 1.5.
     """
@@ -165,7 +165,7 @@ def open_pipeline(checkpoint: str) -> StableDiffusionPipeline:
 
 
 def _stages(family: str) -> int:
-    """How many stages a family's world experiment has."""
+    """Number of stages of a family's world experiment."""
     return 1 if family in ("ip2p", "mgie_fz") else 2
 
 

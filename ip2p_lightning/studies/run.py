@@ -23,7 +23,7 @@ from ip2p_lightning.store import differences
 RECORD = "run.json"
 _OUTPUT_KEYS = {"train": "output_dir"}  # other jobs: output
 _RESULTS = {".ckpt", ".csv", ".json", ".parquet", ".yaml"}
-_COMPOSING = Lock()  # Hydra's composition is global, and runs are begun from several threads
+_COMPOSING = Lock()  # Hydra's composition is global, and several threads start runs
 _NAME = re.compile(r"[\w.-]+(/[\w.-]+)*")
 _REFERENCE = re.compile(r"<([\w./-]+)>")
 
@@ -85,7 +85,7 @@ class Run:
         return json.loads(text.replace(json.dumps(str(folder))[1:-1], "<runs>"))
 
     def fault(self, folder: Path) -> str:
-        """Why the job cannot be asked for: a part or a key that does not exist; "" if it can."""
+        """Reason why the job cannot be composed (a part or key that does not exist); "" if it can."""
         try:
             self.settings(folder)
         except (ValueError, OSError, HydraException, OmegaConfBaseException) as error:
@@ -93,7 +93,7 @@ class Run:
         return ""
 
     def missing(self, folder: Path) -> str:
-        """Why the run has no result that may be used; "" if it has.
+        """Reason why the run has no usable result; "" if it has one.
 
         It has one if its folder's record was written at its end, names these settings and the very results of the runs
         it needs, and the files that it lists are there in full.
@@ -117,7 +117,7 @@ class Run:
         return ""
 
     def begin(self, folder: Path) -> None:
-        """Write the record of a run that has begun."""
+        """Write the record of a run that has started."""
         inputs = {name: digest(folder / name) for name in self.needs}
         record = {"job": self.job, "settings": self.settings(folder), "inputs": inputs}
         (folder / self.name).mkdir(parents=True, exist_ok=True)

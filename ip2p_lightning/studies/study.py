@@ -82,7 +82,7 @@ class Study:
         return 1 if table.gaps else 0
 
     def table(self, runs: Sequence[Run], options: Options) -> Table:
-        """Do the runs, unless told not to, and read the results of those that have labels."""
+        """Do the runs unless `run=false`, and read the results of those that have labels."""
         folder = (Path(options.folder) / options.size / "runs").resolve()
         shown = [run for run in runs if run.rows]
         runs = needed(runs, shown)

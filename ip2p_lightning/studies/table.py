@@ -70,7 +70,7 @@ class Average:
 
 @dataclass(frozen=True)
 class Claim:
-    """What a paper says, and what the runs say of it.
+    """A claim of a paper, and the verdict of the runs.
 
     Args:
         text: the paper's statement, in a sentence.
@@ -134,7 +134,7 @@ class Table:
         )
 
     def compare(self, text: str, metric: str, less: Mapping[str, Any], more: Mapping[str, Any]) -> Claim:
-        """Whether a metric is less for some rows than for others, seed by seed.
+        """True if a metric is less for some rows than for others, seed by seed.
 
         With three seeds or more: confirmed or contradicted if the 95 % t-interval of the difference over seeds lies
         wholly on one side of 0. With two, the same if both agree; with one, never more than undecided.
@@ -162,7 +162,7 @@ class Table:
         return Claim(text, "confirmed" if low > 0 else "contradicted", evidence)
 
     def ordered(self, text: str, metric: str, along: str, rising: bool = True) -> Claim:
-        """Whether a metric of one trained model rises (or falls) from the least to the greatest value of a label.
+        """True if a metric of one trained model rises (or falls) from the least to the greatest value of a label.
 
         Confirmed if every step goes that way and the bootstrap intervals of both ends do not overlap; contradicted if
         they do not overlap the other way round.
@@ -187,7 +187,7 @@ class Table:
         return Claim(text, "contradicted" if ends[1].high < ends[0].low else "undecided", f"{metric}: {told}")
 
     def above(self, text: str, x: str, y: str, upper: Any, lower: Any, series: str = "editor") -> Claim:
-        """Whether one trade-off curve lies above another wherever both are known (points joined by straight lines).
+        """True if one trade-off curve lies above another wherever both are known (points joined by straight lines).
 
         Confirmed or contradicted if all compared points agree; these are averages, without intervals.
 
@@ -248,7 +248,7 @@ def _interval(values: Sequence[float]) -> tuple[float, float, float]:
 
 
 def _height(curve: Sequence[tuple[float, float]], x: float) -> float | None:
-    """The height of a curve of points in the order of x; None beside it."""
+    """The height of a curve of points in the order of x; None next to it."""
     x = next((end for end, _ in (curve[0], curve[-1]) if not difference(x, end)), x)
     for (x0, y0), (x1, y1) in pairwise(curve):
         if x0 <= x <= x1:

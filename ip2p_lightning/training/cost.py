@@ -1,4 +1,4 @@
-"""What a whole run costs at a measured rate."""
+"""Cost of a whole run at a measured rate."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ class CheckpointWriteError(OSError):
 
 
 class DurableCheckpointIO(TorchCheckpointIO):
-    """Write beside the file, force it to the disk, and only then give it the name.
+    """Write next to the file, force it to the disk, and only then give it the name.
 
     The older checkpoint of that name stays whole until the newer one is. What a killed writer leaves is
     `.<name>.part`, which the next one overwrites.

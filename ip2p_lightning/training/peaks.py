@@ -1,4 +1,4 @@
-"""What common GPUs can compute at best, for the share of it that training reaches."""
+"""Peak throughput of common GPUs, for the share of it that training reaches."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ def check_free(folder: Path, ckpt: str | None, overwrite: bool = False) -> None:
     Raises:
         RunFolderError: the folder holds another run.
     """
-    there = sorted((folder / "checkpoints").glob("*.ckpt"))
+    there = sorted((folder / "checkpoints").glob("[!.]*.ckpt"))
     own = ckpt is not None and (ckpt == "auto" or folder.resolve() in Path(ckpt).resolve().parents)
     if not there or own:
         return

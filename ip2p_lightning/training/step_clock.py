@@ -1,4 +1,4 @@
-"""When the parts of a step begin, on the device's own clock and without waiting for it."""
+"""Start times of the parts of a step, on the device's own clock and without waiting for it."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ class StopRequest:
         self._before = {}
 
     def asked(self, trainer: L.Trainer) -> bool:
-        """Whether any rank was asked to stop; every rank must call it. Without signals to heed they tell nothing."""
+        """True if any rank was asked to stop; every rank must call it. Without signals to heed they tell nothing."""
         return bool(self.signals) and trainer.strategy.reduce_boolean_decision(self.received is not None, all=False)
 
     def end(self, trainer: L.Trainer, state: str, remedy: str) -> NoReturn:

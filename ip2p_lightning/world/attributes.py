@@ -1,4 +1,4 @@
-"""What a picture of the world shows, attribute by attribute, in words: the exact truth that a judge reads back."""
+"""Attributes of a scene in words: the exact truth that a judge reads back."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _LOOKS: dict[str, tuple[str, ...]] = {
     "painting": ("painting",),
     "focus": ("all but one grey", "all but one blurred", "all but one darker"),
 }
-"""The look that each edit of `PICTURE_EDITS` and `FOCUS` gives a picture, in their order."""
+"""The look that each edit of `PICTURE_EDITS` and `FOCUS` gives an image, in their order."""
 LOOKS = tuple(dict.fromkeys((AS_DRAWN, *(look for looks in _LOOKS.values() for look in looks))))
 
 _MIRRORING = (PICTURE_EDITS["flip"][0], PICTURE_EDITS["rotate"][2])
@@ -60,10 +60,10 @@ ATTRIBUTES: dict[str, tuple[str, ...]] = _all()
 
 
 def describe(change: Change) -> tuple[dict[str, str], dict[str, str]]:
-    """The attributes of both pictures of an edit, each under its name in `ATTRIBUTES`.
+    """The attributes of both images of an edit, each under its name in `ATTRIBUTES`.
 
-    What a picture cannot show is left out: the colour of nothing, lights where there are no windows, colours in a
-    sepia print, all but the look of a cropped picture. Places are those that are seen: "left" after a mirroring is what
+    What an image cannot show is left out: the colour of nothing, lights where there are no windows, colours in a
+    sepia print, all but the look of a cropped image. Places are those that are seen: "left" after a mirroring is what
     was on the right before.
     """
     edit, after = change.picture_edit, change.after
@@ -76,7 +76,7 @@ def describe(change: Change) -> tuple[dict[str, str], dict[str, str]]:
 
 
 def look_of(edit: PictureEdit) -> str:
-    """The entry of `LOOKS` that an edit of the whole picture leads to.
+    """The entry of `LOOKS` that an edit of the whole image leads to.
 
     Raises:
         ValueError: an edit that is neither in `PICTURE_EDITS` nor in `FOCUS`.
@@ -88,12 +88,12 @@ def look_of(edit: PictureEdit) -> str:
 
 
 def changed(before: Mapping[str, str], after: Mapping[str, str]) -> dict[str, str]:
-    """The attributes that an edit must bring about: those of the edited picture that the original does not have."""
+    """The attributes that an edit must bring about: those of the edited image that the original does not have."""
     return {name: value for name, value in after.items() if before.get(name) != value}
 
 
 def kept(before: Mapping[str, str], after: Mapping[str, str]) -> dict[str, str]:
-    """The attributes that both pictures show, which an edit must leave alone."""
+    """The attributes that both images show, which an edit must leave alone."""
     return {name: value for name, value in after.items() if before.get(name) == value}
 
 

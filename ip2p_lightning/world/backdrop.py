@@ -47,7 +47,7 @@ FAR: dict[str, Colour] = {
 
 
 def backdrop(scene: Scene, size: int) -> Image.Image:
-    """A fresh supersampled RGB picture of the scene without its things, to draw on."""
+    """A fresh supersampled RGB image of the scene without its things, to draw on."""
     paint = _cached if size <= 64 else _paint
     return paint(*scene.backdrop, size).copy()
 
@@ -77,7 +77,7 @@ def _gradient(top: Colour, bottom: Colour, side: int) -> Image.Image:
 
 
 def _lights_of_the_sky(brush: Brush, time: str, weather: str) -> None:
-    """Sun, moon and stars; x from -0.5 to 0.5 and y from 0 to 1 above the picture's lower edge."""
+    """Sun, moon and stars; x from -0.5 to 0.5 and y from 0 to 1 above the image's lower edge."""
     if time == "night":
         if weather == "clear":
             for index in range(18):
@@ -89,17 +89,46 @@ def _lights_of_the_sky(brush: Brush, time: str, weather: str) -> None:
     elif weather == "clear":
         low = time != "day"
         x, y, radius = (0.0, 0.5, 0.15) if low else (0.0, 0.85, 0.085)
-        inner = {"day": (255, 236, 110), "sunset": (255, 214, 92), "dawn": (255, 244, 206)}[time]
-        halo = {"day": (160, 206, 244), "sunset": (255, 176, 74), "dawn": (255, 226, 200)}[time]
-        brush.disc(x, y, radius * 1.35, halo, glowing=True)
-        brush.disc(x, y, radius, inner, glowing=True)
+        sun(brush, x, y, radius, time)
+
+
+def sun(brush: Brush, x: float, y: float, radius: float, time: str) -> None:
+    """Draw the sun with its halo in the colours of a time of day."""
+    inner = {"day": (255, 236, 110), "sunset": (255, 214, 92), "dawn": (255, 244, 206)}[time]
+    halo = {"day": (160, 206, 244), "sunset": (255, 176, 74), "dawn": (255, 226, 200)}[time]
+    brush.disc(x, y, radius * 1.35, halo, glowing=True)
+    brush.disc(x, y, radius, inner, glowing=True)
+
+
+def cloud(brush: Brush, x: float, y: float, scale: float, colour: Colour) -> None:
+    """Draw a cloud around (x, y), `scale` times its usual size."""
+    for dx, dy, radius in ((-0.11, 0.0, 0.055), (-0.03, 0.035, 0.075), (0.06, 0.02, 0.065), (0.13, -0.005, 0.045)):
+        brush.disc(x + dx * scale, y + dy * scale, radius * scale, colour, glowing=True)
+    brush.box(x - 0.11 * scale, y - 0.055 * scale, x + 0.13 * scale, y, colour, glowing=True)
+
+
+def mountain(brush: Brush, x: float, top: float, half: float, tone: float, season: str) -> None:
+    """Draw a mountain with a shaded side and snow, which reaches lower in winter.
+
+    Args:
+        brush: of the canvas.
+        x: its middle.
+        top: height of its summit.
+        half: half of its width.
+        tone: factor of the rock's brightness.
+        season: of the scene.
+    """
+    colour, snow = shade((124, 128, 150), tone), (250, 251, 255)
+    brush.polygon([(x - half, 0.36), (x, top), (x + half, 0.36)], colour)
+    brush.polygon([(x, 0.36), (x, top), (x + half, 0.36)], shade(colour, 0.84))
+    depth = 0.42 if season == "winter" else 0.3
+    lower, wide = top - depth * (top - 0.36), depth * half
+    brush.polygon([(x - wide, lower), (x, top), (x + wide, lower), (x + wide * 0.3, lower + 0.03), (x, lower)], snow)
 
 
 def _clouds(brush: Brush, colour: Colour) -> None:
     for x, y, scale in ((-0.30, 0.87, 1.15), (0.33, 0.90, 1.0), (0.04, 0.76, 0.8)):
-        for dx, dy, radius in ((-0.11, 0.0, 0.055), (-0.03, 0.035, 0.075), (0.06, 0.02, 0.065), (0.13, -0.005, 0.045)):
-            brush.disc(x + dx * scale, y + dy * scale, radius * scale, colour, glowing=True)
-        brush.box(x - 0.11 * scale, y - 0.055 * scale, x + 0.13 * scale, y, colour, glowing=True)
+        cloud(brush, x, y, scale, colour)
 
 
 def _hills(brush: Brush, season: str) -> None:
@@ -109,16 +138,8 @@ def _hills(brush: Brush, season: str) -> None:
 
 
 def _mountains(brush: Brush, season: str) -> None:
-    rock, snow = (124, 128, 150), (250, 251, 255)
     for x, top, half, tone in ((-0.33, 0.74, 0.3, 1.0), (0.36, 0.78, 0.32, 0.92), (0.02, 0.66, 0.26, 1.14)):
-        colour = shade(rock, tone)
-        brush.polygon([(x - half, 0.36), (x, top), (x + half, 0.36)], colour)
-        brush.polygon([(x, 0.36), (x, top), (x + half, 0.36)], shade(colour, 0.84))
-        depth = 0.42 if season == "winter" else 0.3
-        lower, wide = top - depth * (top - 0.36), depth * half
-        brush.polygon(
-            [(x - wide, lower), (x, top), (x + wide, lower), (x + wide * 0.3, lower + 0.03), (x, lower)], snow
-        )
+        mountain(brush, x, top, half, tone, season)
 
 
 def _sea(brush: Brush, season: str) -> None:

@@ -12,11 +12,11 @@ Point = tuple[float, float]
 
 
 class Canvas:
-    """A supersampled square picture, drawn in coordinates from 0 to 1 (y down) and read at the asked size.
+    """A supersampled square image, drawn in coordinates from 0 to 1 (y down) and read at the asked size.
 
     Args:
-        size: side of the finished picture in pixels.
-        base: supersampled RGB picture to start from; None starts a coverage mask ("L", 0), on which every
+        size: side of the finished image in pixels.
+        base: supersampled RGB image to start from; None starts a coverage mask ("L", 0), on which every
             fill counts as 255, whatever its colour.
         light: gain and offset laid over unlit fills (an entry of `palette.LIGHT`).
     """
@@ -32,11 +32,11 @@ class Canvas:
         self.pen = ImageDraw.Draw(self.image)
 
     def finish(self) -> Image.Image:
-        """The picture at the asked size; a coverage mask is 0 where nothing was drawn and 255 where all is covered."""
+        """The image at the asked size; a coverage mask is 0 where nothing was drawn and 255 where all is covered."""
         return self.image.reduce(self.factor)
 
     def ink(self, colour: Colour, glowing: bool = False) -> Colour | int:
-        """What to fill with: the lit colour, the colour itself where it glows, or 255 on a coverage mask."""
+        """Fill colour: the lit colour, the colour itself where it glows, or 255 on a coverage mask."""
         if self.covering:
             return 255
         return colour if glowing else lit(colour, self.light)
@@ -49,7 +49,7 @@ class Brush:
         canvas: what to draw on.
         x: middle of the object on the canvas, 0 to 1.
         base: height of its foot on the canvas, 0 (top) to 1.
-        width: the object's unit, as a share of the picture's side.
+        width: the object's unit, as a share of the image's side.
         season: decides leaves and snow.
         lights: whether windows are lit.
     """
@@ -95,5 +95,5 @@ class Brush:
 
 
 def supersampling(size: int) -> int:
-    """How many samples a pixel has along each axis: three for small pictures, two for large ones."""
+    """Samples per pixel along each axis: three for small images, two for large ones."""
     return 3 if size <= 192 else 2

@@ -1,4 +1,4 @@
-"""A scene's picture, and which of its pixels belong to which things."""
+"""A scene's image, and which of its pixels belong to which things."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ def draw(scene: Scene, size: int = 64) -> Image.Image:
 
     Args:
         scene: what to show.
-        size: side of the square picture in pixels, at least 8.
+        size: side of the square image in pixels, at least 8.
 
     Returns:
-        RGB picture; the same scene gives the same picture at any size, up to sampling.
+        RGB image; the same scene gives the same image at any size, up to sampling.
 
     Raises:
         ValueError: ``size`` below 8.
@@ -37,7 +37,7 @@ def draw(scene: Scene, size: int = 64) -> Image.Image:
 
 
 def coverage(scene: Scene, things: Iterable[Thing], size: int = 64) -> Image.Image:
-    """How much of each pixel the given things of a scene cover: "L", 0 = untouched, 255 = fully covered."""
+    """Coverage of each pixel by the given things of a scene: "L", 0 = untouched, 255 = fully covered."""
     canvas = Canvas(size)
     for thing in things:
         _draw_thing(canvas, thing, scene)

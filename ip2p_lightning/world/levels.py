@@ -37,14 +37,14 @@ SPLITS = ("train", "validation", "test")
 
 @dataclass(frozen=True)
 class Level:
-    """What scenes of one difficulty are made of.
+    """Inventory of scenes of one difficulty.
 
     Args:
         name: "simple", "broad", "medium" or "full".
         times, seasons, weathers, backgrounds: values that occur.
         colours: paints that occur.
         main: kinds of which each scene has at least one on the ground.
-        others: kinds that may stand beside it.
+        others: kinds that may stand next to it.
         sky: kinds of things in the sky.
         edits: kinds of edit, keys of `edits.EDITS`.
         sample: draws a scene by chance.
@@ -67,17 +67,17 @@ class Level:
 
 
 def has_held_out(scene: Scene) -> bool:
-    """Whether a thing of the scene has a combination of kind and paint from `HELD_OUT`."""
+    """True if a thing of the scene has a combination of kind and paint from `HELD_OUT`."""
     return any((thing.kind, thing.colour) in HELD_OUT for thing in scene.things)
 
 
 def is_reserved(scene: Scene) -> bool:
-    """Whether a scene belongs to the validation split: one in ten, by a hash of its attributes."""
+    """True if a scene belongs to the validation split: one in ten, by a hash of its attributes."""
     return scene.signature() % 10 == 0
 
 
 def belongs(split: str, before: Scene, after: Scene) -> bool:
-    """Whether an edit between two scenes belongs to a split; no edit belongs to two.
+    """True if an edit between two scenes belongs to a split; no edit belongs to two.
 
     "test": a held-out combination is visible before or after. "validation": none is, and the scene before the edit is
     one of the reserved tenth. "train": none is, and neither scene is reserved.
@@ -98,7 +98,7 @@ def paints_of(kind: str, level: Level) -> list[str]:
 
 
 def free_slots(things: Sequence[Thing], kind: str, level: Level) -> list[str]:
-    """Where a thing of this kind may be added; the simple level's balloon has one fixed place in each scene."""
+    """Places where a thing of this kind may be added; the simple level's balloon has one fixed place."""
     flying = THINGS[kind].family == "sky"
     if level.single:
         return ["left" if things[0].slot == "right" else "right"]

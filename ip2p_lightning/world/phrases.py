@@ -82,7 +82,7 @@ def _column(thing: Thing) -> int:
 
 
 def twins(one: Thing, other: Thing) -> bool:
-    """Whether two things differ in their place at most."""
+    """True if two things differ in their place at most."""
     return replace(one, slot=other.slot) == other
 
 

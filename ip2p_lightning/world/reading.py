@@ -1,4 +1,4 @@
-"""Words to a scene: what somebody types becomes a picture of the embedded world.
+"""Words to a scene: what somebody types becomes an image of the embedded world.
 
 Reads every caption that `phrases.caption` writes, and the same words in another order or with most of them left out.
 """
@@ -48,7 +48,7 @@ def scene_of_words(words: str) -> Scene:
         words: "a red castle by the sea at night", or a caption of the world.
 
     Raises:
-        ValueError: no thing, a word that the world does not know, or things that do not fit into one picture.
+        ValueError: no thing, a word that the world does not know, or things that do not fit into one image.
     """
     text = " ".join(re.sub(r"[.;:!?\"']", " ", words.lower()).split())
     if len(text) > MAX_LENGTH:
@@ -63,7 +63,7 @@ def scene_of_words(words: str) -> Scene:
     scene = Scene(things=tuple(_placed(things)), lights=bool(lights), **values)
     if not plausible(scene):
         raise ValueError(
-            f"scene {words!r} does not fit into one picture: name at most three things on the ground, each with a "
+            f"scene {words!r} does not fit into one image: name at most three things on the ground, each with a "
             f"place of its own ({', '.join(PLACE.values())}), nothing in the sky over a large one, and boats by the "
             "sea alone"
         )
@@ -85,7 +85,7 @@ def _placed(things: list[Thing]) -> list[Thing]:
     found: list[Thing] = []
     for thing in sorted(things, key=lambda thing: (not thing.slot, in_sky(thing))):  # those with a place take it first
         size = thing.size or ("large" if alone or in_sky(thing) else "medium")
-        # Beside others of the same height, and no tower under what flies.
+        # Besides others of the same height, and no tower under what flies.
         taken = {other.slot for other in found if in_sky(other) == in_sky(thing) or "large" == size == other.size}
         free = [slot for slot in ("left", "right", "centre") if slot not in taken] or ["centre"]
         found.append(replace(thing, slot=thing.slot or free[0], size=size))

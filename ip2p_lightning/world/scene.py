@@ -22,7 +22,7 @@ class Thing:
         kind: what it is ("house"); a key of `ip2p_lightning.world.things.THINGS`.
         colour: paint name from `palette.PAINTS`; "" for things that take the season's colour (trees).
         slot: "left", "centre" or "right".
-        size: "large" fills half of the picture's width, "medium" a third, "small" a fifth.
+        size: "large" fills half of the image's width, "medium" a third, "small" a fifth.
         trim: paint name of the second part (roof, sail, stripes); "" derives it from ``colour``.
     """
 
@@ -35,7 +35,7 @@ class Thing:
 
 @dataclass(frozen=True)
 class Scene:
-    """What a picture shows.
+    """Content of an image.
 
     Args:
         time: one of `CYCLE`.
@@ -55,7 +55,7 @@ class Scene:
 
     @property
     def backdrop(self) -> tuple[str, str, str, str]:
-        """The attributes that repaint the whole picture when they change."""
+        """The attributes that repaint the whole image when they change."""
         return (self.time, self.season, self.weather, self.background)
 
     def with_thing(self, old: Thing, new: Thing | None) -> Scene:

@@ -16,12 +16,12 @@ Draw = Callable[[Brush, Colour, Colour], None]
 
 @dataclass(frozen=True)
 class Kind:
-    """What all things of one kind share.
+    """Properties shared by all things of one kind.
 
     Args:
         draw: paints one at its place.
         family: "building", "vehicle", "animal", "tree", "boat" or "sky".
-        width: width at size "large", as a share of the picture's side.
+        width: width at size "large", as a share of the image's side.
         part: name of the part that takes the trim colour ("roof"); "" if it has none.
         plural: its name for several.
         windows: whether it shows light.
@@ -71,12 +71,12 @@ SKY_BASE = {"large": 0.4, "medium": 0.36, "small": 0.32}
 
 
 def in_sky(thing: Thing) -> bool:
-    """Whether the thing flies."""
+    """True if the thing flies."""
     return THINGS[thing.kind].family == "sky"
 
 
 def place(thing: Thing) -> tuple[float, float, float]:
-    """Middle x, foot y and width of a thing, as shares of the picture's side (y down)."""
+    """Middle x, foot y and width of a thing, as shares of the image's side (y down)."""
     kind = THINGS[thing.kind]
     if kind.family == "sky":
         return SKY_X[thing.slot], SKY_BASE[thing.size], kind.width * SKY_SCALE[thing.size]
@@ -85,7 +85,7 @@ def place(thing: Thing) -> tuple[float, float, float]:
 
 
 def plausible(scene: Scene) -> bool:
-    """Whether nothing hides or floats: things beside each other, balloons clear of towers, boats at sea."""
+    """True if nothing hides or floats: things next to each other, balloons clear of towers, boats at sea."""
     ground = [thing for thing in scene.things if not in_sky(thing)]
     sky = [thing for thing in scene.things if in_sky(thing)]
     if scene.background != "sea" and any(THINGS[thing.kind].family == "boat" for thing in ground):

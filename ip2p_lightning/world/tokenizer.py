@@ -33,7 +33,7 @@ def world_tokenizer() -> PreTrainedTokenizerFast:
 
 
 def texts(samples: int = 400) -> Iterator[str]:
-    """Texts in which every word of the world occurs: drawn edits of every level and kind, and all picture edits."""
+    """Texts in which every word of the world occurs: drawn edits of every level and kind, and all image edits."""
     yield PROMPT
     rng = Random(0)
     for level in LEVELS.values():

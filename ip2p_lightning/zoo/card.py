@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from ip2p_lightning.data.pair import PairBatch
 from ip2p_lightning.data.sources import PairSource
 from ip2p_lightning.data.transforms import PairTransform
 from ip2p_lightning.metrics.bootstrap import Interval
+from ip2p_lightning.models.folder_files import WeightsError, read_settings
 from ip2p_lightning.shipped import CARD
 from ip2p_lightning.zoo.registry import entry
 
@@ -24,7 +25,7 @@ _BATCH = 50
 
 @dataclass(frozen=True)
 class Card:
-    """What is known of a shipped model.
+    """Facts about a shipped model.
 
     Args:
         name: of the model.
@@ -33,8 +34,8 @@ class Card:
         batch_size: training pairs in a batch.
         data: the settings of each source of training pairs.
         fingerprint: of the training pairs.
-        hours: wall time of the training; None if nobody wrote it down.
-        machine: what it was trained on; "" if nobody wrote it down.
+        hours: wall time of the training; None if not recorded.
+        machine: what it was trained on; "" if not recorded.
         measured_on: what the figures were taken on: level, split, count.
         figures: name -> estimate, low, high (95 %) and n.
         version: of the package that packed it.
@@ -59,8 +60,22 @@ class Card:
 
     @classmethod
     def load(cls, folder: Path) -> Card:
-        """Read a folder's card.json."""
-        return cls(**json.loads((folder / CARD).read_text(encoding="utf-8")))
+        """Read a folder's card.json.
+
+        Raises:
+            WeightsError: no card, or one of other entries.
+        """
+        values = read_settings(folder / CARD)
+        known = {entry.name: entry for entry in fields(cls)}
+        wrong = sorted(values.keys() ^ known.keys())
+        wrong += [name for name in ("data", "measured_on", "figures") if not isinstance(values.get(name), dict | list)]
+        figures = values.get("figures")
+        wrong += (
+            [name for name, figure in figures.items() if not _is_figure(figure)] if isinstance(figures, dict) else []
+        )
+        if wrong:
+            raise WeightsError(f"{folder / CARD} is no card of a model: see {', '.join(wrong[:3])}; copy it again")
+        return cls(**values)
 
     def markdown(self) -> str:
         """The text of README.md."""
@@ -92,7 +107,7 @@ class Card:
 
 
 def batches(pairs: PairSource) -> Iterator[PairBatch]:
-    """The pairs in order, in batches; their pictures are squares of one size."""
+    """The pairs in order, in batches; their images are squares of one size."""
     size = pairs[0].original_image.width  # type: ignore[union-attr]
     transformed = TransformedPairs(pairs, PairTransform(size, flip=0.0))
     yield from DataLoader(transformed, batch_size=_BATCH, collate_fn=PairBatch.collate)
@@ -110,6 +125,11 @@ def _described(source: Mapping[str, Any]) -> str:
     """A source's settings on one line; null ones say nothing."""
     kind = str(source["_target_"]).rsplit(".", 1)[-1]
     return f"{kind}({', '.join(f'{key}={value}' for key, value in source.items() if key != '_target_')})"
+
+
+def _is_figure(value: Any) -> bool:
+    wanted = ("estimate", "low", "high", "n")
+    return isinstance(value, dict) and all(isinstance(value.get(name), int | float) for name in wanted)
 
 
 def _number(figure: Mapping[str, float]) -> str:

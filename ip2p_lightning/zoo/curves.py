@@ -1,4 +1,4 @@
-"""The curve of a run, as it is kept beside the weights: what Lightning's CSV logger wrote, thinned to a small file."""
+"""The curve of a run, as it is kept besides the weights: what Lightning's CSV logger wrote, thinned to a small file."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 
+from ip2p_lightning.evaluation.run_values import logged_rows
 from ip2p_lightning.report.curves import log_files
 
 CURVE = "curve.csv"
@@ -44,17 +45,16 @@ def save_curve(run: Path, file: Path) -> bool:
 
 
 def _points(run: Path) -> dict[str, dict[int, float]]:
-    """Column -> step -> finite value; where an attempt began anew, its values take the place of the earlier ones."""
+    """Column -> step -> finite value; where an attempt began again, its values take the place of the earlier ones."""
     points: dict[str, dict[int, float]] = {}
     for file in log_files(run):
-        with file.open(newline="", encoding="utf-8") as handle:
-            rows = [row for row in csv.DictReader(handle) if row.get("step")]
+        rows = [row for row in logged_rows(file) if "step" in row]
         begin = min((int(row["step"]) for row in rows), default=0)
         points = {name: {s: v for s, v in values.items() if s < begin} for name, values in points.items()}
         for row in rows:
-            for name, text in row.items():
-                if name.startswith(("train/", "val/")) and text and math.isfinite(float(text)):
-                    points.setdefault(name, {})[int(row["step"])] = float(text)
+            for name, value in row.items():
+                if name.startswith(("train/", "val/")) and math.isfinite(value):
+                    points.setdefault(name, {})[int(row["step"])] = value
     total = points.get("train/loss")
     if total is not None and total in [values for name, values in points.items() if name != "train/loss"]:
         del points["train/loss"]  # a single loss under two names

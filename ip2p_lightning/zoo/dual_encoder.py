@@ -16,16 +16,16 @@ from ip2p_lightning.metrics.bootstrap import Interval, bootstrap_interval
 from ip2p_lightning.models.dual_encoder import DualEncoder, directional_similarity
 from ip2p_lightning.zoo.card import batches
 
-SUMMARY = "a CLIP in small, in open_clip's format: pictures and captions of the embedded world in one space"
+SUMMARY = "a CLIP in small, in open_clip's format: images and captions of the embedded world in one space"
 EXPERIMENT = "zoo/dual_encoder"
 LEVEL = "full"
 LARGEST_BYTES = 6_000_000
 LIMITS = (
     "It has seen the embedded world alone: similarities of photographs, or of texts in other words, mean nothing.",
-    "Its similarities are not on CLIP's scale; choose thresholds anew.",
+    "Its similarities are not on CLIP's scale; choose thresholds again.",
 )
 GALLERY = 100
-"""Captions among which a picture looks for its own."""
+"""Captions among which an image looks for its own."""
 _GRAIN = 2 / 127.5
 _RESAMPLES = 200
 
@@ -50,9 +50,9 @@ def measure(encoder: DualEncoder, pairs: PairSource, root: Path | None = None) -
         root: not used.
 
     Returns:
-        "retrieval of 100" (share of edited pictures that find their caption), "direction" and "image similarity"
+        "retrieval of 100" (share of edited images that find their caption), "direction" and "image similarity"
         (means of right pairs), and the areas under the ROC curve "AUC no edit" (the original with a grain of 2 of 255
-        in place of the edited picture), "AUC unrelated" (another pair's edited picture) and "AUC wrong text" (another
+        in place of the edited image), "AUC unrelated" (another pair's edited image) and "AUC wrong text" (another
         pair's captions).
     """
     generator = torch.Generator().manual_seed(0)
@@ -82,7 +82,7 @@ def measure(encoder: DualEncoder, pairs: PairSource, root: Path | None = None) -
 
 
 def area(right: Tensor, wrong: Tensor) -> Interval:
-    """Area under the ROC curve of right against wrong scores [N] each, its pairs drawn anew together."""
+    """Area under the ROC curve of right against wrong scores [N] each, its pairs drawn again together."""
     rng = np.random.default_rng(0)
 
     def figure(index: Tensor) -> float:

@@ -1,4 +1,4 @@
-"""What the shipped editors share: how one is packed and opened, and what its card measures."""
+"""Packing, opening and measuring of the shipped editors."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from ip2p_lightning.data.sources.photos import PhotoSource
 from ip2p_lightning.data.sources.world import WorldSource
 from ip2p_lightning.data.transforms import PairTransform
 from ip2p_lightning.editors.base import Around, Editor
-from ip2p_lightning.editors.ours import TrainedEditor
 from ip2p_lightning.editors.request import EditRequest, EditResult, OnStep
-from ip2p_lightning.evaluation.evaluate import Kept, evaluate
+from ip2p_lightning.editors.trained import TrainedEditor
+from ip2p_lightning.evaluation.evaluate import ExampleSelection, evaluate
 from ip2p_lightning.interop import export
 from ip2p_lightning.methods.checkpoint import load_module
-from ip2p_lightning.metrics import L1, AttributeSuccess, EditMetric, ErrorHalved, KeptRegionError, NearerThanInput
+from ip2p_lightning.metrics import L1, AttributeSuccess, CloserThanInput, EditMetric, ErrorHalved, KeptRegionError
 from ip2p_lightning.metrics.bootstrap import Interval
 from ip2p_lightning.metrics.encoders.judge import JudgeReader
 from ip2p_lightning.zoo.precision import open_in_float32
@@ -35,15 +35,15 @@ LIMITS = (
     "blur, sketch, mosaic). It does not know the things on photographs, and cannot add, remove or replace them there.",
     "It was trained on crops of five photographs that scikit-image brings.",
     "Of the drawn scenes it knows the broad level: one large thing and a balloon, every kind of edit that they allow.",
-    "What it blurs keeps some grain, and what it paints anew is coarse, small things most.",
+    "What it blurs keeps some grain, and what it paints again is coarse, small things most.",
 )
 """Limits of every editor here."""
 VISUAL = "visual"
-"""The kind of edit whose instructions need the picture: "let one season pass", "paint the tent like the balloon"."""
+"""The kind of edit whose instructions need the image: "let one season pass", "paint the tent like the balloon"."""
 PHOTO_KINDS = (
     "brightness", "contrast", "saturation", "black_and_white", "sepia", "sketch", "mosaic", "blur", "painting",
 )  # fmt: skip
-"""What training does to photographs (conf/data/broad_and_photos.yaml)."""
+"""Treatment of photographs in training (conf/data/broad_and_photos.yaml)."""
 
 
 def pack(checkpoint: Path, folder: Path) -> None:
@@ -61,7 +61,7 @@ def load(folder: Path) -> TrainedEditor:
 
 
 def measure(editor: TrainedEditor, pairs: WorldSource, root: Path | None = None) -> dict[str, Interval]:
-    """How near edits come to the truth, beside copying the input, and what the judge finds in them.
+    """Errors of edits against the truth and against copying the input, and the judge's readings.
 
     Args:
         editor: what is measured.
@@ -69,7 +69,7 @@ def measure(editor: TrainedEditor, pairs: WorldSource, root: Path | None = None)
         root: where the judge lies; in the package if None.
 
     Returns:
-        For the pairs, as many crops of the test photographs and as many pairs whose instructions need the picture,
+        For the pairs, as many crops of the test photographs and as many pairs whose instructions need the image,
         under "scenes", "photographs" and "visual": mean error and that of copying (grey levels), shares of edits that
         are nearer to the truth than the input is and that halve its error, error where nothing may change; for scenes
         the judge's success and its ceiling, over all and by kind; for models that write, the share of texts that are
@@ -93,16 +93,16 @@ def worth_of_writing(
     """Take a model's expressive instructions away from it, and give them to a model that has none.
 
     MGIE's claim is that these texts are what helps: then it must fail without them, and an
-    InstructPix2Pix that is told them must do better than with the brief ones.
+    InstructPix2Pix given them must do better than with the brief ones.
 
     Args:
         editor: one that writes; nothing is measured of others.
-        pairs: whose instructions need the picture.
+        pairs: whose instructions need the image.
         metrics: by name.
         root: where the zoo's InstructPix2Pix lies; the figures of it are left out where it is not there.
 
     Returns:
-        Figures "nothing written, ..." and "InstructPix2Pix told the text, ...".
+        Figures "nothing written, ..." and "InstructPix2Pix given the text, ...".
     """
     conditioner = editor.module.conditioner
     if not (isinstance(conditioner, LanguageModelConditioner) and conditioner.expressive):
@@ -111,7 +111,7 @@ def worth_of_writing(
     with suppress(FileNotFoundError):
         told = Told(load_model("instruct_pix2pix", root), conditioner)
         told_figures = _figures(told, pairs, metrics, pairs.size, by_kind=False)
-        figures |= _named("InstructPix2Pix told the text", told_figures, ", ")
+        figures |= _named("InstructPix2Pix given the text", told_figures, ", ")
     conditioner.expressive = False
     try:
         figures |= _named("nothing written", _figures(editor, pairs, metrics, pairs.size, by_kind=False), ", ")
@@ -125,7 +125,7 @@ class Told(Around):
 
     Args:
         editor: carries it out.
-        writer: looks at the picture and the instruction, and writes.
+        writer: looks at the image and the instruction, and writes.
     """
 
     def __init__(self, editor: Editor, writer: LanguageModelConditioner) -> None:
@@ -142,8 +142,8 @@ class Told(Around):
 
 _METRICS: dict[str, EditMetric] = {
     "error": L1(peak=255),
-    "nearer": NearerThanInput(),
-    "halved": ErrorHalved(),
+    "closer_than_input": CloserThanInput(),
+    "error_halved": ErrorHalved(),
     "kept": KeptRegionError(),
 }
 
@@ -157,7 +157,9 @@ def _figures(
 ) -> dict[str, Interval]:
     """Figures of one set; `success` by kind, too."""
     transform = PairTransform(size, flip=0.0).evaluation()
-    result = evaluate(editor, pairs, metrics, batch_size=50, transform=transform, kept=Kept(examples=0, worst=0))
+    result = evaluate(
+        editor, pairs, metrics, batch_size=50, transform=transform, kept=ExampleSelection(examples=0, worst=0)
+    )
     figures: dict[str, Interval] = {}
     for name, figure in result.figures.items():
         figures[name] = figure.ours

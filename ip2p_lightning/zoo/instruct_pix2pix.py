@@ -9,7 +9,7 @@ SUMMARY = "an InstructPix2Pix in small: edits scenes of the embedded world, and 
 EXPERIMENT = "zoo/instruct_pix2pix"
 LIMITS = (
     *OF_EDITORS,
-    "Of instructions that need the picture it fails one in ten; one in five where thing and colour were never seen "
+    "Of instructions that need the image it fails one in ten; one in five where thing and colour were never seen "
     "together.",
 )
 

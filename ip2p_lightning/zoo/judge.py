@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
-
 from ip2p_lightning.data.sources import PairSource
 from ip2p_lightning.methods.checkpoint import load_method
 from ip2p_lightning.methods.judge import JudgeModule
 from ip2p_lightning.metrics.bootstrap import Interval
 from ip2p_lightning.models.judge import AttributeJudge
+from ip2p_lightning.models.loading import load_model
 from ip2p_lightning.world.attributes import changed, kept
 from ip2p_lightning.zoo.card import batches
 from ip2p_lightning.zoo.figures import Tally, family
@@ -21,7 +20,7 @@ LEVEL = "full"
 LARGEST_BYTES = 2_000_000
 LIMITS = (
     "It knows the drawn scenes of the embedded world alone, at 64 pixels; on photographs its answers mean nothing.",
-    "Its mistakes count against whatever it judges: put its own accuracy on the true pictures beside every figure.",
+    "Its mistakes count against whatever it judges: put its own accuracy on the true images next to every figure.",
 )
 
 
@@ -32,11 +31,11 @@ def pack(checkpoint: Path, folder: Path) -> None:
 
 def load(folder: Path) -> AttributeJudge:
     """The judge in float32."""
-    return AttributeJudge.from_pretrained(str(folder), dtype=torch.float32).eval()
+    return load_model(AttributeJudge, folder).eval()
 
 
 def measure(judge: AttributeJudge, pairs: PairSource, root: Path | None = None) -> dict[str, Interval]:
-    """How much of true pictures is read right.
+    """Accuracy of the judge on true images.
 
     Args:
         judge: what is measured.
@@ -45,7 +44,7 @@ def measure(judge: AttributeJudge, pairs: PairSource, root: Path | None = None) 
 
     Returns:
         "accuracy" over all attributes, one figure for each family of attributes ("thing" counts empty places, too,
-        "thing that is there" does not), and for each kind of edit the share of edited pictures in which all that the
+        "thing that is there" does not), and for each kind of edit the share of edited images in which all that the
         edit changes is read right ("edit: recolour"), and of the attributes that it keeps ("kept").
     """
     tally = Tally()

@@ -1,4 +1,4 @@
-"""The text-to-image model: packed, opened, and how much of its captions the judge finds in its pictures."""
+"""The text-to-image model: packed, opened, and how much of its captions the judge finds in its images."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LEVEL = "simple"
 LARGEST_BYTES = 12_000_000
 LIMITS = (
     "It knows the captions of the embedded world's simple level alone, and draws 64 x 64 pixels.",
-    "Its figures are what the judge finds; put the judge's own accuracy on true pictures beside them.",
+    "Its figures are what the judge finds; put the judge's own accuracy on true images next to them.",
 )
 STEPS, GUIDANCE = 8, 1.5
 
@@ -45,7 +45,7 @@ def load(folder: Path) -> StableDiffusionPipeline:
 
 
 def measure(pipeline: StableDiffusionPipeline, pairs: PairSource, root: Path | None = None) -> dict[str, Interval]:
-    """What the judge reads in pictures made from the captions of the originals, and in the originals themselves.
+    """The judge's readings of images generated from the originals' captions, and of the originals themselves.
 
     Args:
         pipeline: what is measured.
@@ -53,7 +53,7 @@ def measure(pipeline: StableDiffusionPipeline, pairs: PairSource, root: Path | N
         root: where the judge lies; in the package if None.
 
     Returns:
-        "accuracy" and one figure for each family of attributes, and "ceiling", the accuracy on the true pictures.
+        "accuracy" and one figure for each family of attributes, and "ceiling", the accuracy on the true images.
     """
     judge: AttributeJudge = load_model("judge", root)
     made, true = Tally(), Tally()

@@ -16,7 +16,7 @@ import torch
 from ip2p_lightning.data.images import to_tensor
 from ip2p_lightning.data.randomness import addressed_random
 from ip2p_lightning.generation.adaptive_search import AdaptiveSearch
-from ip2p_lightning.generation.base import Candidate, EditTriple, MadePair
+from ip2p_lightning.generation.base import Candidate, Draw, EditTriple
 from ip2p_lightning.generation.scores import ClipScorer
 from ip2p_lightning.generation.search import Search, SearchResult
 from ip2p_lightning.generation.world_triples import WorldCaptions, change_of
@@ -49,7 +49,7 @@ class Lawful:
     def __init__(self, best: float, width: float = 0.3) -> None:
         self.best, self.width = best, width
 
-    def make(self, triple: EditTriple, candidates: Sequence[Candidate], steps: int | None = None) -> list[MadePair]:
+    def make(self, triple: EditTriple, candidates: Sequence[Draw], steps: int | None = None) -> list[Candidate]:
         true = render(change_of(triple), 64)
         original, edited = to_tensor(true.original_image), to_tensor(true.edited_image)
         self.calls += 4 * 12 * len(candidates)
@@ -57,7 +57,7 @@ class Lawful:
         for candidate in candidates:
             luck = addressed_random("luck", candidate.seed).gauss(0, 0.02)
             done = math.exp(-(((candidate.guidance_scale - self.best) / self.width) ** 2)) + luck
-            pairs.append(MadePair(candidate, original, torch.lerp(original, edited, done).clamp(-1, 1)))
+            pairs.append(Candidate(candidate, original, torch.lerp(original, edited, done).clamp(-1, 1)))
         return pairs
 
 

@@ -100,5 +100,5 @@ def test_what_shapes_need(pairs) -> None:
     with pytest.raises(ValueError, match=r"data\.transform\.shapes=\[\] needs at least one"):
         BucketTransform(16)
     data = EditDataModule(pairs(8), transform=BucketTransform(16, shapes=SHAPES), batch_size=2)
-    with pytest.raises(ValueError, match="knows the sizes of its pictures, NoisePairs does not; render it to shards"):
+    with pytest.raises(ValueError, match="knows the sizes of its images, NoisePairs does not; render it to shards"):
         data.train_dataloader()

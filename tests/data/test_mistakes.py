@@ -13,7 +13,7 @@ from ip2p_lightning.data.images import to_tensor
 from ip2p_lightning.data.mistakes import MISTAKE, MISTAKES, NO_EDIT, RIGHT, Mistakes, shown
 from ip2p_lightning.data.sources.candidates import CandidateSource
 from ip2p_lightning.data.sources.world import WorldSource
-from ip2p_lightning.generation.base import Candidate, EditTriple
+from ip2p_lightning.generation.base import Draw, EditTriple
 from ip2p_lightning.generation.rendering import RenderedPairs
 from ip2p_lightning.generation.world_triples import WorldCaptions
 from ip2p_lightning.generation.writers.grammar import GrammarWriter
@@ -53,6 +53,6 @@ def test_studies_and_generation_make_the_same_mistake():
     assert torch.equal(to_tensor(pair.original_image), to_tensor(pair.edited_image))  # type: ignore[arg-type]
     (triple,) = GrammarWriter().write([*WorldCaptions(1, "simple")])
     assert isinstance(triple, EditTriple)
-    (made,) = RenderedPairs(16, {NO_EDIT: 1.0}, grain=0.0).make(triple, [Candidate(1, 0.5, 2.0)])
+    (made,) = RenderedPairs(16, {NO_EDIT: 1.0}, grain=0.0).make(triple, [Draw(1, 0.5, 2.0)])
     assert made.metadata[MISTAKE] == NO_EDIT
     assert torch.equal(made.original_image, made.edited_image)

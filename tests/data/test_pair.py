@@ -28,7 +28,7 @@ def test_a_pair_of_different_sizes_is_refused(pairs) -> None:
         replace(pair, edited_image=pair.edited_image.resize((8, 16)))
     with pytest.raises(ValueError, match="mask"):
         replace(pair, mask=pairs(2, (8, 8))[1].mask)
-    with pytest.raises(ValueError, match="one picture is a tensor"):
+    with pytest.raises(ValueError, match="one image is a tensor"):
         replace(pair, edited_image=to_tensor(pair.edited_image))
 
 
@@ -61,9 +61,9 @@ def test_batch_checks_its_shapes_and_moves_its_tensors(pairs) -> None:
     half = batch.to(torch.float16)
     assert half.original_image.dtype == half.mask.dtype == torch.float16
     assert half.id == batch.id
-    with pytest.raises(ValueError, match="instruction has 0 entries for 1 pictures"):
+    with pytest.raises(ValueError, match="instruction has 0 entries for 1 images"):
         replace(batch, instruction=[])
-    with pytest.raises(ValueError, match="pictures must both be"):
+    with pytest.raises(ValueError, match="images must both be"):
         replace(batch, edited_image=batch.edited_image[:, :2])
     with pytest.raises(ValueError, match="mask must be"):
         replace(batch, mask=batch.mask[:, :, :4])

@@ -62,11 +62,11 @@ def test_either_form_of_unicode(root: Path):
         ("a\0.jpg", "a path leads out of the folder"),
         ("https://example.org/a.jpg", "a URL in place of a file"),
         ("file:///etc/passwd", "a URL in place of a file"),
-        ("b.jpg", "a picture is missing"),
-        ("images", "a picture is missing"),
-        ("loop.jpg", "a picture is missing"),
-        ("x" * 5000, "a picture is missing"),
-        ("", "a picture is missing"),
+        ("b.jpg", "an image is missing"),
+        ("images", "an image is missing"),
+        ("loop.jpg", "an image is missing"),
+        ("x" * 5000, "an image is missing"),
+        ("", "an image is missing"),
     ],
 )
 def test_outside_or_missing(name: str, reason: str, root: Path):

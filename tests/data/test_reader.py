@@ -172,7 +172,7 @@ def test_a_damaged_index_is_an_error(dataset: Path) -> None:
     ("column", "value", "message"),
     [
         ("edited_length", 10**7, r"shard-.*: pair 'pair/7' lies beyond the shard's end .* different versions"),
-        ("json_length", None, r"shard-.*: pair 'pair/7' lacks a picture or its texts .* different versions"),
+        ("json_length", None, r"shard-.*: pair 'pair/7' lacks an image or its texts .* different versions"),
         ("shard", "shard-000099.tar", r"names shards that dataset\.json lacks \(\['shard-000099\.tar'\]\)"),
     ],
 )

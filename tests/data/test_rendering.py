@@ -90,7 +90,7 @@ class BrokenSource:
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_broken_pair_stops_with_its_name_or_is_left_out(workers: int, tmp_path: Path, pairs) -> None:
     source = BrokenSource(pairs(6), tmp_path / "bad.png")
-    with pytest.raises(RenderError, match=r"^pair 3 of source 'broken': .*bad\.png: not a readable picture"):
+    with pytest.raises(RenderError, match=r"^pair 3 of source 'broken': .*bad\.png: not a readable image"):
         render_dataset(source, tmp_path / "data", workers=workers)
     assert [path.name for path in tmp_path.iterdir()] == ["bad.png"], "nothing half-finished is left"
     advanced: list[int] = []

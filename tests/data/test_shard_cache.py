@@ -73,7 +73,7 @@ def test_processes_share_one_download(store: ObjectStore, files: list[FileInfo],
     for process in processes:
         process.start()
     for process in processes:
-        process.join(60)
+        process.join(240)
     assert [process.exitcode for process in processes] == [0] * 4
     assert sorted(store.requests) == [f"shard-{number}.tar" for number in range(6)]
 

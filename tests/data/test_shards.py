@@ -120,7 +120,7 @@ def test_ready_bytes_are_never_encoded_again(tmp_path: Path) -> None:
         ({"instruction": "  "}, "pair 'a' has no instruction"),
         ({"edited_image": jpeg(1, (8, 16))}, r"pair 'a'.*original 16 x 16, edited 8 x 16"),
         ({"edited_image": jpeg(1, format="BMP")}, r"pair 'a': edited is BMP; shards hold PNG and JPEG"),
-        ({"edited_image": b"nothing"}, r"pair 'a' edited: not a readable picture"),
+        ({"edited_image": b"nothing"}, r"pair 'a' edited: not a readable image"),
         ({"metadata": {"x": object()}}, r"pair 'a': metadata must be plain JSON"),
         ({"metadata": {"x": float("nan")}}, r"pair 'a': metadata must be plain JSON"),
         ({"metadata": {"seed": "seven"}}, r"pair 'a': metadata seed='seven' must be a number"),

@@ -155,4 +155,4 @@ def test_decoding_finds_pictures_that_were_broken_when_imported(tmp_path: Path, 
     assert verify(tmp_path / "data").ok
     report = verify(tmp_path / "data", decode=True)
     assert found(report) == [("shard-000000.tar", "cut")]
-    assert "original: damaged or truncated picture" in report.problems[0].text
+    assert "original: damaged or truncated image" in report.problems[0].text

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from ip2p_lightning.diffusion.dropout import ConditioningDropout
+from ip2p_lightning.states import States
 
 pytestmark = pytest.mark.numeric
 
@@ -14,7 +15,8 @@ def drop(dropout: ConditioningDropout, count: int) -> tuple[torch.Tensor, torch.
     """Which of `count` samples lost their text, and which their picture."""
     embeddings, null = torch.ones(count, 2, 3), torch.full((count, 2, 3), -1.0)
     original = torch.full((count, 1, 2, 2), 5.0)
-    dropped, seen = dropout(embeddings, null, original, torch.Generator().manual_seed(0))
+    states, seen = dropout(States(embeddings), States(null), original, torch.Generator().manual_seed(0))
+    dropped = states.embeddings
     assert set(dropped.unique().tolist()) <= {-1.0, 1.0}
     assert set(seen.unique().tolist()) <= {0.0, 5.0}
     text, image = (dropped == -1).flatten(1), (seen == 0).flatten(1)
@@ -52,8 +54,8 @@ def test_nothing_and_everything() -> None:
 
 def test_both_conditions_keep_their_gradient() -> None:
     embeddings, null = torch.randn(8, 2, 3, requires_grad=True), torch.randn(8, 2, 3, requires_grad=True)
-    dropped, _ = ConditioningDropout(0.5, 0, 0)(embeddings, null, torch.randn(8, 1, 2, 2))
-    dropped.sum().backward()
+    dropped, _ = ConditioningDropout(0.5, 0, 0)(States(embeddings), States(null), torch.randn(8, 1, 2, 2))
+    dropped.embeddings.sum().backward()
     assert torch.equal(embeddings.grad + null.grad, torch.ones(8, 2, 3))
     assert 0 < null.grad.sum() < null.grad.numel()
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
 
 from ip2p_lightning.diffusion.guidance import TwoScaleGuidance
+from ip2p_lightning.states import States
 
 pytestmark = pytest.mark.numeric
 
@@ -17,29 +20,29 @@ class CountingDenoiser:
     def __init__(self) -> None:
         self.rows: list[int] = []
 
-    def __call__(self, noisy: Tensor, original: Tensor, timesteps: Tensor, embeddings: Tensor) -> Tensor:
+    def __call__(self, noisy: Tensor, original: Tensor, timesteps: Tensor, states: States) -> Tensor:
         self.rows.append(len(noisy))
-        text = embeddings.mean((1, 2))[:, None, None, None]
+        text = states.embeddings.mean((1, 2))[:, None, None, None]
         return torch.tanh(noisy + original.sin() * (1 + text) + timesteps.view(-1, 1, 1, 1) / 1000)
 
 
 @pytest.fixture
-def inputs() -> dict[str, Tensor]:
+def inputs() -> dict[str, Any]:
     return {
         "noisy": torch.randn(2, 4, 3, 5),
         "original": torch.randn(2, 4, 3, 5),
         "timesteps": torch.tensor([7, 900]),
-        "embeddings": torch.randn(2, 6, 8),
-        "null_embeddings": torch.randn(2, 6, 8),
+        "states": States(torch.randn(2, 6, 8)),
+        "null": States(torch.randn(2, 6, 8)),
     }
 
 
-def three_branches(inputs: dict[str, Tensor], text_scale: float, image_scale: float) -> Tensor:
+def three_branches(inputs: dict[str, Any], text_scale: float, image_scale: float) -> Tensor:
     """InstructPix2Pix eq. 3 as it stands in the paper: three evaluations."""
     denoise, noisy, t = CountingDenoiser(), inputs["noisy"], inputs["timesteps"]
-    nothing = denoise(noisy, torch.zeros_like(noisy), t, inputs["null_embeddings"])
-    image = denoise(noisy, inputs["original"], t, inputs["null_embeddings"])
-    both = denoise(noisy, inputs["original"], t, inputs["embeddings"])
+    nothing = denoise(noisy, torch.zeros_like(noisy), t, inputs["null"])
+    image = denoise(noisy, inputs["original"], t, inputs["null"])
+    both = denoise(noisy, inputs["original"], t, inputs["states"])
     return nothing + image_scale * (image - nothing) + text_scale * (both - image)
 
 
@@ -47,12 +50,12 @@ SCALES = [(7.5, 1.5), (7.5, 1.0), (1.5, 1.5), (1.0, 1.0), (0.0, 1.3), (2.0, 0.0)
 
 
 @pytest.mark.parametrize(("text_scale", "image_scale"), SCALES)
-def test_equals_the_paper_formula(inputs: dict[str, Tensor], text_scale: float, image_scale: float) -> None:
+def test_equals_the_paper_formula(inputs: dict[str, Any], text_scale: float, image_scale: float) -> None:
     guided = TwoScaleGuidance(text_scale, image_scale)(CountingDenoiser(), **inputs)
     torch.testing.assert_close(guided, three_branches(inputs, text_scale, image_scale), atol=1e-5, rtol=1e-5)
 
 
-def test_equals_the_paper_formula_at_random_scales(inputs: dict[str, Tensor]) -> None:
+def test_equals_the_paper_formula_at_random_scales(inputs: dict[str, Any]) -> None:
     for text_scale, image_scale in (torch.rand(20, 2) * torch.tensor([10.0, 2.5])).tolist():
         guided = TwoScaleGuidance(text_scale, image_scale)(CountingDenoiser(), **inputs)
         torch.testing.assert_close(guided, three_branches(inputs, text_scale, image_scale), atol=1e-5, rtol=1e-5)
@@ -63,16 +66,16 @@ def test_equals_the_paper_formula_at_random_scales(inputs: dict[str, Tensor]) ->
     [(7.5, 1.5, 3), (7.5, 1.0, 2), (1.5, 1.5, 2), (1.0, 1.0, 1), (0.0, 1.5, 2), (0.0, 1.0, 1), (0.0, 0.0, 1)],
 )
 def test_runs_only_branches_that_count(
-    inputs: dict[str, Tensor], text_scale: float, image_scale: float, branches: int
+    inputs: dict[str, Any], text_scale: float, image_scale: float, branches: int
 ) -> None:
     denoise = CountingDenoiser()
     TwoScaleGuidance(text_scale, image_scale)(denoise, **inputs)
     assert denoise.rows == [2 * branches]
 
 
-def test_interval_uses_the_conditional_prediction_outside(inputs: dict[str, Tensor]) -> None:
+def test_interval_uses_the_conditional_prediction_outside(inputs: dict[str, Any]) -> None:
     guidance = TwoScaleGuidance(7.5, 1.5, start=0.25, stop=0.75)
-    plain = CountingDenoiser()(*(inputs[name] for name in ("noisy", "original", "timesteps", "embeddings")))
+    plain = CountingDenoiser()(*(inputs[name] for name in ("noisy", "original", "timesteps", "states")))
     rows = []
     for progress in (0.0, 0.24, 0.25, 0.5, 0.75, 0.99):
         denoise = CountingDenoiser()

@@ -18,6 +18,7 @@ from factories import seeing, tiny_module
 from ip2p_lightning.diffusion.guidance import TwoScaleGuidance
 from ip2p_lightning.diffusion.sampling import Sampler
 from ip2p_lightning.methods.editing import EditingModule
+from ip2p_lightning.states import States
 
 pytestmark = pytest.mark.numeric
 
@@ -79,8 +80,8 @@ def test_equals_the_diffusers_pipeline(
     latents = Sampler(SCHEDULERS[scheduler], 5, TwoScaleGuidance(text_scale, image_scale))(
         module.denoiser,
         module.autoencoder.encode_original(images),
-        condition.embeddings,
-        condition.null_embeddings,
+        condition.states,
+        condition.null_states,
         generator=torch.Generator().manual_seed(3),
     )
     edited = (module.autoencoder.decode(latents) + 1) / 2
@@ -91,15 +92,13 @@ def test_equals_the_diffusers_pipeline(
 def sample(sampler: Sampler, **options: Any) -> torch.Tensor:
     """Sample a Gaussian-like toy whose denoiser depends on everything."""
 
-    def denoise(
-        noisy: torch.Tensor, original: torch.Tensor, timesteps: torch.Tensor, embeddings: torch.Tensor
-    ) -> torch.Tensor:
-        return 0.3 * noisy + 0.1 * original + embeddings.mean((1, 2)).view(-1, 1, 1, 1)
+    def denoise(noisy: torch.Tensor, original: torch.Tensor, timesteps: torch.Tensor, states: States) -> torch.Tensor:
+        return 0.3 * noisy + 0.1 * original + states.embeddings.mean((1, 2)).view(-1, 1, 1, 1)
 
     torch.manual_seed(0)
     original, text, null = torch.randn(3, 2, 4, 4), torch.randn(3, 5, 6), torch.randn(3, 5, 6)
     rows = options.pop("rows", slice(None))
-    return sampler(denoise, original[rows], text[rows], null[rows], **options)
+    return sampler(denoise, original[rows], States(text[rows]), States(null[rows]), **options)
 
 
 @pytest.mark.parametrize("scheduler", SCHEDULERS)
@@ -130,23 +129,23 @@ def test_initial_latents_take_the_place_of_a_draw() -> None:
 def test_guidance_interval_counts_steps() -> None:
     rows = []
 
-    def denoise(noisy: torch.Tensor, *_: torch.Tensor) -> torch.Tensor:
+    def denoise(noisy: torch.Tensor, *_: Any) -> torch.Tensor:
         rows.append(len(noisy))
         return torch.zeros_like(noisy)
 
     guidance = TwoScaleGuidance(7.5, 1.5, start=0.25, stop=0.75)
-    zeros = torch.zeros(1, 2, 2, 2)
-    Sampler(SCHEDULERS["ddim"], 8, guidance)(denoise, zeros, torch.zeros(1, 1, 1), torch.zeros(1, 1, 1))
+    zeros, nothing = torch.zeros(1, 2, 2, 2), States(torch.zeros(1, 1, 1))
+    Sampler(SCHEDULERS["ddim"], 8, guidance)(denoise, zeros, nothing, nothing)
     assert rows == [1, 1, 3, 3, 3, 3, 1, 1]
 
 
 def test_flow_arrives_at_the_data() -> None:
     """With the true velocity of one data point, Euler steps along the straight path end in it exactly."""
-    data = torch.randn(2, 3, 4, 4)
+    data, nothing = torch.randn(2, 3, 4, 4), States(torch.zeros(2, 1, 1))
 
-    def velocity(noisy: torch.Tensor, _: torch.Tensor, timesteps: torch.Tensor, __: torch.Tensor) -> torch.Tensor:
+    def velocity(noisy: torch.Tensor, _: torch.Tensor, timesteps: torch.Tensor, __: States) -> torch.Tensor:
         return (noisy - data) / (timesteps / 1000).view(-1, 1, 1, 1)
 
     sampler = Sampler(FlowMatchEulerDiscreteScheduler(shift=3.0), 6, TwoScaleGuidance(1.0, 1.0))
-    latents = sampler(velocity, torch.zeros_like(data), torch.zeros(2, 1, 1), torch.zeros(2, 1, 1))
+    latents = sampler(velocity, torch.zeros_like(data), nothing, nothing)
     torch.testing.assert_close(latents, data, atol=1e-4, rtol=1e-4)

@@ -14,8 +14,8 @@ from PIL import Image
 from ip2p_lightning.data.images import to_tensor
 from ip2p_lightning.editors.copy_input import CopyInput
 from ip2p_lightning.editors.inputs import requests_of
-from ip2p_lightning.editors.ours import TrainedEditor
 from ip2p_lightning.editors.request import EditCancelled, Edits, Step
+from ip2p_lightning.editors.trained import TrainedEditor
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from ip2p_lightning.data.sources.photos import PhotoSource
 from ip2p_lightning.data.sources.world import WorldSource
 from ip2p_lightning.editors.notes import unknown_words, with_seed_notes
 from ip2p_lightning.editors.opening import load_editor
-from ip2p_lightning.editors.ours import TrainedEditor
 from ip2p_lightning.editors.request import EditRequest, EditResult
+from ip2p_lightning.editors.trained import TrainedEditor
 
 
 @pytest.fixture(scope="module", params=["instruct_pix2pix", "mgie"])

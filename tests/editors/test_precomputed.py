@@ -155,7 +155,7 @@ def test_one_output_does_not_stand_for_two_seeds(folder: Path):
 
 
 def test_what_is_wrong_is_said(tmp_path: Path):
-    with pytest.raises(FileNotFoundError, match="no folder of edited pictures"):
+    with pytest.raises(FileNotFoundError, match="no folder of edited images"):
         FolderOutputs(tmp_path / "nowhere")
     with pytest.raises(ValueError, match="pass ids"):
         FolderOutputs(tmp_path).edit(originals(0), ["edit"])

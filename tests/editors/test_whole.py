@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image, ImageCms
 
+from ip2p_lightning.data.deep import deep_of, with_deep
 from ip2p_lightning.data.images import as_rgb, open_as_is, to_tensor
 from ip2p_lightning.editors.base import Editor
 from ip2p_lightning.editors.copy_input import CopyInput
@@ -193,3 +194,55 @@ def test_files_keep_what_their_format_can(name: str, mode: str, tmp_path: Path) 
     with pytest.raises(ValueError, match=r"no image can be written as '.psd'; use .png"):
         edit.save(tmp_path / "a.psd")
     assert not list(tmp_path.glob(".*"))
+
+
+def ramp(size: tuple[int, int]) -> np.ndarray:
+    """uint16 [H, W, 3], far smoother than 8 bits can be."""
+    values = np.linspace(8000, 30000, size[0] * size[1]).reshape(size[1], size[0])
+    return np.stack([values, values[::-1], values / 2], axis=2).astype(np.uint16)
+
+
+def deep_image(deep: np.ndarray) -> Image.Image:
+    return with_deep(Image.fromarray((deep >> 8).astype(np.uint8)), deep)
+
+
+@pytest.mark.parametrize("size", [(48, 48), (200, 120)])
+def test_16_bits_a_channel_are_edited_as_such(size: tuple[int, int], tmp_path: Path) -> None:
+    deep = ramp(size)
+    (edit,) = Brighter().edit(deep_image(deep), "brighter")
+    found = deep_of(open_as_is(edit.save(tmp_path / "edited.png")))
+    assert found is not None
+    (shallow,) = Brighter().edit(Image.fromarray((deep >> 8).astype(np.uint8)), "brighter")
+    assert np.abs((found >> 8).astype(int) - np.asarray(shallow.image)).max() <= 2
+    slope = np.diff(found[:, :, 0].astype(float).ravel())
+    assert len(np.unique(found)) > 20 * len(np.unique(shallow.image))
+    if size != (48, 48):  # carried over in floating point: no steps of 8 bits in the ramp
+        assert np.abs(slope[: size[0] - 1]).max() < 257
+    assert deep_of(edit.image) is not None
+    again = Brighter().edit(edit.image, "brighter").images[0]
+    assert deep_of(again) is not None
+    assert deep_of(Brighter().edit(deep_image(deep), "brighter", size="model").images[0]) is None or size == (48, 48)
+
+
+@pytest.mark.parametrize("size", [(48, 48), (200, 120)])
+def test_16_bits_outside_a_mask_and_of_opacity_stay_to_the_bit(size: tuple[int, int]) -> None:
+    opacity = np.random.default_rng(1).integers(0, 65536, size[::-1]).astype(np.uint16)
+    deep = np.concatenate([ramp(size), opacity[:, :, None]], axis=2)
+    mask = Image.new("L", size)
+    mask.paste(255, (10, 10, 30, 30))
+    found = deep_of(Brighter().edit(deep_image(deep), "brighter", mask=mask, strength=1.5).images[0])
+    outside = np.asarray(mask) == 0
+    assert np.array_equal(found[outside], deep[outside])
+    assert np.array_equal(found[:, :, 3], opacity)
+    assert (found[~outside][:, :3].astype(int) > deep[~outside][:, :3]).mean() > 0.8
+
+
+def test_grey_of_16_bits_and_a_wide_profile_stay() -> None:
+    grey = Image.fromarray(ramp((90, 60))[:, :, 0])
+    (edit,) = CopyInput().edit(grey, "copy")
+    assert np.array_equal(deep_of(edit.image)[:, :, 2], np.asarray(grey))
+    image = deep_image(ramp((90, 60)))
+    image.info["icc_profile"] = wide_gamut()
+    (edit,) = CopyInput().edit(image, "copy")
+    assert np.array_equal(deep_of(edit.image), ramp((90, 60)))
+    assert edit.image.info["icc_profile"] == wide_gamut()

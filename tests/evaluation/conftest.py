@@ -17,15 +17,15 @@ from ip2p_lightning.data.sources.world import WorldSource
 from ip2p_lightning.editors.base import Editor
 from ip2p_lightning.editors.request import EditRequest, EditResult
 from ip2p_lightning.evaluation import EvaluationResult, evaluate
-from ip2p_lightning.evaluation.evaluate import Kept
+from ip2p_lightning.evaluation.evaluate import ExampleSelection
 from ip2p_lightning.metrics import (
     L1,
     ChangedRegionError,
+    CloserThanInput,
     CopyRate,
     EditMetric,
     ErrorHalved,
     KeptRegionError,
-    NearerThanInput,
     RelativeError,
 )
 from ip2p_lightning.metrics.strength import TrueChange
@@ -72,9 +72,9 @@ def all_metrics() -> dict[str, EditMetric]:
         "changed": ChangedRegionError(),
         "kept": KeptRegionError(),
         "relative": RelativeError(),
-        "nearer": NearerThanInput(),
-        "halved": ErrorHalved(),
-        "copied": CopyRate(),
+        "closer_than_input": CloserThanInput(),
+        "error_halved": ErrorHalved(),
+        "copy_rate": CopyRate(),
         "true_change": TrueChange(),
     }
 
@@ -98,11 +98,13 @@ def scenes() -> WorldSource:
 def scene_result(scenes: WorldSource) -> EvaluationResult:
     share = {"remove": -0.2, "replace": 0.05, "time": 0.9}
     editor = PartWay(scenes, share)
-    return evaluate(editor, scenes, all_metrics(), name="scenes it has never seen", kept=Kept(8, 4, kinds=3))
+    return evaluate(
+        editor, scenes, all_metrics(), name="scenes it has never seen", kept=ExampleSelection(8, 4, kinds=3)
+    )
 
 
 @pytest.fixture(scope="session")
 def photo_result() -> EvaluationResult:
     photos = PhotoSource(16, split="test")
     editor = PartWay(photos, 0.8, texts=False)
-    return evaluate(editor, photos, all_metrics(), name="photographs it has never seen", kept=Kept(6, 2))
+    return evaluate(editor, photos, all_metrics(), name="photographs it has never seen", kept=ExampleSelection(6, 2))

@@ -29,14 +29,14 @@ def test_pairs_belong_to_their_probes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "kind"), [("counting", "count"), ("places", "spatial"), ("needs the picture", "visual")]
+    ("name", "kind"), [("counting", "count"), ("places", "spatial"), ("needs the image", "visual")]
 )
 def test_every_instruction_finds_its_probe(name: str, kind: str) -> None:
     words = {
         "more": ("add", "there should be", "make it"),
         "fewer": ("leave only", "there should be", "make it"),
-        "add beside": ("add", "put", "place"),
-        "remove what is beside": ("remove what", "take away", "clear"),
+        "add next to another": ("add", "put", "place"),
+        "remove a neighbour": ("remove what", "take away", "clear"),
         "swap": ("swap", "trade places", "exchange"),
         "seasons pass": ("season", "half a year"),
         "hours pass": ("hours", "later in the day", "half a day", "clock", "next time"),
@@ -61,14 +61,14 @@ def test_every_instruction_finds_its_probe(name: str, kind: str) -> None:
 
 def test_figures_by_set_and_probe() -> None:
     data = build(compose("evaluate", ["data=world_benchmark", "data.test.count=3", "data.test.size=16"]).data)
-    source, metrics = data.sources()["test"], {"error": L1(255), "halved": ErrorHalved()}
+    source, metrics = data.sources()["test"], {"error": L1(255), "error_halved": ErrorHalved()}
     result = evaluate(Truth(), source, metrics, transform=data.transform.evaluation())
     assert set(SETS) <= set(result.probes)
     assert all(figures["error"].ours.estimate == 0 for figures in result.probes.values())
     assert result.probes["counting"]["error"].ours.values == 3
     parts = [name for name in result.probes if name.startswith("counting: ")]
     assert sum(result.probes[name]["error"].ours.values for name in parts) == 3
-    assert result.summary()["probes"]["counting"]["halved"]["ours"]["estimate"] == 1
+    assert result.summary()["probes"]["counting"]["error_halved"]["ours"]["estimate"] == 1
     copied = evaluate(CopyInput(), source, metrics, transform=data.transform.evaluation())
     assert all(figures["error"].ours.estimate > 0 for figures in copied.probes.values())
     table = probes_table(copied, "error")

@@ -14,8 +14,8 @@ from ip2p_lightning.data.sources.world import WorldSource
 from ip2p_lightning.diffusion.settings import SamplingSettings
 from ip2p_lightning.editors.base import Editor
 from ip2p_lightning.editors.copy_input import CopyInput
-from ip2p_lightning.editors.ours import TrainedEditor
 from ip2p_lightning.editors.request import EditRequest, EditResult
+from ip2p_lightning.editors.trained import TrainedEditor
 from ip2p_lightning.evaluation.bands import EDGES, band_errors, band_gains, band_powers
 from ip2p_lightning.evaluation.drift import Chain, Drift, drift
 from ip2p_lightning.evaluation.figures import IntervalSettings

@@ -16,7 +16,7 @@ from ip2p_lightning.editors.copy_input import CopyInput
 from ip2p_lightning.editors.request import Captions, EditRequest
 from ip2p_lightning.editors.truth import Truth
 from ip2p_lightning.evaluation import EvaluationResult, evaluate
-from ip2p_lightning.evaluation.evaluate import Kept
+from ip2p_lightning.evaluation.evaluate import ExampleSelection
 from ip2p_lightning.evaluation.figures import column_values
 from ip2p_lightning.metrics import EditMetric
 from ip2p_lightning.report.report import Report, render_report
@@ -60,12 +60,12 @@ def test_perfect_editor_and_copying_editor(scenes: WorldSource, part_way: Any, m
     perfect = evaluate(part_way(scenes, 1.0, 0.0), scenes, metrics()).figures
     assert perfect["error"].ours.estimate == pytest.approx(0, abs=1e-4)
     assert perfect["error"].verdict == "better"
-    assert perfect["nearer"].ours.estimate == 1
+    assert perfect["closer_than_input"].ours.estimate == 1
     copier = evaluate(CopyInput(), scenes, metrics()).figures
     assert copier["error"].difference is not None
     assert copier["error"].difference.estimate == pytest.approx(0, abs=1e-4)
     assert copier["relative"].ours.estimate == pytest.approx(1)
-    assert copier["copied"].ours.estimate == 1
+    assert copier["copy_rate"].ours.estimate == 1
     assert copier["error"].verdict == "undecided"
 
 
@@ -110,7 +110,7 @@ def test_provenance_and_progress(scenes: WorldSource, part_way: Callable[..., An
 
 
 def test_nothing_is_kept_when_nothing_is_asked_for(scenes: WorldSource, part_way: Any, metrics: Any) -> None:
-    result = evaluate(part_way(scenes), scenes, metrics(), kept=Kept(examples=0, worst=0))
+    result = evaluate(part_way(scenes), scenes, metrics(), kept=ExampleSelection(examples=0, worst=0))
     assert not result.examples
     assert not result.worst
 
@@ -133,7 +133,7 @@ def test_editors_get_what_they_may_need(scenes: WorldSource, metrics: Any) -> No
     assert len(asked) == 3
     truth = evaluate(Truth(), scenes, metrics(), count=3)
     assert truth.figures["error"].ours.estimate == 0
-    assert truth.figures["nearer"].ours.estimate == 1
+    assert truth.figures["closer_than_input"].ours.estimate == 1
 
 
 def test_metrics_with_a_ceiling_show_the_truth_beside(scenes: WorldSource, part_way: Any) -> None:
@@ -161,7 +161,7 @@ def test_edits_of_another_size_and_ids_that_are_shared(scenes: WorldSource, metr
         def edit_prepared(self, requests: Any, on_step: Any = None) -> Any:
             return [replace(r, image=r.image[..., ::2, ::2]) for r in super().edit_prepared(requests)]
 
-    with pytest.raises(ValueError, match="resize the edited pictures"):
+    with pytest.raises(ValueError, match="resize the edited images"):
         evaluate(Halves(), scenes, metrics(), count=2)
     twice = Listed([scenes[0], scenes[1], scenes[0]])
     with pytest.raises(ValueError, match=f"two pairs have the id '{scenes[0].id}'"):

@@ -15,7 +15,7 @@ from processes import in_process, on_ranks, start
 from ip2p_lightning.data.sources.world import WorldSource
 from ip2p_lightning.editors.base import Around
 from ip2p_lightning.evaluation import evaluate
-from ip2p_lightning.evaluation.evaluate import Kept
+from ip2p_lightning.evaluation.evaluate import ExampleSelection
 from ip2p_lightning.evaluation.journal import Journal
 
 
@@ -42,7 +42,7 @@ def source() -> WorldSource:
 
 
 def run(editor: Any, source: WorldSource, metrics: Any, folder: Path | None, **given: Any) -> Any:
-    settings = {"seeds": [0, 1], "batch_size": 3, "kept": Kept(5, 3), **given}
+    settings = {"seeds": [0, 1], "batch_size": 3, "kept": ExampleSelection(5, 3), **given}
     return evaluate(editor, source, metrics(), journal=folder, **settings)
 
 
@@ -127,7 +127,7 @@ def test_a_second_job_joins_and_both_have_all_rows(
         (tmp_path / name).write_text(json.dumps(result.rows.to_pylist()))
 
     for process in (members := [start(lambda name=name: member(name), tmp_path / f"{name}.log") for name in "ab"]):
-        process.join(60)
+        process.join(240)
     assert [process.exitcode for process in members] == [0, 0], (tmp_path / "a.log").read_text()
     whole = json.dumps(run(part_way(source), source, metrics, None).rows.to_pylist())
     assert (tmp_path / "a").read_text() == (tmp_path / "b").read_text() == whole

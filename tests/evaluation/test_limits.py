@@ -33,12 +33,12 @@ def test_a_right_edit_under_noise_is_told_apart_from_a_wrong_one(metrics: Any, p
 
 def test_pictures_left_alone_and_texts_wrong(metrics: Any, part_way: Any) -> None:
     told = found({"recolour": 0.0, "time": 0.9}, metrics, part_way)
-    assert told["recolour"].startswith("No better than leaving the picture alone")
+    assert told["recolour"].startswith("No better than leaving the image alone")
     assert "left as they were" in told["not edited"]
     assert "right to the word" in told["its own words"]
 
 
 def test_few_pairs_are_not_judged(metrics: Any, part_way: Any) -> None:
     told = found(-0.5, metrics, part_way, count=6)
-    assert "fewer than 6 pairs each" in told["not known"]
+    assert "Fewer than 6 pairs each" in told["not known"]
     assert "recolour" not in told

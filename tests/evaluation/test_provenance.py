@@ -12,8 +12,8 @@ from PIL import Image
 from ip2p_lightning.config import build, compose
 from ip2p_lightning.data.sources.world import WorldSource
 from ip2p_lightning.editors.copy_input import CopyInput
-from ip2p_lightning.editors.ours import TrainedEditor
 from ip2p_lightning.editors.sdedit import SDEdit
+from ip2p_lightning.editors.trained import TrainedEditor
 from ip2p_lightning.editors.turn_by_turn import TurnByTurn
 from ip2p_lightning.evaluation import evaluate
 from ip2p_lightning.evaluation.provenance import digest, editor_facts, settings
@@ -67,7 +67,7 @@ def test_a_judge_has_a_line_of_its_own(trained: TrainedEditor) -> None:
     facts = editor_facts(trained, {})
     result = evaluate(CopyInput(), WorldSource(2, 16), metrics, provenance=facts)
     line = settings(result)["SC (VLM), PQ (VLM)"]
-    assert line == "silent, silent 1, questions 1, at most 768 pixels"
+    assert line == "silent, silent 1, questions 2, at most 768 pixels"
 
 
 class Silent:

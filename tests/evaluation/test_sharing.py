@@ -9,7 +9,7 @@ from processes import on_ranks
 
 from ip2p_lightning.data.sources.world import WorldSource
 from ip2p_lightning.evaluation import EvaluationResult, evaluate
-from ip2p_lightning.evaluation.evaluate import Kept
+from ip2p_lightning.evaluation.evaluate import ExampleSelection
 from ip2p_lightning.evaluation.sharing import Ranks
 
 
@@ -34,7 +34,13 @@ def test_two_processes_give_the_rows_of_one(part_way: Any, metrics: Any) -> None
     def work() -> tuple[list[int], EvaluationResult]:
         done: list[int] = []
         result = evaluate(
-            part_way(source), source, metrics(), seeds=[2, 1], batch_size=3, kept=Kept(4, 3), on_progress=done.append
+            part_way(source),
+            source,
+            metrics(),
+            seeds=[2, 1],
+            batch_size=3,
+            kept=ExampleSelection(4, 3),
+            on_progress=done.append,
         )
         return done, result
 

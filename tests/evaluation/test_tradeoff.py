@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -20,14 +21,14 @@ from ip2p_lightning.data.transforms import PairTransform
 from ip2p_lightning.diffusion.settings import SamplingSettings
 from ip2p_lightning.editors.base import Editor
 from ip2p_lightning.editors.copy_input import CopyInput
-from ip2p_lightning.editors.ours import TrainedEditor
 from ip2p_lightning.editors.request import EditResult
+from ip2p_lightning.editors.trained import TrainedEditor
 from ip2p_lightning.editors.truth import Truth
 from ip2p_lightning.evaluation import evaluate
 from ip2p_lightning.evaluation.figures import IntervalSettings
 from ip2p_lightning.evaluation.rows import tensors_of
 from ip2p_lightning.evaluation.sweeps import EditorSweep, GuidanceSweep
-from ip2p_lightning.evaluation.tradeoff import tradeoff
+from ip2p_lightning.evaluation.tradeoff import TradeoffMeasurement, tradeoff
 from ip2p_lightning.evaluation.tradeoff_result import Tradeoff
 from ip2p_lightning.metrics import L1, EditMetric
 from ip2p_lightning.metrics.encoders import Interpolated, OpenClipEncoder
@@ -72,6 +73,24 @@ def metrics(encoder: OpenClipEncoder) -> dict[str, EditMetric]:
 def run(sweeps: list[Any], metrics: dict[str, EditMetric], **options: Any) -> Tradeoff:
     options = {"x": "direction", "y": "kept", "batch_size": 2, "intervals": FEW} | options
     return tradeoff(sweeps, PAIRS, metrics, **options)
+
+
+def test_batches_that_another_process_measures_have_the_same_rows(tmp_path: Path) -> None:
+    options: dict[str, Any] = {"x": "change", "y": "l1", "batch_size": 2, "seeds": [1, 2]}
+
+    def measurement(**more: Any) -> TradeoffMeasurement:
+        sweeps = [EditorSweep("truth", Truth), EditorSweep("copying", CopyInput)]
+        metrics = {"l1": L1(), "change": ChangeFromInput()}
+        return TradeoffMeasurement(PAIRS, metrics, sweeps=sweeps, **options, **more)
+
+    def hand_out(parts: Sequence[str]) -> None:
+        worker = measurement(journal=tmp_path).worker()
+        for part in parts[1:]:  # the first is left to the process that asked
+            worker(part)
+
+    alone = measurement().run(FEW)
+    shared = measurement(journal=tmp_path).run(FEW, hand_out=hand_out)
+    assert shared.rows.equals(alone.rows)
 
 
 @pytest.mark.parametrize("config", [IP2P, WORLD, MGIE], ids=["euler ancestral", "ddim", "mgie"])

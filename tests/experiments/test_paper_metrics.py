@@ -13,7 +13,7 @@ from ip2p_lightning.studies import Study, Table
 from ip2p_lightning.studies.table import Row
 
 ROOT = Path(__file__).resolve().parents[2]
-ERRORS = ("error", "changed", "kept", "copied")
+ERRORS = ("error", "changed", "kept", "copy_rate")
 ARMS = {"mgie_zero_shot": ("ip2p", "lgie", "mgie"), "mgie_fine_tuned": ("ip2p", "mgie", "ip2p, tuned", "mgie, tuned")}
 
 

@@ -61,7 +61,7 @@ IMAGES = {"a.png": _png(1), "b.png": _png(2)}
 SECRET = _png(99)
 
 
-def _read_all(source: EncodedSource, folder: Path) -> None:
+def read_all(source: EncodedSource, folder: Path) -> None:
     """Every pair is one that can be stored, or an error that names what is wrong; none holds the secret."""
     used = named = 0
     for index in range(len(source)):
@@ -103,7 +103,7 @@ def _read_tar(data: bytes, folder: Path) -> None:
             names = [member.name for member in tar if member.isfile() and not member.issparse()]
         assert [member.name for member in listing.members] == [name for name in names if not stray(name)]
     list(TarCaptions(path))
-    _read_all(WebDataset({"instruction": ["instruction", "txt"]}).open(path), folder)
+    read_all(WebDataset({"instruction": ["instruction", "txt"]}).open(path), folder)
 
 
 _VALUES = st.one_of(
@@ -117,7 +117,7 @@ _ROWS = st.dictionaries(st.sampled_from([*_ROW, "id", "group", "split", "metadat
 )
 
 
-def _with_images(folder: Path) -> Path:
+def with_images(folder: Path) -> Path:
     inner = folder / "inner"
     if not inner.exists():
         inner.mkdir()
@@ -129,15 +129,15 @@ def _with_images(folder: Path) -> Path:
 
 
 def _read_lines(data: bytes, folder: Path) -> None:
-    file = _with_images(folder) / "pairs.jsonl"
+    file = with_images(folder) / "pairs.jsonl"
     file.write_bytes(data)
     source = JsonLines({"original_caption": "caption"}, metadata=["scores"]).open(file)
     assert len(source) == sum(1 for line in data.split(b"\n") if line.strip())
-    _read_all(source, folder)
+    read_all(source, folder)
 
 
 def _read_folder(files: tuple[bytes, bytes, bytes | None], folder: Path) -> None:
-    prompt = _with_images(folder) / "prompts" / "p"
+    prompt = with_images(folder) / "prompts" / "p"
     prompt.mkdir(parents=True, exist_ok=True)
     for number, name in enumerate(("a.png", "b.png")):
         (prompt / f"5_{number}.png").write_bytes(IMAGES[name])
@@ -149,7 +149,7 @@ def _read_folder(files: tuple[bytes, bytes, bytes | None], folder: Path) -> None
     listing.unlink(missing_ok=True)
     if files[2] is not None:
         listing.write_bytes(files[2])
-    _read_all(IP2PFolderSource(prompt.parent), folder)
+    read_all(IP2PFolderSource(prompt.parent), folder)
 
 
 _TABLE = [
@@ -171,7 +171,7 @@ def _parquet(table: pa.Table, **options: Any) -> bytes:
 def _read_table(data: bytes, folder: Path) -> None:
     file = folder / "train.parquet"
     file.write_bytes(data)
-    _read_all(HuggingFace({"original_caption": "caption"}).open(file), folder)
+    read_all(HuggingFace({"original_caption": "caption"}).open(file), folder)
 
 
 @functools.cache
@@ -196,7 +196,7 @@ def _open_dataset(folder: Path, change: Callable[[Path], object]) -> None:
         verify(folder, decode=True)
         for on_error in ("raise", "skip"):
             dataset = ShardDataset(folder, on_error=on_error)  # type: ignore[arg-type]
-            _read_all(dataset, folder)
+            read_all(dataset, folder)
             for name in ("id", "instruction", "split"):
                 dataset.column(name)
     finally:

@@ -9,8 +9,10 @@ from PIL import Image
 
 from fuzz.checkpoint_readers import CHECKPOINT_READERS
 from fuzz.data_readers import DATA_READERS
+from fuzz.folder_readers import FOLDER_READERS
 from fuzz.harness import Reader
 from fuzz.inputs import damaged
+from fuzz.result_readers import RESULT_READERS
 from ip2p_lightning.data.images import ImageError, open_image
 
 
@@ -35,4 +37,6 @@ READERS = {
     "image": Reader(damaged(_seeds()), _open_image, (ImageError,)),
     **CHECKPOINT_READERS,
     **DATA_READERS,
+    **FOLDER_READERS,
+    **RESULT_READERS,
 }

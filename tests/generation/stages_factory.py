@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as L
+import torch
 
 from ip2p_lightning.data.mistakes import MISTAKE, RIGHT
-from ip2p_lightning.generation.base import EditTriple, MadePair, PairScores
+from ip2p_lightning.generation.base import Candidate, Draw, EditTriple, PairScores
 from ip2p_lightning.generation.filter import PairFilter
-from ip2p_lightning.generation.filtering import recorded
 from ip2p_lightning.generation.manifest import Ledger
 from ip2p_lightning.generation.merge import merge
-from ip2p_lightning.generation.pairs import MakePairs
+from ip2p_lightning.generation.pairs import MakePairs, recorded
 from ip2p_lightning.generation.rendering import RenderedPairs
 from ip2p_lightning.generation.search import FixedSearch
 from ip2p_lightning.generation.stages import run_stage
@@ -29,9 +30,9 @@ class Truth:
 
     name = "truth"
 
-    def score(self, triple: EditTriple, pairs: Sequence[MadePair]) -> list[PairScores]:
+    def score(self, triple: EditTriple, pairs: Sequence[Candidate]) -> list[PairScores]:
         right = [pair.metadata[MISTAKE] == RIGHT for pair in pairs]
-        grain = [pair.candidate.seed / 2**34 for pair in pairs]
+        grain = [pair.draw.seed / 2**34 for pair in pairs]
         return [PairScores(0.8, 0.4 * yes + more, 0.3, 0.3) for yes, more in zip(right, grain, strict=True)]
 
 
@@ -60,3 +61,19 @@ def make(
 def merged(folder: Path, ledger: Ledger, verdicts: dict[str, list[str]] | None = None, texts: Any = None) -> Any:
     options: dict[str, Any] = {"splits": SPLITS, "name": "n", "licence": "l", "provenance": {}}
     return merge(folder / "dataset", recorded(ledger), verdicts or {}, texts or {}, **options)
+
+
+class Broken:
+    """A maker with a fault: pictures that are not finite, black ones, or an error."""
+
+    name, calls = "broken", 0
+
+    def __init__(self, fault: str) -> None:
+        self.fault, self.maker = fault, RenderedPairs(16)
+
+    def make(self, triple: EditTriple, candidates: Sequence[Draw], steps: int | None = None) -> list[Candidate]:
+        if self.fault == "error":
+            raise FloatingPointError("overflow")
+        good = self.maker.make(triple, candidates)
+        value = {"nan": float("nan"), "black": -1.0}[self.fault]
+        return [replace(good[0], edited_image=torch.full_like(good[0].edited_image, value)), *good[1:]]

@@ -17,7 +17,7 @@ from ip2p_lightning.zoo import path
 
 
 def loaded(group: str, name: str):
-    return OmegaConf.load(config_dir() / group / f"{name}.yaml")
+    return OmegaConf.load(config_dir() / "generation" / group / f"{name}.yaml")
 
 
 @pytest.mark.parametrize("name", ["fixed", "adaptive"])

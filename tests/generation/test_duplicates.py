@@ -7,20 +7,20 @@ import torch
 
 from ip2p_lightning.data.images import to_tensor
 from ip2p_lightning.data.sources.world import WorldSource
-from ip2p_lightning.generation.base import Candidate, MadePair
+from ip2p_lightning.generation.base import Candidate, Draw
 from ip2p_lightning.generation.duplicates import HashedDuplicates, difference_hash
 
 
 @pytest.fixture(scope="module")
-def pairs() -> list[MadePair]:
+def pairs() -> list[Candidate]:
     world = WorldSource(24, level="simple")
     rows = (world[index] for index in range(24))
-    return [MadePair(Candidate(0, 0.5, 2.0), to_tensor(p.original_image), to_tensor(p.edited_image)) for p in rows]
+    return [Candidate(Draw(0, 0.5, 2.0), to_tensor(p.original_image), to_tensor(p.edited_image)) for p in rows]
 
 
-def grainy(pair: MadePair) -> MadePair:
+def grainy(pair: Candidate) -> Candidate:
     images = (image + 0.01 * torch.randn_like(image) for image in (pair.original_image, pair.edited_image))
-    return MadePair(pair.candidate, *images)
+    return Candidate(pair.draw, *images)
 
 
 def test_pairs_of_different_scenes_are_none(pairs):
@@ -34,7 +34,7 @@ def test_grain_does_not_hide_a_duplicate(pairs):
 
 def test_both_pictures_must_be_alike(pairs):
     """Edits differ from their originals, so a pair that swaps them is another pair."""
-    swapped = [MadePair(pair.candidate, pair.edited_image, pair.original_image) for pair in pairs]
+    swapped = [Candidate(pair.draw, pair.edited_image, pair.original_image) for pair in pairs]
     for pair, other in zip(pairs, swapped, strict=True):
         assert HashedDuplicates(0.0).duplicates([pair, other]) == [False, False]
 

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from ip2p_lightning.generation.base import Candidate, MadePair, PairScores
+from ip2p_lightning.generation.base import Candidate, Draw, PairScores
 from ip2p_lightning.generation.filter import PairFilter, Thresholds, defect
 
 
@@ -15,9 +15,9 @@ def scores(direction: float = 0.5, image: float = 0.9, original: float = 0.3, ed
     return PairScores(image, direction, original, edited)
 
 
-def made(count: int, seed: int | None = None) -> list[MadePair]:
+def made(count: int, seed: int | None = None) -> list[Candidate]:
     images = torch.rand(count, 2, 3, 8, 8) * 2 - 1
-    return [MadePair(Candidate(i if seed is None else seed, 0.5, 7.5), *both) for i, both in enumerate(images)]
+    return [Candidate(Draw(i if seed is None else seed, 0.5, 7.5), *both) for i, both in enumerate(images)]
 
 
 class Alike:
@@ -72,13 +72,13 @@ def test_of_one_seed_the_best_pair_is_kept():
     rows = [scores(0.3), scores(0.9), scores(0.1)]
     pairs = made(3, seed=7)
     assert PairFilter().judge(pairs, rows) == ["duplicate", "", "direction"]
-    assert PairFilter().select(rows, [pair.candidate for pair in pairs]) == ["duplicate", "", "direction"]
+    assert PairFilter().select(rows, [pair.draw for pair in pairs]) == ["duplicate", "", "direction"]
     assert PairFilter().select(rows) == ["", "", "direction"]
 
 
 def test_duplicates_make_room_for_the_next():
     pairs = made(4)
-    pairs[3] = MadePair(pairs[3].candidate, pairs[0].original_image, pairs[3].edited_image)
+    pairs[3] = Candidate(pairs[3].draw, pairs[0].original_image, pairs[3].edited_image)
     rows = [scores(d) for d in (0.9, 0.5, 0.4, 0.8)]
     assert PairFilter(keep=2, duplicates=Alike()).judge(pairs, rows) == ["", "", "surplus", "duplicate"]
     rows[3] = scores(0.95)  # of two that are alike the better one stays
@@ -88,13 +88,13 @@ def test_duplicates_make_room_for_the_next():
 def test_unsafe_pictures_are_left_out_on_either_side():
     pairs = made(4)
     white = torch.ones(3, 8, 8)
-    pairs[0] = MadePair(pairs[0].candidate, white, pairs[0].edited_image)
-    pairs[2] = MadePair(pairs[2].candidate, pairs[2].original_image, white)
+    pairs[0] = Candidate(pairs[0].draw, white, pairs[0].edited_image)
+    pairs[2] = Candidate(pairs[2].draw, pairs[2].original_image, white)
     safety = Bright()
     rows = [scores(0.9), scores(0.5), scores(0.8), scores(0.1)]
     assert PairFilter(safety=safety).judge(pairs, rows) == ["unsafe", "", "unsafe", "direction"]
     assert safety.seen == 6  # pairs that are left out anyway are not asked about
-    pairs[3] = MadePair(pairs[3].candidate, white, white)
+    pairs[3] = Candidate(pairs[3].draw, white, white)
     reasons = PairFilter(safety=safety).judge(pairs, rows)
     assert PairFilter(safety=safety).fit_to_store(pairs, reasons) == ["unsafe", "", "unsafe", "unsafe"]  # if stored
     assert PairFilter().fit_to_store(pairs, reasons) == reasons

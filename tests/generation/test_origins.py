@@ -9,7 +9,7 @@ import torch
 from generation.pairs_factory import LONGER, tiny_pipeline
 
 from ip2p_lightning.config import build, compose
-from ip2p_lightning.generation.base import Candidate
+from ip2p_lightning.generation.base import Draw
 from ip2p_lightning.generation.duplicates import HashedDuplicates
 from ip2p_lightning.generation.origins import UNKNOWN, Origin, has_weights, origins
 from ip2p_lightning.generation.pipelines import load_pipeline
@@ -50,7 +50,7 @@ def test_another_autoencoder_is_part_of_the_name_and_of_the_licences(saved: tupl
     (saved[0] / "README.md").write_text("---\nlicense: openrail\n---\n")
     (saved[1] / "README.md").write_text("---\nlicense: mit\n---\n")
     assert set(origins("maker", other)["maker"].licence.split(" and ")) == {"openrail", "mit"}
-    assert other.make(LONGER, [Candidate(0, 0.5, 2.0)], steps=1)
+    assert other.make(LONGER, [Draw(0, 0.5, 2.0)], steps=1)
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_the_package_s_models_have_the_package_s_licence(model: str, group: str,
         path(model)
     except FileNotFoundError as error:
         pytest.skip(str(error))
-    (origin,) = origins(group, build(compose("generate", [f"{group}={name}"])[group])).values()
+    (origin,) = origins(group, build(compose("generate", [f"generation/{group}={name}"])[group])).values()
     assert origin.licence == "apache-2.0"
     assert "weights " in origin.version
 
@@ -72,7 +72,7 @@ def test_known_names_parts_in_parts_and_parts_that_say_nothing():
     tokenizer.chat_template = "{{ messages }}"
     model = build_causal_lm(tokenizer, hidden_size=16, layers=1, heads=2)
     model.config.name_or_path = "mistralai/Mistral-7B-v0.3"
-    expander = build(compose("generate", ["expander=tiny"]).expander)
+    expander = build(compose("generate", ["generation/expander=tiny"]).expander)
     expander.summariser = ChatSummariser(model, tokenizer)
     found = origins("expander", expander)
     assert {part: origin.licence for part, origin in found.items()} == {

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from generation.pairs_factory import TRIPLE
 
-from ip2p_lightning.generation.base import Candidate, MadePair
+from ip2p_lightning.generation.base import Candidate, Draw
 from ip2p_lightning.generation.scores import ClipScorer
 from ip2p_lightning.metrics.encoders import OpenClipEncoder
 from ip2p_lightning.models.dual_encoder import DualEncoder
@@ -30,9 +30,9 @@ def scorer(folder) -> ClipScorer:
     return ClipScorer(OpenClipEncoder.from_pretrained(f"local-dir:{folder}", preparation="interpolated"))
 
 
-def pairs(count: int = 3, size: int = 40) -> list[MadePair]:
+def pairs(count: int = 3, size: int = 40) -> list[Candidate]:
     images = torch.rand(count, 2, 3, size, size, generator=torch.Generator().manual_seed(0)) * 2 - 1
-    return [MadePair(Candidate(seed, 0.5, 7.5), *both) for seed, both in enumerate(images)]
+    return [Candidate(Draw(seed, 0.5, 7.5), *both) for seed, both in enumerate(images)]
 
 
 def transcription(folder, size: int, mean: list[float], std: list[float]):
@@ -87,7 +87,7 @@ def test_scores_do_not_depend_on_the_batch(scorer):
 
 def test_pictures_that_pairs_share_are_looked_at_once(scorer, monkeypatch):
     first, second = pairs(2)
-    shared = MadePair(second.candidate, first.original_image, second.edited_image)
+    shared = Candidate(second.draw, first.original_image, second.edited_image)
     seen: list[int] = []
     pictures = scorer.encoder.pictures
     monkeypatch.setattr(scorer.encoder, "pictures", lambda images: seen.append(len(images)) or pictures(images))
@@ -99,7 +99,7 @@ def test_pictures_that_pairs_share_are_looked_at_once(scorer, monkeypatch):
 
 def test_a_pair_that_changes_nothing(scorer):
     (pair,) = pairs(1)
-    (row,) = scorer.score(TRIPLE, [MadePair(pair.candidate, pair.original_image, pair.original_image.clone())])
+    (row,) = scorer.score(TRIPLE, [Candidate(pair.draw, pair.original_image, pair.original_image.clone())])
     assert row.image == pytest.approx(1, abs=1e-5)
     assert row.direction == pytest.approx(0, abs=1e-5)
 

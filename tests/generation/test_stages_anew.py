@@ -20,10 +20,9 @@ from ip2p_lightning.data.verification import verify
 from ip2p_lightning.generation.base import EditTriple
 from ip2p_lightning.generation.expanding import WriteExpressive, kept_pairs, read_texts
 from ip2p_lightning.generation.filter import PairFilter, Thresholds
-from ip2p_lightning.generation.filtering import FilterPairs, read_reasons, recorded
+from ip2p_lightning.generation.filtering import FilterPairs, read_reasons
 from ip2p_lightning.generation.manifest import Ledger
-from ip2p_lightning.generation.merge import pair_id
-from ip2p_lightning.generation.pairs import read_record
+from ip2p_lightning.generation.pairs import pair_id, recorded
 from ip2p_lightning.generation.stages import run_stage
 from ip2p_lightning.generation.triples import read_triples
 from ip2p_lightning.jobs.generate import generate
@@ -43,9 +42,9 @@ def test_results_count_for_what_they_were_made_of_and_for_nothing_else(tmp_path:
         return found, read_reasons(verdicts, found), read_texts(texts, found)
 
     found, verdicts, texts = work(first)
-    assert [read_record(entry.record.read()).triple.instruction for entry in found] == [t.instruction for t in first]
+    assert [entry.triple.instruction for entry in found] == [t.instruction for t in first]
     again, rejudged, rewritten = work(other)
-    assert [read_record(entry.record.read()).triple for entry in again] == [*map(as_stored, other)]
+    assert [entry.triple for entry in again] == [*map(as_stored, other)]
     assert set(rejudged) == {entry.id for entry in other}
     files = {file: file.read_bytes() for file in tmp_path.rglob("part-*")}
     assert len(list(tmp_path.glob("pairs/part-*.tar"))) == 3, "two batches of the first, one of the others"
@@ -62,7 +61,7 @@ def as_stored(triple: EditTriple) -> EditTriple:
 
 def test_another_writer_after_the_remedy_of_the_message(tmp_path: Path):
     """What "remove that folder to do the stage anew" promises: a dataset of the new texts alone."""
-    run = ["experiment=generate/tiny", "count=3", "search.candidates=3", "maker=rendered", "maker.size=16"]
+    run = ["experiment=generate/tiny", "count=3", "search.candidates=3", "generation/maker=rendered", "maker.size=16"]
     run += [f"output_dir={tmp_path}"]
     old = set(ShardDataset(generate(compose("generate", run))).column("instruction"))
     shutil.rmtree(tmp_path / "triples")

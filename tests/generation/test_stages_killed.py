@@ -17,7 +17,8 @@ from ip2p_lightning.data.dataset_info import DatasetInfo
 from ip2p_lightning.jobs.generate import generate
 
 RUN = [
-    "experiment=generate/tiny", "maker=rendered", "maker.size=16", "count=24", "batch_size=2", "triples_batch_size=5",
+    "experiment=generate/tiny", "generation/maker=rendered", "maker.size=16", "count=24", "batch_size=2",
+    "triples_batch_size=5",
     "expressive_batch_size=4",
 ]  # fmt: skip
 STORED = ("dataset.json", "index.parquet", "candidates.parquet", "shard-000000.tar")

@@ -8,7 +8,8 @@ import pytest
 
 from ip2p_lightning.generation.base import Caption, EditTriple, Rejected
 from ip2p_lightning.generation.everyday import EverydayTriples
-from ip2p_lightning.generation.triple_checks import Duplicates, TripleChecks, UnsafeWords, kept_share, tally
+from ip2p_lightning.generation.triple_checks import Duplicates, TripleChecks, kept_share, tally
+from ip2p_lightning.safety import UnsafeWords
 
 
 def triple(original: str = "a dog", instruction: str = "make it a cat", edited: str = "a cat") -> EditTriple:

@@ -13,10 +13,9 @@ from generation.stages_factory import make, merged, triples
 from ip2p_lightning.generation import what_if
 from ip2p_lightning.generation.duplicates import HashedDuplicates
 from ip2p_lightning.generation.filter import DUPLICATE, KEPT, PairFilter, Thresholds
-from ip2p_lightning.generation.filtering import reasons, recorded
+from ip2p_lightning.generation.filtering import reasons
 from ip2p_lightning.generation.manifest import Ledger
-from ip2p_lightning.generation.merge import pair_id
-from ip2p_lightning.generation.pairs import read_record
+from ip2p_lightning.generation.pairs import pair_id, recorded, scores_of
 from ip2p_lightning.generation.run_card import CARD
 from ip2p_lightning.generation.what_if import WhatIf
 
@@ -40,7 +39,7 @@ def kept(ledger: Ledger, **least: float) -> set[str]:
     return {
         pair_id(entry.id, number)
         for entry in recorded(ledger)
-        for number, reason in enumerate(reasons(read_record(entry.record.read()).pairs, rule))
+        for number, reason in enumerate(reasons(entry, rule))
         if reason == KEPT
     }
 
@@ -48,11 +47,11 @@ def kept(ledger: Ledger, **least: float) -> set[str]:
 @pytest.mark.parametrize("stored", [1.0, 0.6, 0.0])
 def test_twins_and_pairs_without_pictures_are_as_the_filter_has_them(stored: float, tmp_path: Path):
     ledger = made(tmp_path, stored)
-    pairs = [pair for entry in recorded(ledger) for pair in read_record(entry.record.read()).pairs]
-    assert sum(pair.reason == DUPLICATE for pair in pairs) > 3
-    assert any(pair.pictures is None for pair in pairs) == (stored < 1)
+    rows = [row for entry in recorded(ledger) for row in entry.rows]
+    assert sum(row["reason"] == DUPLICATE for row in rows) > 3
+    assert (not all(row["stored"] for row in rows)) == (stored < 1)
     asked = WhatIf(tmp_path / "dataset")
-    best = sorted(pair.scores.direction for pair in pairs if pair.scores and pair.reason == KEPT)
+    best = sorted(score.direction for row in rows if (score := scores_of(row)) and row["reason"] == KEPT)
     for direction in (-1.0, 0.05, 0.2, best[0] + 1e-9, best[-1], 0.9):
         keeps = asked.keeps({**asked.thresholds, "clip_direction": direction})
         assert set(asked.ids[keeps]) == kept(ledger, direction=direction)

@@ -1,4 +1,4 @@
-"""The options of conf/writer and conf/expander compose, say what they need, and those that need no weights work."""
+"""Writers and expanders of conf/generation compose, say what they need, and those that need no weights work."""
 
 from __future__ import annotations
 
@@ -21,28 +21,30 @@ NEEDED = {
 }
 
 
-@pytest.mark.parametrize(("group", "name"), [(group, n) for group in ("writer", "expander") for n in options(group)])
+@pytest.mark.parametrize(
+    ("group", "name"), [(group, n) for group in ("writer", "expander") for n in options(f"generation/{group}")]
+)
 def test_options_compose_and_lack_only_what_a_user_must_give(group: str, name: str):
     words = [word for word, option in NEEDED.items() if option == (group, name)]
-    config = compose("generate", [f"{group}={name}", "output_dir=x", *words])
+    config = compose("generate", [f"generation/{group}={name}", "output_dir=x", *words])
     assert OmegaConf.missing_keys(config[group]) == set()
     assert "_target_" in plain(config)[group]
 
 
 def test_the_paper_s_options_are_the_paper_s():
-    writer = plain(compose("generate", ["writer=paper"]).writer)
+    writer = plain(compose("generate", ["generation/writer=paper"]).writer)
     settings = ("temperature", "top_p", "frequency_penalty", "presence_penalty", "max_new_tokens", "retries")
     assert [writer[name] for name in settings] == [0.7, 1.0, 0.1, 0.0, 256, 3]
-    expander = plain(compose("generate", ["expander=paper"]).expander)
+    expander = plain(compose("generate", ["generation/expander=paper"]).expander)
     assert expander["template"] == VICUNA_QUESTION
     assert expander["summariser"]["request"] == "summarize the following paragraph in 32 words:\n\n"
-    assert plain(compose("generate", ["writer=smollm2"]).writer)["tokenizer"]["gguf_file"].endswith(".gguf")
+    assert plain(compose("generate", ["generation/writer=smollm2"]).writer)["tokenizer"]["gguf_file"].endswith(".gguf")
 
 
 def test_a_chat_model_may_shorten_and_be_the_one_that_writes():
     same = ["expander.summariser.model.weights=${writer.model.weights}"]
     same += ["expander.summariser.model.gguf_file=${writer.model.gguf_file}"]
-    config = plain(compose("generate", ["writer=smollm2", "expander=chat", *same]))
+    config = plain(compose("generate", ["generation/writer=smollm2", "generation/expander=chat", *same]))
     told = config["expander"]["summariser"]
     assert {key: told["model"][key] for key in ("weights", "gguf_file")} == {
         key: told["tokenizer"][key] for key in ("weights", "gguf_file")
@@ -60,14 +62,14 @@ def test_a_chat_model_may_shorten_and_be_the_one_that_writes():
 
 @pytest.mark.parametrize("name", ["tiny", "world"])
 def test_writers_by_rule_write(name: str):
-    writer = build(compose("generate", [f"writer={name}"]).writer)
+    writer = build(compose("generate", [f"generation/writer={name}"]).writer)
     (triple,) = writer.write([Caption("a", "a dog on a sofa")])
     assert isinstance(triple, EditTriple)
 
 
 def test_the_tiny_expander_writes_texts_for_pictures_of_any_size():
     torch.manual_seed(0)
-    expander = build(compose("generate", ["expander=tiny"]).expander)
+    expander = build(compose("generate", ["generation/expander=tiny"]).expander)
     texts = expander.write([torch.zeros(3, 20, 30), torch.ones(3, 16, 16)], ["make it winter", "add a boat"])
     assert len(texts) == 2
     assert all(len(text.split()) <= 32 for text in texts)

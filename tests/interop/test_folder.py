@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 import torch
+import transformers
 from diffusers import (
     AutoencoderKL,
     StableDiffusionInstructPix2PixPipeline,
@@ -134,6 +136,8 @@ def test_model_card_says_how_to_load_and_what_is_inside(tmp_path: Path) -> None:
     assert card.startswith("---\nlibrary_name: diffusers\n")
     assert "from ip2p_lightning.interop import MGIEPipeline" in card
     assert "| `edit_head` | `EditHead` |" in card
+    assert f"and transformers {transformers.__version__}; older releases" in card
+    assert re.search(r"built for images of (\d+) x \1 pixels", card)
     export(tiny_module(IP2P), tmp_path)
     assert "from diffusers import StableDiffusionInstructPix2PixPipeline" in (tmp_path / "README.md").read_text()
 

@@ -107,7 +107,7 @@ def test_without_the_averages_a_run_goes_on_from_the_raw_weights(run, tmp_path: 
     [
         ({"optimizer_states": []}, "no optimizer state"),
         ({"optimizer_states": [{}]}, "no optimizer state"),
-        ({"raw_parameters": None}, "no raw weights beside the averaged ones"),
+        ({"raw_parameters": None}, "no raw weights next to the averaged ones"),
         ({"raw_parameters": {}}, "no raw weights"),
         ({"global_step": None}, "no step count"),
         ({"loops": None}, "no state of the loops"),
@@ -161,5 +161,5 @@ def test_a_choice_that_can_never_be_made_is_refused(run, words: list[str], messa
 
 def test_an_interval_beyond_the_run_is_said_at_the_start(run, caplog):
     run("callbacks.checkpoint.save_top_k=-1", "stages.0.max_steps=2")
-    assert "no checkpoint will be kept beside last.ckpt" in caplog.text
+    assert "no checkpoint is kept besides last.ckpt" in caplog.text
     assert "every_n_train_steps=1000, but the run ends after 2 steps" in caplog.text

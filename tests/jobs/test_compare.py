@@ -75,5 +75,5 @@ def test_names_of_models():
         "b": "runs/b/last.ckpt",
     }
     for wrong in ([], ["a", "a"]):
-        with pytest.raises(ValueError, match="give at least one model, and none of them twice"):
+        with pytest.raises(ValueError, match="give at least one, and none of them twice"):
             models_of(wrong)

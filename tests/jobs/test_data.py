@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from PIL import Image
 
+from ip2p_lightning import shipped
+from ip2p_lightning.data.encoded import encode_pair
 from ip2p_lightning.data.rendering import render_dataset
+from ip2p_lightning.data.sources.world import WorldSource
 from tests.data.doctor.planting import InMemory, honest, planted
 
 
@@ -53,7 +58,7 @@ def test_export_and_import(ip2p, tmp_path):
     assert "pairs.jsonl line 41: damaged line" in ip2p(*words, fails=True)
     printed = ip2p(*words, "skip_failures=true")
     assert "40 pairs" in printed
-    assert "left out 2: 1 x damaged line, 1 x no picture for original_image" in printed
+    assert "left out 2: 1 x damaged line, 1 x no image for original_image" in printed
     assert "format is missing: which layout the files have, one of" in ip2p(
         "data", "export", "path=x", "output=y", fails=True
     )
@@ -72,6 +77,22 @@ def test_own_pairs_from_a_table(ip2p, tmp_path):
     assert "data=shards has it: data=shards data.path=..." in ip2p(
         "train", "experiment=ip2p/world", "data.path=photos", fails=True
     )
+
+
+def test_the_doctor_prints_without_an_output_and_takes_an_encoder(ip2p, tmp_path):
+    source = WorldSource(24, 64, level="full")
+    pairs = [encode_pair(source[index]) for index in range(24)]
+    pairs[5] = replace(pairs[5], original_image=pairs[5].edited_image, edited_image=pairs[5].original_image)
+    render_dataset(InMemory(pairs), "mine")
+    options = ["path=mine", "resolution=64", "alignment=false"]
+    before = {path.name for path in tmp_path.iterdir()}
+    printed = ip2p("data", "doctor", *options)
+    assert "output=FOLDER writes all findings" in printed
+    assert "encoder=zoo:dual_encoder or a CLIP of yours finds more" in " ".join(printed.split())
+    assert {path.name for path in tmp_path.iterdir()} == before
+    printed = ip2p("data", "doctor", *options, f"encoder={shipped.path('dual_encoder')}")
+    assert f"{pairs[5].id}: swapped: its images change opposite to its captions" in " ".join(printed.split())
+    assert "encoder=nowhere is no folder" in ip2p("data", "doctor", *options, "encoder=nowhere", fails=True)
 
 
 @pytest.mark.slow
@@ -93,4 +114,3 @@ def test_the_doctor_and_what_it_mends(ip2p, tmp_path):
     assert " mended; " in ip2p("data", "align", "path=mine", "output=mended")
     after = ip2p("data", "doctor", "path=mended", "output=after", "resolution=192")
     assert "misaligned" not in after.split("training at")[0]
-    assert "output is missing" in ip2p("data", "doctor", "path=mine", fails=True)

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
+from ip2p_lightning.data.deep import deep_of, with_deep
+from ip2p_lightning.data.images import open_as_is
+from ip2p_lightning.data.saving import save_image
 from ip2p_lightning.jobs.edit_plan import image_files, plan, read_table
 
 
@@ -88,18 +92,18 @@ def test_export_does_not_overwrite(ip2p, checkpoint, tmp_path):
         (["instruction="], "instruction 1 of 1 is empty"),
         (["instruction=[make it winter,' ']"], "instruction 2 of 2 is empty"),
         (["image=missing.png"], "image=missing.png does not exist"),
-        (["image=broken.png"], "broken.png: not a readable picture"),
-        (["image=empty"], "image=empty: the folder holds no pictures"),
+        (["image=broken.png"], "broken.png: not a readable image"),
+        (["image=empty"], "image=empty: the folder holds no images"),
         (["checkpoint=missing.ckpt"], "checkpoint=missing.ckpt does not exist"),
         (["checkpoint=missing"], "checkpoint=missing does not exist"),
         (["checkpoint=broken.png"], "broken.png: not readable as a checkpoint"),
         (["checkpoint=empty"], "empty: no model_index.json there"),
         (["output=photo.jpg"], "photo.jpg exists already"),
-        (["seeds=[0,1]"], "output=out.png is one picture, but 2 edits"),
+        (["seeds=[0,1]"], "output=out.png is one image, but 2 edits"),
         (["output=broken.bin"], "output=broken.bin is a file"),
         (["seeds=[]"], "nothing to edit"),
         (["text_scale=-1"], "text_scale=-1 must be a number from 0 to 100, or null"),
-        (["steps=0"], "steps=0 must be a whole number of at least 1"),
+        (["steps=0"], "steps=0 must be a whole number from 1 to 10000"),
         (["weights=best"], "weights=best must be one of ema, raw"),
     ],
 )
@@ -211,9 +215,9 @@ def test_a_table_lists_edits(tmp_path):
         ("image,instruction\n,x\n", "line 2: the row has no image"),
         ("image,prompt\na.png,x\n", "no column 'prompt' is read; columns are image, instruction"),
         ("image,instruction,seed\na.png,x,one\n", "line 2: seed='one' must be a whole number"),
-        ("image,instruction\na.png,make it red, please\n", "line 2: more values than columns"),
+        ("image,instruction\na.png,make it red, please\n", "line 2 has more cells than the header"),
         ("image,instruction,output\na.png,x,../o.png\n", "leads out of the folder"),
-        ("image,instruction,output\na.png,x,o.psd\n", "is not named like a picture"),
+        ("image,instruction,output\na.png,x,o.psd\n", "is not named like an image"),
         ("image,instruction,output\na.png,x,o.png\na.png,y,O.png\n", "two edits would be written to"),
         ("image,instruction\n", "lists no edits"),
     ],
@@ -258,3 +262,15 @@ def test_sheets_animations_masks_and_notes(ip2p, tmp_path):
         assert moving.n_frames >= 1
     with Image.open(tmp_path / "out/a-seed0.png") as edited, Image.open(tmp_path / "a.png") as original:
         assert edited.tobytes() == original.tobytes()  # the mask is black
+
+
+def test_16_bits_a_channel_stay_where_the_format_has_them(ip2p, checkpoint, tmp_path):
+    deep = np.random.default_rng(0).integers(0, 65536, (24, 40, 3)).astype(np.uint16)
+    save_image(with_deep(Image.fromarray((deep >> 8).astype(np.uint8)), deep), tmp_path / "deep.png")
+    words = [f"checkpoint={checkpoint('ip2p/tiny')}", "image=deep.png", "instruction=make it winter"]
+    for name in ("out.png", "out.tif"):
+        assert "8 bits" not in ip2p("edit", *words, f"output={name}")
+        assert len(np.unique(deep_of(open_as_is(tmp_path / name)))) > 256
+    assert "note: images of more than 8 bits a channel are written with 8 here" in ip2p(
+        "edit", *words, "output=out.jpg"
+    )

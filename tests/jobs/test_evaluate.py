@@ -75,7 +75,7 @@ def test_other_editors_need_no_checkpoint(tmp_path: Path, capsys: pytest.Capture
     assert summaries["copy_input"]["figures"]["relative"]["ours"]["estimate"] == 1
     assert summaries["truth"]["provenance"]["editor"] == "Truth"
     assert summaries["truth"]["provenance"]["software"]["torch"]
-    assert set(summaries["truth"]["probes"]) > {"counting", "places", "needs the picture"}
+    assert set(summaries["truth"]["probes"]) > {"counting", "places", "needs the image"}
     page = (tmp_path / "truth" / "report.html").read_text()
     assert "Truth on held-out pairs of world benchmark" in page
     assert summaries["truth"]["provenance"]["data"]["fingerprint"] in page

@@ -52,7 +52,7 @@ def test_gier_is_rendered_and_measured(ip2p: Callable[..., str], gier: Path, tmp
 
 @pytest.mark.parametrize("name", ["evr", "gier", "ma5k", "magicbrush"])
 def test_rendering_takes_what_evaluating_in_place_takes(name: str) -> None:
-    rendered = compose("data", ["command=render", f"source={name}", "source.path=x"]).source
+    rendered = compose("data render", [f"source={name}", "source.path=x"]).source
     assert rendered == compose("evaluate", [f"data={name}", "data.test.path=x"]).data.test
 
 

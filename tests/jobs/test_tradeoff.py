@@ -24,6 +24,7 @@ def test_writes_curves_values_and_a_figure(checkpoint: Callable[[str], Path], ip
     assert summary["curves"][3]["x"][0]["estimate"] == pytest.approx(1.0)
     assert len(Path("out/points.csv").read_text().splitlines()) == 1 + 2 * 2 + 2
     assert "strength against true_change, 3 pairs" in printed
+    assert "y=strength: more of it is not better" in printed
 
 
 @pytest.mark.slow
@@ -35,6 +36,8 @@ def test_two_processes_write_the_values_of_one(checkpoint: Callable[[str], Path]
     assert {path.name for path in Path("two").iterdir()} - {path.name for path in Path("one").iterdir()} == {
         "rank-1.log"
     }
+    ip2p("tradeoff", *words, "output=one", "executor=array")  # a task of a job array that comes when all is done
+    assert Path("one/points.csv").read_bytes() == Path("two/points.csv").read_bytes()
     names = [path.name for path in sorted(Path("two/pictures").iterdir())]
     assert names == [f"000-{part}.png" for part in ("00", "01", "02", "03", "04", "05", "original", "truth")]
 

@@ -108,7 +108,7 @@ def test_training_step_equals_the_equations(config: dict, transcription: object,
 
     result = module.training_step(batch, 0)
     result["loss"].backward()
-    torch.manual_seed(module.draws(torch.initial_seed(), 0, 0).initial_seed())
+    torch.manual_seed(module.step_generator(torch.initial_seed(), 0, 0).initial_seed())
     losses = transcription(reference, batch)
     total = sum(weights[name] * loss for name, loss in losses.items())
     total.backward()
@@ -196,9 +196,9 @@ def test_ranks_epochs_and_steps_draw_apart_and_resuming_draws_the_same(monkeypat
     drawn = []
     for rank in (0, 1):
         monkeypatch.setattr(EditingModule, "global_rank", rank)
-        drawn += [torch.rand(4, generator=module.draws(0, *step)) for step in ((0, 0), (0, 1), (1, 0))]
+        drawn += [torch.rand(4, generator=module.step_generator(0, *step)) for step in ((0, 0), (0, 1), (1, 0))]
     assert len({tuple(numbers.tolist()) for numbers in drawn}) == 6
-    assert torch.equal(drawn[-1], torch.rand(4, generator=module.draws(0, 1, 0)))
+    assert torch.equal(drawn[-1], torch.rand(4, generator=module.step_generator(0, 1, 0)))
 
 
 def test_resumed_run_ends_in_the_weights_of_an_unbroken_one(tmp_path: Path) -> None:

@@ -66,6 +66,6 @@ def test_a_step_with_clipping_and_optimizer_asks_nothing(config, trained):
 
 def test_channels_last_gives_the_same_numbers():
     module, batch = tiny_module(), tiny_batch()
-    plain = module(batch, module.draws("a"))["editing_loss"]
+    plain = module(batch, module.step_generator("a"))["editing_loss"]
     module.to(memory_format=torch.channels_last)
-    torch.testing.assert_close(module(batch, module.draws("a"))["editing_loss"], plain)
+    torch.testing.assert_close(module(batch, module.step_generator("a"))["editing_loss"], plain)

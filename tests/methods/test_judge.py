@@ -16,6 +16,7 @@ from ip2p_lightning.methods.checkpoint import CheckpointError, load_method, load
 from ip2p_lightning.methods.judge import JudgeModule
 from ip2p_lightning.methods.stage import Stage
 from ip2p_lightning.models.judge import ABSENT, AttributeJudge
+from ip2p_lightning.world.open.attributes import ATTRIBUTES as OPEN_ATTRIBUTES
 
 STAGE = Stage("judge", {"attribute_loss": 1.0}, {"*": {"lr": 1e-2}}, max_steps=40)
 TINY = [
@@ -80,3 +81,12 @@ def test_the_experiment_of_the_zoo_runs_and_its_checkpoint_reopens(tmp_path):
     assert torch.equal(again.judge(images), trained.module.eval().judge(images))
     with pytest.raises(CheckpointError, match="holds a JudgeModule, not the EditingModule"):
         load_module(trained.checkpoint)
+
+
+def test_a_judge_of_the_open_level_reads_its_attributes() -> None:
+    source = WorldSource(4, size=32, level="open")
+    data = EditDataModule(source, source, transform=PairTransform(32, flip=0.0), batch_size=4)
+    pairs = next(iter(data.train_dataloader()))
+    module = JudgeModule(AttributeJudge("open", size=32, widths=(8, 8, 16), hidden=16))
+    assert set(module.judge.read(pairs.edited_image)[0]) <= set(OPEN_ATTRIBUTES)
+    assert module(pairs)["attribute_loss"].isfinite()

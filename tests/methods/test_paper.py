@@ -9,6 +9,7 @@ from transformers import PreTrainedTokenizerFast
 
 from ip2p_lightning.config import build, compose, plain
 from ip2p_lightning.methods.editing import EditingModule
+from ip2p_lightning.states import States
 
 UNET, FIRST_WEIGHTS = 859_520_964, 320 * 4 * 9  # Stable Diffusion 1.5's, and what widening adds
 TEXT_ENCODER, AUTOENCODER, EDIT_HEAD = 123_060_480, 83_653_863, 31_958_784
@@ -123,4 +124,4 @@ def test_shapes_of_a_step_at_the_paper_s_size(tokenizers: dict[str, str]) -> Non
     with torch.device("meta"):
         latents, states = torch.empty(2, 4, 32, 32), torch.empty(2, 77, module.conditioner.embedding_dim)
         assert module.autoencoder.encode_original(torch.empty(2, 3, 256, 256)).shape == latents.shape
-        assert module.denoiser(latents, latents, torch.empty(2), states).shape == latents.shape
+        assert module.denoiser(latents, latents, torch.empty(2), States(states)).shape == latents.shape

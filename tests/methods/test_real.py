@@ -16,7 +16,7 @@ from ip2p_lightning.data.pair import PairBatch
 from ip2p_lightning.data.sources import PairSource
 from ip2p_lightning.data.sources.captioned import CaptionedSource
 from ip2p_lightning.data.transforms import PairTransform
-from ip2p_lightning.editors.ours import TrainedEditor
+from ip2p_lightning.editors.trained import TrainedEditor
 
 pytestmark = pytest.mark.real
 

@@ -22,15 +22,15 @@ from ip2p_lightning.metrics import (
     AttributeSuccess,
     CaptionSimilarity,
     ChangedRegionError,
+    CloserThanInput,
     CopyRate,
     DirectionSimilarity,
     EditMetric,
     ErrorHalved,
+    ImageSimilarity,
     InputSimilarity,
     InRegion,
     KeptRegionError,
-    NearerThanInput,
-    PictureSimilarity,
     RelativeError,
 )
 from ip2p_lightning.metrics.encoders import JudgeReader, OpenClipEncoder, TimmEncoder
@@ -50,11 +50,11 @@ EXPECTED: dict[str, tuple[float, float]] = {
     "ChangedRegionError": (OTHER, 0),
     "KeptRegionError": (0, 0),
     "RelativeError": (1, 0),
-    "NearerThanInput": (0, 1),
+    "CloserThanInput": (0, 1),
     "ErrorHalved": (0, 1),
     "CopyRate": (1, 0),
     "LPIPS": (OTHER, 0),
-    "PictureSimilarity": (OTHER, 1),
+    "ImageSimilarity": (OTHER, 1),
     "DINO": (OTHER, 1),
     "InputSimilarity": (1, OTHER),
     "CaptionSimilarity": (OTHER, OTHER),
@@ -103,12 +103,12 @@ def every(
 ) -> dict[str, EditMetric]:
     model = VLMJudge(Knows(scenes))
     lpips = LPIPS(backbone=alexnet_file)
-    plain = (L1, L2, PSNR, SSIM, ChangedRegionError, KeptRegionError, RelativeError, NearerThanInput, ErrorHalved)
+    plain = (L1, L2, PSNR, SSIM, ChangedRegionError, KeptRegionError, RelativeError, CloserThanInput, ErrorHalved)
     return {
         **{metric.__name__: metric() for metric in (*plain, CopyRate)},
         "LPIPS": lpips,
-        "PictureSimilarity": PictureSimilarity(clip),
-        "DINO": PictureSimilarity(dino, "DINO"),
+        "ImageSimilarity": ImageSimilarity(clip),
+        "DINO": ImageSimilarity(dino, "DINO"),
         "InputSimilarity": InputSimilarity(clip),
         "CaptionSimilarity": CaptionSimilarity(clip),
         "DirectionSimilarity": DirectionSimilarity(clip),
@@ -118,7 +118,7 @@ def every(
         "success": AttributeSuccess(judge, "both", whole=True),
         **{f"LPIPS {region}": InRegion(lpips, region) for region in ("changed", "kept")},  # type: ignore[arg-type]
         **{f"SSIM {region}": InRegion(SSIM(), region) for region in ("changed", "kept")},  # type: ignore[arg-type]
-        **{f"CLIP {region}": InRegion(PictureSimilarity(clip), region) for region in ("changed", "kept")},  # type: ignore[arg-type]
+        **{f"CLIP {region}": InRegion(ImageSimilarity(clip), region) for region in ("changed", "kept")},  # type: ignore[arg-type]
         "SC": JudgedEdit(model, "sc"),
         "PQ": JudgedEdit(model, "pq"),
         "overall": JudgedEdit(model, "overall"),

@@ -16,17 +16,17 @@ from ip2p_lightning.metrics import (
     PSNR,
     SSIM,
     ChangedRegionError,
+    CloserThanInput,
     CopyRate,
     EditMetric,
     ErrorHalved,
     KeptRegionError,
-    NearerThanInput,
     RelativeError,
 )
 
 pytestmark = pytest.mark.numeric
 
-ALL = [L1, L2, PSNR, SSIM, ChangedRegionError, KeptRegionError, RelativeError, NearerThanInput, ErrorHalved, CopyRate]
+ALL = [L1, L2, PSNR, SSIM, ChangedRegionError, KeptRegionError, RelativeError, CloserThanInput, ErrorHalved, CopyRate]
 
 
 def part(pairs: PairBatch, rows: slice) -> PairBatch:

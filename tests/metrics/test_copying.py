@@ -8,13 +8,13 @@ import pytest
 import torch
 
 from ip2p_lightning.data.pair import PairBatch
-from ip2p_lightning.metrics import CopyRate, ErrorHalved, NearerThanInput, RelativeError
+from ip2p_lightning.metrics import CloserThanInput, CopyRate, ErrorHalved, RelativeError
 
 pytestmark = pytest.mark.numeric
 
 
 def figures(images: torch.Tensor, pairs: PairBatch) -> list[float]:
-    metrics = [RelativeError(), NearerThanInput(), ErrorHalved(), CopyRate()]
+    metrics = [RelativeError(), CloserThanInput(), ErrorHalved(), CopyRate()]
     for metric in metrics:
         metric.update(images, pairs)
     return [round(float(metric.compute()), 4) for metric in metrics]
@@ -64,4 +64,4 @@ def test_edits_of_the_size_of_rounding_are_none(pairs: PairBatch) -> None:
 
 def test_a_copy_is_no_nearer_for_its_rounding(pairs: PairBatch) -> None:
     images = torch.nextafter(pairs.original_image, pairs.edited_image)
-    assert NearerThanInput().measure(images, pairs).sum() == 0
+    assert CloserThanInput().measure(images, pairs).sum() == 0

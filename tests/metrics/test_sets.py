@@ -10,7 +10,7 @@ import pytest
 
 from ip2p_lightning.config import build, compose
 from ip2p_lightning.data.pair import PairBatch
-from ip2p_lightning.metrics import L1, InputSimilarity, InRegion, PictureSimilarity, metric_set
+from ip2p_lightning.metrics import L1, ImageSimilarity, InputSimilarity, InRegion, metric_set
 from ip2p_lightning.metrics.encoders import OpenClipEncoder, TimmEncoder
 from ip2p_lightning.metrics.perceptual import LPIPS
 
@@ -25,7 +25,7 @@ def test_one_encoder_for_all_who_name_it(clip: OpenClipEncoder) -> None:
     metrics = metric_set(
         {
             "plain": L1(),
-            "truth": partial(PictureSimilarity, encoder="clip"),
+            "truth": partial(ImageSimilarity, encoder="clip"),
             "input": partial(InputSimilarity, encoder="clip", label="to the input"),
             "there": partial(InRegion, region="changed", metric="truth"),
             "left out": None,
@@ -40,7 +40,7 @@ def test_one_encoder_for_all_who_name_it(clip: OpenClipEncoder) -> None:
     with pytest.raises(ValueError, match="no metric 'nothing'"):
         metric_set({"a": partial(InRegion, region="kept", metric="nothing")}, {})
     with pytest.raises(ValueError, match="no shared part 'clop', only clip"):
-        metric_set({"a": partial(PictureSimilarity, encoder="clop")}, {"clip": partial(opening, "clip")})
+        metric_set({"a": partial(ImageSimilarity, encoder="clop")}, {"clip": partial(opening, "clip")})
 
 
 def test_weights_that_cannot_be_had_are_an_error_or_a_gap(
@@ -53,8 +53,8 @@ def test_weights_that_cannot_be_had_are_an_error_or_a_gap(
         return TimmEncoder.from_pretrained(weights=str(tmp_path / "dino.pth"))
 
     metrics: dict[str, Any] = {
-        "clip_i": partial(PictureSimilarity, encoder="clip", label="CLIP-I"),
-        "dino": partial(PictureSimilarity, encoder="dino", label="DINO"),
+        "clip_i": partial(ImageSimilarity, encoder="clip", label="CLIP-I"),
+        "dino": partial(ImageSimilarity, encoder="dino", label="DINO"),
         "dino_kept": partial(InRegion, region="kept", metric="dino"),
         "dino_input": partial(InputSimilarity, encoder="dino"),
         "lpips": partial(LPIPS, backbone=tmp_path / "alexnet.pth"),

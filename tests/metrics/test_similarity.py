@@ -21,8 +21,8 @@ from ip2p_lightning.metrics import (
     CaptionSimilarity,
     DirectionSimilarity,
     EditMetric,
+    ImageSimilarity,
     InputSimilarity,
-    PictureSimilarity,
 )
 from ip2p_lightning.metrics.encoders import OpenClipEncoder, TimmEncoder
 
@@ -113,7 +113,7 @@ def test_equals_magic_brush_evaluation(
     ours: dict[str, EditMetric] = {
         "l1": L1(),
         "l2": L2(),
-        "picture": PictureSimilarity(clip, "CLIP-I"),
+        "picture": ImageSimilarity(clip, "CLIP-I"),
         "text": CaptionSimilarity(clip),
     }
     for name, metric in ours.items():
@@ -130,7 +130,7 @@ def test_equals_magic_brush_dino(dino: TimmEncoder, scenes: PairBatch, images: T
     transform = transforms.Compose(steps)
     with torch.no_grad():
         theirs = magic_brush(images, scenes, lambda picture: dino.network(transform(picture)[None])[0], None)
-    ours = PictureSimilarity(dino, "DINO").measure(images, scenes)
+    ours = ImageSimilarity(dino, "DINO").measure(images, scenes)
     torch.testing.assert_close(ours, torch.tensor(theirs["picture"]), rtol=0, atol=1e-4)
 
 
@@ -139,7 +139,7 @@ def test_missing_captions_are_an_error_or_a_gap_that_was_asked_for(
 ) -> None:
     bare = replace(scenes, edited_caption=["", *scenes.edited_caption[1:]])
     for metric in (CaptionSimilarity(clip), DirectionSimilarity(clip)):
-        message = rf"{metric.label} needs .*edited picture, which '{bare.id[0]}' lacks.*gap"
+        message = rf"{metric.label} needs .*edited image, which '{bare.id[0]}' lacks.*gap"
         with pytest.raises(ValueError, match=message):
             metric.measure(images, bare)
     whole = CaptionSimilarity(clip).measure(images, scenes)

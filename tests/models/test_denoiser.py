@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from diffusers import UNet2DConditionModel
@@ -14,11 +16,12 @@ from ip2p_lightning.models.denoiser import (
     build_unet,
     widen,
 )
+from ip2p_lightning.states import States
 
 
-def inputs(channels: int = 4, size: int = 8, dim: int = 16, count: int = 3) -> tuple[torch.Tensor, ...]:
+def inputs(channels: int = 4, size: int = 8, dim: int = 16, count: int = 3) -> tuple[Any, ...]:
     latents = torch.randn(2, count, channels, size, size)
-    return latents[0], latents[1], torch.tensor([0, 500, 999])[:count], torch.randn(count, 5, dim)
+    return latents[0], latents[1], torch.tensor([0, 500, 999])[:count], States(torch.randn(count, 5, dim))
 
 
 def unet(**changes: object) -> UNet2DConditionModel:
@@ -36,7 +39,7 @@ def test_widened_unet_equals_the_narrow_one_for_any_original(block: str) -> None
     narrow.eval()
     noisy, original, t, states = inputs()
     with torch.no_grad():
-        before = narrow(noisy, t, encoder_hidden_states=states).sample
+        before = narrow(noisy, t, encoder_hidden_states=states.embeddings).sample
         denoiser = UNetDenoiser(narrow).eval()
         after = [denoiser(noisy, picture, t, states) for picture in (original, 100 * original, torch.zeros_like(noisy))]
     assert before.std() > 0
@@ -114,7 +117,8 @@ def test_transformer_starts_at_zero_and_wakes_up() -> None:
         optimizer.step()
     for position in (0, 1, 3):
         changed = list(batch)
-        changed[position] = torch.randn_like(changed[position])
+        other = torch.randn(3, 5, 16) if position == 3 else torch.randn_like(changed[position])
+        changed[position] = States(other) if position == 3 else other
         assert not torch.equal(denoiser(*changed), denoiser(*batch))
 
 
@@ -122,7 +126,7 @@ def test_transformer_starts_at_zero_and_wakes_up() -> None:
 def test_other_sizes_than_the_trained_one(size: tuple[int, int]) -> None:
     noisy, original = torch.randn(2, 1, 4, *size)
     for denoiser in (UNetDenoiser(unet()), TransformerDenoiser(build_transformer(4, 16, 24, 1, 2, sample_size=8))):
-        assert denoiser(noisy, original, torch.tensor([3]), torch.randn(1, 5, 16)).shape == noisy.shape
+        assert denoiser(noisy, original, torch.tensor([3]), States(torch.randn(1, 5, 16))).shape == noisy.shape
 
 
 @pytest.mark.parametrize("pooled", [None, 4])
@@ -154,10 +158,10 @@ def test_gradient_checkpointing_changes_no_gradient() -> None:
 def test_gate_of_minus_one_erases_the_original_and_zero_keeps_it() -> None:
     denoiser = TransformerDenoiser(build_transformer(4, 16, 24, 1, 2, gated=True), residual=1.0)
     noisy, original, embeddings = torch.randn(2, 4, 8, 8), torch.randn(2, 4, 8, 8), torch.randn(2, 5, 16)
-    assert torch.equal(denoiser(noisy, original, torch.tensor([3, 9]), embeddings), original)
+    assert torch.equal(denoiser(noisy, original, torch.tensor([3, 9]), States(embeddings)), original)
     bias = denoiser.network.proj_out.bias.data.view(1, 1, 8)  # one patch position; content, then gate
     bias[..., :4], bias[..., 4:] = 0.25, -1.0
-    erased = denoiser(noisy, original, torch.tensor([3, 9]), embeddings)
+    erased = denoiser(noisy, original, torch.tensor([3, 9]), States(embeddings))
     torch.testing.assert_close(erased, torch.full_like(original, 0.25))
 
 

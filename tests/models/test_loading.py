@@ -207,12 +207,13 @@ import sys
 from diffusers import UNet2DConditionModel
 from ip2p_lightning.models.loading import load_model, load_tokenizer
 from ip2p_lightning.models.weight_files import WeightsError
-try:
-    model = load_model(UNet2DConditionModel, sys.argv[1], "unet")
-    load_tokenizer(sys.argv[1], "tokenizer")
-    print("opened", model.config.cross_attention_dim)
-except WeightsError as error:
-    print(error)
+for name in sys.argv[1:]:
+    try:
+        model = load_model(UNet2DConditionModel, name, "unet")
+        load_tokenizer(name, "tokenizer")
+        print("opened", model.config.cross_attention_dim)
+    except WeightsError as error:
+        print(str(error).replace("\\n", " "))
 """
 
 
@@ -221,23 +222,26 @@ def test_a_hub_is_asked_for_the_files_that_are_read_and_its_silence_is_told_from
     shutil.copytree(half, tmp_path / "hub" / "someone" / "sd")
     environment = {**os.environ, "HF_HOME": str(tmp_path / "home"), "HF_HUB_OFFLINE": "0", "HF_HUB_ETAG_TIMEOUT": "2"}
 
-    def said(name: str, address: str, **more: str) -> str:
+    def said(address: str, *names: str, **more: str) -> list[str]:
         done = subprocess.run(
-            [sys.executable, "-c", FETCH, name],
+            [sys.executable, "-c", FETCH, *names],
             env={**environment, "HF_ENDPOINT": address, **more}, capture_output=True, text=True, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
-        return done.stdout.strip()
+        lines = done.stdout.strip().splitlines()
+        assert len(lines) == len(names), done.stdout
+        return lines
 
     with hub(tmp_path / "hub") as (address, asked):
-        assert said("someone/sd", address) == "opened 64"
+        opened, missing = said(address, "someone/sd", "someone/none")
+        assert opened == "opened 64"
+        assert "someone/none: not found on the hub" in missing
         read = {path.split(REVISION_MARK)[-1] for path in asked if "/resolve/" in path}
         assert not [path for path in read if "vae" in path or "text_encoder" in path]
-        assert "someone/none: not found on the hub" in said("someone/none", address)
-    gone = "http://127.0.0.1:9"
-    assert said("someone/sd", gone) == "opened 64"  # out of the cache
-    assert "someone/other: no network: the hub cannot be reached" in said("someone/other", gone)
-    assert "someone/other: no network" in said("someone/other", gone, HF_HUB_OFFLINE="1")
+    opened, unreachable = said("http://127.0.0.1:9", "someone/sd", "someone/other")
+    assert opened == "opened 64"  # out of the cache
+    assert "someone/other: no network: the hub cannot be reached" in unreachable
+    assert "someone/other: no network" in said("http://127.0.0.1:9", "someone/other", HF_HUB_OFFLINE="1")[0]
 
 
 REVISION_MARK = "/resolve/"

@@ -87,7 +87,7 @@ def test_refusals_name_the_remedy():
         PatchPCA(6, 8)
     with pytest.raises(ValueError, match=r"1\.\.48"):
         PatchPCA(4, 49)
-    with pytest.raises(ValueError, match="more pictures"):
+    with pytest.raises(ValueError, match="more images"):
         PatchPCA(8, 64).fit(torch.rand(1, 3, 16, 16))
     with pytest.raises(ValueError, match="one colour"):
         PatchPCA(4, 8).fit(torch.ones(4, 3, 16, 16))

@@ -48,7 +48,7 @@ def test_zoom_enlarges_the_named_part(picture: Image.Image) -> None:
     halves.paste(left, (0, 0))
     halves.paste(right, (32, 0))
     assert photo.zoom(halves, 0.0, 0.0, 0.5).getpixel((40, 20)) == (255, 0, 0)
-    with pytest.raises(ValueError, match="outside the picture"):
+    with pytest.raises(ValueError, match="outside the image"):
         photo.zoom(picture, 0.6, 0.0, 0.5)
 
 

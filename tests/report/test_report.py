@@ -18,10 +18,10 @@ from ip2p_lightning.data.sources.world import WorldSource
 from ip2p_lightning.editors.copy_input import CopyInput
 from ip2p_lightning.evaluation import EvaluationResult, evaluate
 from ip2p_lightning.evaluation.benchmark import SETS, WorldBenchmark
-from ip2p_lightning.evaluation.evaluate import Kept
+from ip2p_lightning.evaluation.evaluate import ExampleSelection
 from ip2p_lightning.evaluation.figures import IntervalSettings
 from ip2p_lightning.evaluation.probes import probes
-from ip2p_lightning.metrics import L1, PSNR, CopyRate, NearerThanInput
+from ip2p_lightning.metrics import L1, PSNR, CloserThanInput, CopyRate
 from ip2p_lightning.report.curves import Curve
 from ip2p_lightning.report.report import Command, Report, TrainingRun, data_url, render_report, words, write_report
 
@@ -105,16 +105,16 @@ def test_nothing_is_claimed_of_what_was_not_measured(scenes: WorldSource, part_w
     many = WorldSource(24, split="test", kinds=["recolour", "time"])
     good = evaluate(part_way(many, 0.9, 0.0, texts=False), many, {"error": L1(255)})
     assert beats in render_report(Report("title", "lede", [good]))
-    none = evaluate(CopyInput(), scenes, {"copied": CopyRate()}, kept=Kept(kinds=3))
+    none = evaluate(CopyInput(), scenes, {"copy_rate": CopyRate()}, kept=ExampleSelection(kinds=3))
     assert none.main is None
     assert not any(none.by_kind[name] for name in ("best", "worst"))
     assert beats not in render_report(Report("title", "lede", [none]))
 
 
 def test_another_metric_leads_where_the_error_is_not_measured(scenes: WorldSource, part_way: Any) -> None:
-    metrics = {"copied": CopyRate(), "psnr": PSNR(), "l1": L1()}
+    metrics = {"copy_rate": CopyRate(), "psnr": PSNR(), "l1": L1()}
     editor = part_way(scenes, {"remove": -0.2}, 0.01)
-    result = evaluate(editor, scenes, metrics, kept=Kept(4, 2, kinds=3))
+    result = evaluate(editor, scenes, metrics, kept=ExampleSelection(4, 2, kinds=3))
     assert result.main == "psnr"
     assert all(len(result.by_kind[name]) == 3 for name in ("best", "worst"))
     gains = [example.values["psnr"] - example.values["copying_psnr"] for example in result.worst]
@@ -141,7 +141,7 @@ def test_large_pictures_are_shrunk() -> None:
 
 def test_a_benchmark_is_told_probe_by_probe(report: Report, part_way: Any) -> None:
     source = WorldBenchmark(2, 32)
-    metrics = {"error": L1(255), "nearer": NearerThanInput(), "brought_about": NearerThanInput()}
+    metrics = {"error": L1(255), "closer_than_input": CloserThanInput(), "edit_success": CloserThanInput()}
     result = evaluate(part_way(source), source, metrics, name="benchmark", intervals=IntervalSettings(resamples=20))
     found = probes(result)
     assert {probe.name for probe in found if not probe.within} == set(SETS)

@@ -48,10 +48,10 @@ def test_kinds_are_sorted_by_their_gain(scene_result: EvaluationResult) -> None:
 
 
 def test_kinds_by_the_first_metric_that_compares(scenes: WorldSource, part_way: Any) -> None:
-    result = evaluate(part_way(scenes), scenes, {"copied": CopyRate(), "psnr": PSNR(), "l1": L1()}, count=12)
+    result = evaluate(part_way(scenes), scenes, {"copy_rate": CopyRate(), "psnr": PSNR(), "l1": L1()}, count=12)
     assert printed(kinds_table(result)).startswith("PSNR (dB) by kind of edit")
-    nothing = evaluate(part_way(scenes), scenes, {"copied": CopyRate()}, count=2)
-    with pytest.raises(ValueError, match="was not measured; choose one of copied"):
+    nothing = evaluate(part_way(scenes), scenes, {"copy_rate": CopyRate()}, count=2)
+    with pytest.raises(ValueError, match="was not measured; choose one of copy_rate"):
         kinds_table(nothing)
 
 

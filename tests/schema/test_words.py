@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import given
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
@@ -89,6 +90,13 @@ def test_with_multirun_commas_separate_the_runs(word: str, given_words: str):
     assert as_written("edit", word, multirun=True) == given_words
 
 
+def test_a_sentence_with_a_comma_is_no_two_runs():
+    with pytest.raises(ValueError, match="with -m a comma separates the runs; for one text with a comma write"):
+        as_written("edit", "instruction=make it winter, please", multirun=True)
+    whole = """instruction="make it winter, please\""""
+    assert as_written("edit", whole, multirun=True) == whole
+
+
 @pytest.mark.parametrize(
     "word",
     [
@@ -119,6 +127,49 @@ def test_other_words_are_left_to_hydra(word: str):
 def test_keys_inside_parts_are_known_by_their_names(job: str, word: str):
     value = word.split("=", 1)[1].replace("'", "\\'")
     assert as_written(job, word) == f"{word.split('=', 1)[0]}='{value}'"
+
+
+@pytest.mark.parametrize(
+    ("job", "word", "meant"),
+    [
+        ("study", "systems={ours: out (1), theirs: b/c d}", {"ours": "out (1)", "theirs": "b/c d"}),
+        ("study", "systems={ours: ~/a, theirs: C:\\x\\y}", {"ours": "/home/anna/a", "theirs": "C:\\x\\y"}),
+        ("study", "systems={'my run': epoch=0-step=4, x: o'ther}", {"my run": "epoch=0-step=4", "x": "o'ther"}),
+        ("study", "systems={a: 'b, c', d: 雪!}", {"a": "b, c", "d": "雪!"}),
+        ("benchmark", "systems={sd: owner/name, mine: ~/x [2]}", {"sd": "owner/name", "mine": "/home/anna/x [2]"}),
+        ("calibrate", "marks={a: C:\\x (1).csv}", {"a": "C:\\x (1).csv"}),
+        ("benchmark", "prompts=~/my prompts (1).csv", "/home/anna/my prompts (1).csv"),
+        ("audit", "grid=~/a, b.json", "/home/anna/a, b.json"),
+        ("audit", "classifier={model: qwen2.5:7b, timeout: 30, attributes: {gender: [f, m]}}",
+         {"model": "qwen2.5:7b", "timeout": 30, "attributes": {"gender": ["f", "m"]}}),
+        ("serve", "text_to_image=~/sd (1)", "/home/anna/sd (1)"),
+        ("sample", "cascade=[epoch=0-step=4.ckpt, ~/sr.ckpt]", ["epoch=0-step=4.ckpt", "/home/anna/sr.ckpt"]),
+        ("app", "preferences=~/wünsche & co", "/home/anna/wünsche & co"),
+    ],
+)  # fmt: skip
+def test_mappings_and_the_keys_of_newer_jobs(
+    job: str, word: str, meant: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", "/home/anna")
+    key = word.partition("=")[0]
+    (read,) = OverridesParser.create().parse_overrides([as_written(job, word)])
+    assert OmegaConf.to_container(OmegaConf.create({key: plain(read.value())}), resolve=True) == {key: meant}
+
+
+def plain(value: object) -> object:
+    if isinstance(value, dict):
+        return {str(key): plain(inner) for key, inner in value.items()}
+    return [plain(inner) for inner in value] if isinstance(value, list) else getattr(value, "text", value)
+
+
+def test_a_text_in_braces_is_a_text():
+    assert given_to("edit", "instruction={winter} and {snow}", "instruction") == "{winter} and {snow}"
+    assert given_to("edit", "instruction={winter}", "instruction") == "{winter}"
+
+
+def test_a_name_that_the_grammar_does_not_have_is_refused_with_its_key():
+    with pytest.raises(ValueError, match="systems: the name '雪' in a mapping"):
+        as_written("study", "systems={雪: a}")
 
 
 def test_python_gives_words_in_hydra_s_own_grammar():

@@ -64,7 +64,7 @@ def check_whole(folder: Path, keys: list[str] = KEYS) -> None:
 
 def test_each_part_is_made_by_one_of_many_processes(tmp_path: Path) -> None:
     for process in (processes := members(4, tmp_path, KEYS, lambda key: None, NEVER)):
-        process.join(60)
+        process.join(240)
     assert [process.exitcode for process in processes] == [0] * 4
     assert begun(tmp_path) == dict.fromkeys(KEYS, 1)
     assert len({line.split()[1] for line in (tmp_path / "begun").read_text().splitlines()}) > 1, "they share the work"
@@ -126,7 +126,7 @@ def test_members_come_and_go(tmp_path: Path) -> None:
     first.kill()
     (third,) = members(1, tmp_path, KEYS)
     for process in (second, third):
-        process.join(60)
+        process.join(240)
         assert process.exitcode == 0
     assert sum(begun(tmp_path).values()) <= len(KEYS) + 1, "at most the killed one's part is made twice"
     check_whole(tmp_path)

@@ -49,7 +49,7 @@ def test_what_flies_keeps_clear_of_what_is_large():
         ("", "names no thing"),
         ("a red castle on the moon", "knows no 'moon'"),
         ("a boat in the city", "boats by the sea alone"),
-        ("a large house and a large castle and a large tent", "does not fit into one picture"),
+        ("a large house and a large castle and a large tent", "does not fit into one image"),
         ("a house " * 60, "describe it in at most 300"),
     ],
 )

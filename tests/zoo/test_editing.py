@@ -10,7 +10,7 @@ from factories import LGIE, MGIE, tiny_module
 
 from ip2p_lightning.data.sources.world import WorldSource
 from ip2p_lightning.editors.copy_input import CopyInput
-from ip2p_lightning.editors.ours import TrainedEditor
+from ip2p_lightning.editors.trained import TrainedEditor
 from ip2p_lightning.metrics import L1
 from ip2p_lightning.zoo.editing import Told, worth_of_writing
 
@@ -53,7 +53,7 @@ def test_texts_are_taken_away_and_given_back(config: dict[str, Any], monkeypatch
     figures = worth_of_writing(editor, PAIRS, {"error": L1(peak=255)})
     assert set(seen) == {False}
     assert conditioner.expressive
-    assert {"nothing written, error", "InstructPix2Pix told the text, error"} <= figures.keys()
+    assert {"nothing written, error", "InstructPix2Pix given the text, error"} <= figures.keys()
 
 
 def test_a_model_that_writes_nothing_has_no_such_figures():

@@ -105,7 +105,7 @@ def test_each_folder_opens_and_has_a_card(root: Path):
         assert f"ip2p train experiment=zoo/{name} seed=0" in text
         assert all(limit in text for limit in zoo.entry(name).LIMITS)
         writes = "visual: nothing written, success" in card.figures
-        assert writes == ("visual: InstructPix2Pix told the text, success" in card.figures) == (name in WRITERS)
+        assert writes == ("visual: InstructPix2Pix given the text, success" in card.figures) == (name in WRITERS)
 
 
 @pytest.mark.slow

@@ -52,11 +52,11 @@ CUES = (
 """The words that are known. An instruction with words of both signs of one quantity says nothing of it."""
 
 _MOST = {"colour": 0.5, "light": 0.8, "contrast": 0.3, "warmth": 0.12, "detail": 9.0, "tones": 1.0}
-"""Where there is more of a quantity already, an instruction may ask for it in vain."""
+"""Quantities of which an image may have so much already that an instruction asks in vain."""
 _GEOMETRIC_WORDS = (
     r"crop\w*", r"zoom\w*", r"rotat\w+", r"flip\w*", r"mirror\w*", r"tilt\w*", r"straighten\w*", r"resiz\w+",
     r"stretch\w*", "closer", "wider", "close-?up", "perspective", "viewpoint", "outpaint", "uncrop", "enlarge",
-    "shrink", "clockwise", "upside", "quarter turn", r"(move|shift|pan|turn) the (camera|image|picture|photo|view)",
+    "shrink", "clockwise", "upside", "quarter turn", r"(move|shift|pan|turn) the (camera|picture|image|photo|view)",
     "turn (it )?(around|over|a quarter|by)", "cut out", "show only", "swap",
 )  # fmt: skip
 GEOMETRIC = re.compile(rf"\b({'|'.join(_GEOMETRIC_WORDS)})\b", re.IGNORECASE)
@@ -95,7 +95,7 @@ def _tones(pixels: np.ndarray, luma: np.ndarray) -> float:
 
 
 def contradiction(instruction: str, original: Image.Image, edited: Image.Image) -> tuple[str, str]:
-    """What a pair's images say against its instruction.
+    """Contradictions between a pair's images and its instruction.
 
     Args:
         instruction: of the pair.

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from torch.utils.data import DataLoader, Dataset
 
+from ip2p_lightning.data.doctor.directions import ImageTextEncoder, direction_findings
 from ip2p_lightning.data.doctor.facts import Facts, facts_of
 from ip2p_lightning.data.doctor.finding import KINDS, Finding
 from ip2p_lightning.data.doctor.geometry import BOUNDS, Bounds
@@ -24,8 +25,8 @@ from ip2p_lightning.untrusted import csv_cell
 
 _REMEDIES = {
     "unchanged": "leave it out, or find the right edited image",
-    "misaligned": "ip2p data align mends it",
-    "stretched": "ip2p data align mends it; look at how the edited images were resized",
+    "misaligned": "ip2p data align corrects it",
+    "stretched": "ip2p data align corrects it; look at how the edited images were resized",
     "swapped": "exchange its images, or correct its instruction",
     "text": "look whether the instruction is another pair's",
 }
@@ -34,7 +35,7 @@ _CHUNK = 8
 
 @dataclass
 class Examination:
-    """What `examine` found.
+    """Result of `examine`.
 
     Args:
         pairs: number of rows that were looked at.
@@ -89,6 +90,7 @@ def examine(
     alignment: bool = True,
     bounds: Bounds = BOUNDS,
     workers: int = 0,
+    encoder: ImageTextEncoder | None = None,
     advance: Callable[[int], None] | None = None,
 ) -> Examination:
     """Look at every pair, and at all of them together.
@@ -100,6 +102,7 @@ def examine(
         alignment: estimate how edited images lie to their originals, which takes most of the time.
         bounds: from when on a displacement is a fault.
         workers: processes that look at pairs.
+        encoder: also compares the direction of each change with captions and other pairs, in a second pass.
         advance: called with a number of pairs, for a progress bar.
     """
     facts: list[Facts] = []
@@ -128,6 +131,10 @@ def examine(
     ids, groups, texts = ([getattr(fact, name) for fact in facts] for name in ("id", "group", "instruction"))
     result.findings += text_findings(ids, groups, texts)
     result.findings += repeat_findings(facts, splits)
+    if encoder is not None:
+        swapped = {finding.id for finding in result.findings if finding.kind == "swapped"}
+        found = list(direction_findings(source, list(result.places.values()), encoder, advance))
+        result.findings += {finding.id: finding for finding in found if finding.id not in swapped}.values()
     order = {id: place for place, id in enumerate(ids)}
     result.findings.sort(key=lambda finding: order.get(finding.id, -1))
     return result

@@ -1,4 +1,4 @@
-"""What is looked at in one pair: all that later comparisons need, without its pixels."""
+"""Facts about one pair: all that later comparisons need, without its pixels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether what should stay of a pair has moved, by two ways of looking that must agree."""
+"""True if what should stay of a pair has moved, by two ways of looking that must agree."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ BOUNDS = Bounds()
 
 @dataclass(frozen=True)
 class Geometry:
-    """How a pair's images lie to each other.
+    """Displacement between a pair's images.
 
     Args:
         alignment: the estimate, or why there is none.

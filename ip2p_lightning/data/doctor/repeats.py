@@ -77,7 +77,7 @@ def _leaks(facts: Sequence[Facts], splits: Sequence[str], before: Sequence[int])
         other = first.setdefault(before[index], index)
         if splits[other] != splits[index]:
             detail = f"its original is that of {facts[other].id!r} in {splits[other]}"
-            yield Finding(facts[index].id, "leak", detail, "give both one group, or cut the splits anew")
+            yield Finding(facts[index].id, "leak", detail, "give both one group, or cut the splits again")
 
 
 def _swapped(facts: Sequence[Facts], before: Sequence[int], after: Sequence[int]) -> Iterator[Finding]:

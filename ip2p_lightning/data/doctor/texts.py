@@ -33,7 +33,7 @@ MOST_WORDS = 60
 
 
 def residue(text: str) -> str:
-    """What a text is instead of an instruction; "" for one that may be one."""
+    """Kind of text that is not an instruction; "" for a plausible instruction."""
     if not text.strip():
         return "the instruction is empty"
     for pattern, what in _RESIDUE:
@@ -45,7 +45,7 @@ def residue(text: str) -> str:
 
 
 def text_findings(ids: Sequence[str], groups: Sequence[str], instructions: Sequence[str]) -> Iterator[Finding]:
-    """Faults of texts, alone and beside one another.
+    """Faults of texts, alone and next to each other.
 
     Args:
         ids: of the pairs.

@@ -1,4 +1,4 @@
-"""What training does to an image of some size: enlarge, reduce, squash, crop."""
+"""Effect of training transforms on an image size: enlarge, reduce, squash, crop."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Literal
 
 
 def treatment(size: tuple[int, int], resolution: int, fit: Literal["squash", "centre_crop"] = "squash") -> str:
-    """What `PairTransform` does, in words.
+    """Description of what `PairTransform` does.
 
     Args:
         size: width and height in pixels.

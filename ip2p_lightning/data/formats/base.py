@@ -1,4 +1,4 @@
-"""What every format promises: a source to import from and a writer to export with."""
+"""Interface of formats: a source to import from and a writer to export with."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class PairWriter(Protocol):
     """Writes pairs into a folder that is empty at first."""
 
     def add(self, pair: EncodedPair) -> None:
-        """Append a pair; its pictures keep their bytes. ValueError for one that the format cannot hold."""
+        """Append a pair; its images keep their bytes. ValueError for one that the format cannot hold."""
         ...
 
     def close(self) -> list[str]:
@@ -29,14 +29,17 @@ class PairWriter(Protocol):
 class Format(Protocol):
     """A layout on disk."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """Name of the layout, for messages."""
+        ...
 
     def open(self, path: str | Path, licence: str = "unknown") -> EncodedSource:
         """The pairs at a path.
 
         Args:
             path: file or folder.
-            licence: of the pictures.
+            licence: of the images.
 
         Raises:
             FileNotFoundError: nothing of this format at the path.
@@ -51,7 +54,7 @@ class Format(Protocol):
 
 @dataclass
 class ExportReport:
-    """What `export_pairs` did.
+    """Result of `export_pairs`.
 
     Args:
         path: the folder that was made.
@@ -92,7 +95,7 @@ def export_pairs(
 
 
 def checked(pair: EncodedPair, place: str) -> EncodedPair:
-    """A pair that can be stored: with an instruction, and pictures of one size in PNG or JPEG.
+    """A pair that can be stored: with an instruction, and images of one size in PNG or JPEG.
 
     Args:
         pair: to look at.
@@ -114,7 +117,7 @@ def checked(pair: EncodedPair, place: str) -> EncodedPair:
 
 
 def texts_of(pair: EncodedPair) -> dict[str, Any]:
-    """Everything of a pair but its pictures, as plain values; empty ones are left out."""
+    """Everything of a pair but its images, as plain values; empty ones are left out."""
     values = {"id": pair.id, **{name: getattr(pair, name) for name in TEXT_FIELDS}}
     values |= {"group": pair.group, "split": pair.split, "metadata": dict(pair.metadata)}
     return {name: value for name, value in values.items() if value}

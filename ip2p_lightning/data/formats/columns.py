@@ -1,4 +1,4 @@
-"""Which column of a foreign table means what: the map from rows of any names to edit pairs."""
+"""Column map of foreign tables: from rows with any column names to edit pairs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from PIL import Image
@@ -22,7 +22,7 @@ PICTURES = ("original_image", "edited_image", "mask")
 FIELDS = (*PICTURES, "id", "group", "split", *TEXT_FIELDS)
 
 SPLITS = {"train": "train", "dev": "validation", "val": "validation", "valid": "validation", "test": "test"}
-"""How others call their splits -> our names; other names stay."""
+"""Names of splits elsewhere -> our names; other names stay."""
 
 LABELS = ("id", "group", "split", "kind")
 """Fields that may be numbers in a table; all others are texts."""
@@ -30,7 +30,7 @@ ALTERNATIVES = "alternatives"
 """Key of the metadata for the further texts of a column that holds lists: field -> texts."""
 
 _ABSENT = {"", "none", "null", "nan", "n/a", "na", "<na>", "-"}
-"""How tables say that a number or a file is not there, in lower case."""
+"""Cells that stand for a missing number or file, in lower case."""
 _TEMPLATE = re.compile(r"\{(\w+)\}")
 Names = str | Sequence[str]
 
@@ -99,13 +99,13 @@ class Columns:
 
         Args:
             row: column -> value.
-            picture: bytes of the picture that a value of a column (its second argument) means.
+            picture: bytes of the image that a value of a column (its second argument) means.
             place: file and row, for messages.
             id: for a row without one.
             split: for a row without one.
 
         Raises:
-            UnusablePair: a missing picture or instruction, values of the wrong type, pictures of different sizes.
+            UnusablePair: a missing image or instruction, values of the wrong type, images of different sizes.
         """
         alternatives: dict[str, list[str]] = {}
         texts = {field: self.text(row, field, place, alternatives) for field in FIELDS if field not in PICTURES}
@@ -128,7 +128,7 @@ class Columns:
     def text(
         self, row: Mapping[str, Any], field: str, place: str, alternatives: dict[str, list[str]] | None = None
     ) -> str:
-        """What a row says in a text field; "" for nothing. UnusablePair for what is no text.
+        """Text of a row's field; "" for nothing. UnusablePair for what is no text.
 
         Of a list of texts this is the first; the others are put under the field in ``alternatives``.
         """
@@ -155,7 +155,7 @@ class Columns:
         if needed:
             has = ", ".join(sorted(column for column, value in row.items() if value is not None))
             wanted = " or ".join(self.names[field])
-            raise UnusablePair(place, f"no picture for {field}", f"it was looked for under {wanted}; the row has {has}")
+            raise UnusablePair(place, f"no image for {field}", f"it was looked for under {wanted}; the row has {has}")
         return None
 
     def value(self, row: Mapping[str, Any], field: str) -> tuple[Any, str]:
@@ -182,14 +182,14 @@ class Columns:
 
 
 def _missing(value: Any) -> bool:
-    """Whether a cell is empty: null, "", no bytes, a list of such, or NaN, which tables have in place of null."""
+    """True if a cell is empty: null, "", no bytes, a list of such, or NaN, which tables have in place of null."""
     if isinstance(value, list | tuple):
         return all(map(_missing, value))
     return value is None or value in ("", b"") or (isinstance(value, float) and math.isnan(value))
 
 
 def _no_file(value: Any) -> bool:
-    """Whether a cell names or holds no file."""
+    """True if a cell names or holds no file."""
     if isinstance(value, Mapping):  # an image of a Hugging Face table
         return all(_no_file(value.get(key)) for key in ("bytes", "path"))
     return _missing(value) or (isinstance(value, str) and value.strip().lower() in _ABSENT)
@@ -219,11 +219,34 @@ def _score(value: Any, column: str, place: str) -> float | None:
     return number
 
 
+@dataclass
+class ColumnFormat:
+    """Base of the formats whose rows have columns; `map` says which column means what.
+
+    Args:
+        columns: field of a pair -> the columns that may hold it; see `Columns.of`.
+        scores, metadata, constants, numbers: see `Columns`.
+    """
+
+    columns: Mapping[str, Names | None] | None = None
+    scores: Mapping[str, str] | None = None
+    metadata: Sequence[str] = ()
+    constants: Mapping[str, str] | None = None
+    numbers: Mapping[str, str] | None = None
+
+    usual: ClassVar[Mapping[str, Names]] = {}
+    """Columns of fields that are not named."""
+
+    def __post_init__(self) -> None:
+        names = {**self.usual, **(self.columns or {})}
+        self.map = Columns.of(names, self.scores, self.metadata, self.constants, self.numbers)
+
+
 def black_and_white(mask: bytes, original: bytes, place: str) -> bytes:
     """A mask as PNG or JPEG in which white may change.
 
-    One that is black and white already keeps its bytes. In pictures with a hole the transparent part may change; in a
-    picture of the original that was painted over, what differs from it.
+    One that is black and white already keeps its bytes. In images with a hole the transparent part may change; in a
+    image of the original that was painted over, what differs from it.
 
     Args:
         mask: bytes of the mask's file.

@@ -40,7 +40,7 @@ class _Requests(ListedFiles):
         resize: bool = False,
     ) -> None:
         if requests not in ("all", "first"):
-            raise ValueError(f"requests={requests!r}: choose all (a pair for each request) or first (one a picture)")
+            raise ValueError(f"requests={requests!r}: choose all (a pair for each request) or first (one an image)")
         listing = self._listing(Path(path))
         rows = read_json(listing, f"{self.title}'s pairs", not_a_number="null")
         if not isinstance(rows, list):
@@ -86,14 +86,14 @@ class GIERSource(_Requests):
 
     Args:
         path: the folder, or a listing such as `splits/test_sess_3.json`.
-        images: folder of the pictures; None for `images` beside the listing or one level up.
+        images: folder of the images; None for `images` next to the listing or one level up.
         requests: "all" makes a pair of every request (MGIE's 29.9K), "first" one of each photograph.
-        licence: of the pictures.
-        unusable: pairs with missing files or pictures of different sizes: "gap" or "error".
-        resize: bring edited pictures to their original's size instead, as the authors' loader does.
+        licence: of the images.
+        unusable: pairs with missing files or images of different sizes: "gap" or "error".
+        resize: bring edited images to their original's size instead, as the authors' loader does.
 
     Raises:
-        FileNotFoundError: no listing or no pictures.
+        FileNotFoundError: no listing or no images.
         ValueError: a damaged listing; see also `ListedFiles`.
     """
 
@@ -120,7 +120,7 @@ class MA5kSource(_Requests):
 
 
 def _images(listing: Path) -> Path:
-    """The folder of pictures that belongs to a listing."""
+    """The folder of images that belongs to a listing."""
     near = [listing.parent / "images", listing.parent.parent / "images", listing.parent]
     return next(folder for folder in near if folder.is_dir())
 

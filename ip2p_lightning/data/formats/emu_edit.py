@@ -1,4 +1,4 @@
-"""Emu Edit's test set (Sheynin et al. 2024): photographs, instructions and captions, but no true edited pictures."""
+"""Emu Edit's test set (Sheynin et al. 2024): photographs, instructions and captions, but no true edited images."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _COLUMNS = {
 class EmuEditSource(HuggingFaceSource):
     """The pairs of `facebook/emu_edit_test_set`'s parquet files, each with its input in the place of the truth.
 
-    That is what the paper compares with: its L1 and DINO are distances of the edited picture to the input, as CLIP-im
-    is, and CLIP-dir and CLIP-out need captions alone. So `L1`, `PictureSimilarity` and `InputSimilarity` give the
+    That is what the paper compares with: its L1 and DINO are distances of the edited image to the input, as CLIP-im
+    is, and CLIP-dir and CLIP-out need captions alone. So `L1`, `ImageSimilarity` and `InputSimilarity` give the
     paper's figures; what they say of copying and of the truth is without meaning here.
 
     Args:
         path: folder of the parquet files, or one of them.
         split: "test" or "validation".
-        licence: of the pictures.
+        licence: of the images.
 
     Raises:
         FileNotFoundError: no such file.
@@ -52,7 +52,7 @@ class EmuEditSource(HuggingFaceSource):
         return f"{super().fingerprint()} {self.split}"
 
     def encoded(self, index: int) -> EncodedPair:
-        """Pair ``index`` with the bytes of its picture on both sides."""
+        """Pair ``index`` with the bytes of its image on both sides."""
         if not 0 <= index < len(self):
             raise IndexError(f"pair {index} of {len(self)} in {self.path}")
         return super().encoded(self._rows[index])

@@ -1,4 +1,4 @@
-"""Two folders of images of one name, with a text beside each edited image and a table of everything else."""
+"""Two folders of images of one name, with a text next to each edited image and a table of everything else."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LISTING = "pairs.csv"
 
 
 class PairedFoldersWriter:
-    """Writes `<original>/00000000.jpg`, `<edited>/00000000.jpg`, `.txt` beside the latter, `masks`, and `pairs.csv`.
+    """Writes `<original>/00000000.jpg`, `<edited>/00000000.jpg`, `.txt` next to the latter, `masks`, and `pairs.csv`.
 
     Args:
         folder: to write to.

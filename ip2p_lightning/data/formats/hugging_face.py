@@ -1,4 +1,4 @@
-"""Tables of Hugging Face datasets on the local disk: parquet or arrow files whose pictures are {bytes, path}."""
+"""Tables of Hugging Face datasets on the local disk: parquet or arrow files whose images are {bytes, path}."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import hashlib
 import json
 import re
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from itertools import accumulate
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from ip2p_lightning import limits
 from ip2p_lightning.data.encoded import EncodedPair, UnusablePair, decode_pair, picture_formats
 from ip2p_lightning.data.formats.base import texts_of
-from ip2p_lightning.data.formats.columns import FIELDS, PICTURES, SPLITS, Columns, Names
+from ip2p_lightning.data.formats.columns import FIELDS, PICTURES, SPLITS, ColumnFormat, Columns
 from ip2p_lightning.data.left_out import LeftOut
 from ip2p_lightning.data.listing import listed
 from ip2p_lightning.data.pair import EditPair
@@ -30,45 +30,30 @@ _PICTURE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 _SPLIT = re.compile(rf"(?:^|[-_/])({'|'.join((*SPLITS, 'validation'))})(?=[-_./]|$)")
 
 
-class HuggingFace:
-    """The format.
+class HuggingFace(ColumnFormat):
+    """The format; its arguments are those of `ColumnFormat`."""
 
-    Args:
-        columns: field of a pair -> the columns that may hold it; see `Columns.of`.
-        scores, metadata, constants, numbers: see `Columns`.
-    """
-
-    name = "hugging_face"
-
-    def __init__(
-        self,
-        columns: Mapping[str, Names | None] | None = None,
-        scores: Mapping[str, str] | None = None,
-        metadata: Sequence[str] = (),
-        constants: Mapping[str, str] | None = None,
-        numbers: Mapping[str, str] | None = None,
-    ) -> None:
-        self.columns = Columns.of(columns, scores, metadata, constants, numbers)
+    name: ClassVar[str] = "hugging_face"
 
     def open(self, path: str | Path, licence: str = "unknown") -> HuggingFaceSource:
         """See `Format.open`; ``path`` is a file, or a folder searched with its sub-folders."""
-        return HuggingFaceSource(path, self.columns, licence=licence)
+        return HuggingFaceSource(path, self.map, licence=licence)
 
     def writer(self, folder: Path) -> HuggingFaceWriter:
         """See `Format.writer`."""
-        return HuggingFaceWriter(folder, self.columns)
+        return HuggingFaceWriter(folder, self.map)
 
 
 class HuggingFaceSource:
     """The rows of parquet files, or of arrow files as `save_to_disk` leaves them.
 
     The split is that of a column, or what the file or its folder is called after (`train-00000-of-00051.parquet`,
-    `dev/data-00000-of-00001.arrow`; dev, val and valid are "validation"). Pictures are read a few rows at a time.
+    `dev/data-00000-of-00001.arrow`; dev, val and valid are "validation"). Images are read a few rows at a time.
 
     Args:
         path: a file, or a folder that is searched with its sub-folders.
         columns: which column means what.
-        licence: of the pictures.
+        licence: of the images.
 
     Raises:
         FileNotFoundError: no such file there.
@@ -122,7 +107,7 @@ class HuggingFaceSource:
             data = value.get("bytes") if isinstance(value, Mapping) else value
             if not isinstance(data, bytes):
                 where = value.get("path") if isinstance(value, Mapping) else type(value).__name__
-                raise UnusablePair(place, f"no bytes in column {column!r}", f"{where}; embed the pictures in the table")
+                raise UnusablePair(place, f"no bytes in column {column!r}", f"{where}; embed the images in the table")
             return data
 
         id = f"{file.relative_to(self.path).with_suffix('') if self.path.is_dir() else file.stem}/{row:08d}"

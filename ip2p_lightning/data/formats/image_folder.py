@@ -1,16 +1,16 @@
-"""Hugging Face's `imagefolder`: images beside `metadata.csv`, `.jsonl` or `.parquet` with `file_name` columns."""
+"""Hugging Face's `imagefolder`: images next to `metadata.csv`, `.jsonl` or `.parquet` with `file_name` columns."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from ip2p_lightning.data.encoded import EncodedPair, UnusablePair
 from ip2p_lightning.data.formats.base import texts_of
-from ip2p_lightning.data.formats.columns import SPLITS, Columns, Names
+from ip2p_lightning.data.formats.columns import SPLITS, ColumnFormat, Columns
 from ip2p_lightning.data.formats.images_folder import ImagesFolder
 from ip2p_lightning.data.formats.json_lines import JsonLinesSource
 from ip2p_lightning.data.formats.rows import ListedRows, Row
@@ -23,28 +23,16 @@ _LISTINGS = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
 _MARK = "file_name"
 
 
-class ImageFolder:
+class ImageFolder(ColumnFormat):
     """The format.
 
     A column `file_name` is the image itself, `<name>_file_name` the image column `<name>`, and `<name>_file_names` a
     list of images; what lies in a folder `train`, `validation` or `test` is of that split.
 
-    Args:
-        columns: field of a pair -> the columns that may hold it, without `_file_name`; see `Columns.of`.
-        scores, metadata, constants, numbers: see `Columns`.
+    Its arguments are those of `ColumnFormat`; columns are named without `_file_name`.
     """
 
-    name = "imagefolder"
-
-    def __init__(
-        self,
-        columns: Mapping[str, Names | None] | None = None,
-        scores: Mapping[str, str] | None = None,
-        metadata: Sequence[str] = (),
-        constants: Mapping[str, str] | None = None,
-        numbers: Mapping[str, str] | None = None,
-    ) -> None:
-        self.columns = Columns.of(columns, scores, metadata, constants, numbers)
+    name: ClassVar[str] = "imagefolder"
 
     def open(self, path: str | Path, licence: str = "unknown") -> ListedRows:
         """See `Format.open`; ``path`` is the folder, searched with its sub-folders.
@@ -67,16 +55,16 @@ class ImageFolder:
             rows += self._rows(file, "/".join((*inner, file.stem)), split, notes)
         if not rows:
             raise ValueError(f"{path}: the metadata has no rows; it should hold one for each pair")
-        return ListedRows(rows, self.columns, self.name, licence, notes, left_out)
+        return ListedRows(rows, self.map, self.name, licence, notes, left_out)
 
     def writer(self, folder: Path) -> ImageFolderWriter:
         """See `Format.writer`."""
-        return ImageFolderWriter(folder, self.columns)
+        return ImageFolderWriter(folder, self.map)
 
     def _rows(self, file: Path, prefix: str, split: str, notes: list[str]) -> list[Row]:
         root = file.parent
         if file.suffix == ".csv":
-            return table_rows(file, root, self.columns, notes, renamed=_named, prefix=prefix, split=split)
+            return table_rows(file, root, self.map, notes, renamed=_named, prefix=prefix, split=split)
         if file.suffix == ".parquet":
             try:
                 values = read_rows(file)
@@ -86,7 +74,7 @@ class ImageFolder:
                 Row(f"{file} row {number}", f"{prefix}/{number:08d}", root, _renamed(row), split)
                 for number, row in enumerate(values)
             ]
-        source = JsonLinesSource(file, self.columns)
+        source = JsonLinesSource(file, self.map)
         rows = []
         for index in range(len(source)):
             try:

@@ -1,4 +1,4 @@
-"""The folder `images` that listings beside it name: what exports of such formats share."""
+"""The folder `images` that listings next to it name: what exports of such formats share."""
 
 from __future__ import annotations
 

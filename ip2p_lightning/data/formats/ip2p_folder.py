@@ -39,7 +39,7 @@ class IP2PFolder:
 
 
 class IP2PFolderWriter:
-    """Writes `<name>/{seed}_0.jpg`, `{seed}_1.jpg`, `prompt.json`, `metadata.jsonl`, and `seeds.json` beside them.
+    """Writes `<name>/{seed}_0.jpg`, `{seed}_1.jpg`, `prompt.json`, `metadata.jsonl`, and `seeds.json` next to them.
 
     Pairs of one group and one text share a folder. The original's caption stands under both keys that InstructPix2Pix's
     code looks for, ``caption`` and ``input``; a mask is `{seed}_mask.png`.

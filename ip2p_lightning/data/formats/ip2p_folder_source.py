@@ -44,7 +44,7 @@ class IP2PFolderSource:
 
     Args:
         folder: the folder that holds the numbered folders; `seeds.json` in it, if any, lists what to use.
-        licence: of the pictures.
+        licence: of the images.
         split_by_position: the first 90 % of the prompts are "train", the next 5 % "validation", the rest "test", as in
             InstructPix2Pix's EditDataset; False leaves the split open.
 
@@ -62,7 +62,7 @@ class IP2PFolderSource:
         if not self.folder.is_dir():
             raise FileNotFoundError(f"folder of pairs {str(folder)!r} does not exist")
         self.left_out = LeftOut()
-        """What the folders hold beside their pairs; with a `seeds.json`, the prompt folders that it does not list."""
+        """Other contents of the folders; with a `seeds.json`, the prompt folders that it does not list."""
         self._root = allowed_root(self.folder)
         listing = self.folder / "seeds.json"
         prompts = _listed(listing) if listing.is_file() else self._found()
@@ -86,7 +86,7 @@ class IP2PFolderSource:
         """Pair ``index`` as the bytes of its files.
 
         Raises:
-            FileNotFoundError: a missing picture or `prompt.json`.
+            FileNotFoundError: a missing image or `prompt.json`.
             ValueError: a damaged `prompt.json` or `metadata.jsonl`; names the file.
         """
         if not 0 <= index < len(self):
@@ -139,7 +139,7 @@ class IP2PFolderSource:
         rows = []
         for inner in sorted(self.folder.iterdir()):
             if not inner.is_dir() or stray(inner.name):
-                self.left_out.add(stray(inner.name) or "file beside the prompt folders", inner.name)
+                self.left_out.add(stray(inner.name) or "file next to the prompt folders", inner.name)
                 continue
             seeds = []
             with os.scandir(inner) as entries:

@@ -1,18 +1,19 @@
-"""JSON Lines beside a folder of pictures: one object a line, in which pictures are paths relative to the file."""
+"""JSON Lines next to a folder of images: one object a line, in which images are paths relative to the file."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, ClassVar
 
 from ip2p_lightning import limits
 from ip2p_lightning.bounded_text import TextError, parse_json
 from ip2p_lightning.data.encoded import EncodedPair, UnusablePair
 from ip2p_lightning.data.formats.base import texts_of
-from ip2p_lightning.data.formats.columns import Columns, Names
+from ip2p_lightning.data.formats.columns import ColumnFormat, Columns
 from ip2p_lightning.data.formats.images_folder import ImagesFolder
 from ip2p_lightning.data.formats.rows import FileRows, Row
 from ip2p_lightning.data.left_out import LeftOut
@@ -23,39 +24,29 @@ LISTING = "pairs.jsonl"
 _OTHERS = {b"PAR1": "a parquet file: format=hugging_face", b"PK\x03\x04": "a zip file: unpack it first"}
 _OTHERS |= {b"\x1f\x8b": "a gzip file: unpack it first", b"ustar": "a tar: format=webdataset"}
 _OTHERS |= dict.fromkeys((b"\xff\xfe", b"\xfe\xff"), "UTF-16 text: convert it with iconv -f utf-16 -t utf-8")
-"""How files begin that are no JSON Lines -> what they are, and what to do."""
+"""First bytes of files that are no JSON Lines -> their format, and the remedy."""
 
 
-class JsonLines:
+@dataclass
+class JsonLines(ColumnFormat):
     """The format.
 
     Args:
-        columns: field of a pair -> the keys that may hold it; see `Columns.of`.
-        scores, metadata, constants, numbers: see `Columns`.
         images: the folder that paths are relative to; None for the folder of the JSON Lines file.
+        **columns: see `ColumnFormat`.
     """
 
-    name = "jsonl"
+    name: ClassVar[str] = "jsonl"
 
-    def __init__(
-        self,
-        columns: Mapping[str, Names | None] | None = None,
-        scores: Mapping[str, str] | None = None,
-        metadata: Sequence[str] = (),
-        constants: Mapping[str, str] | None = None,
-        numbers: Mapping[str, str] | None = None,
-        images: str | Path | None = None,
-    ) -> None:
-        self.columns = Columns.of(columns, scores, metadata, constants, numbers)
-        self.images = images
+    images: str | Path | None = None
 
     def open(self, path: str | Path, licence: str = "unknown") -> JsonLinesSource:
         """See `Format.open`; ``path`` is the file, or a folder with one or more of them."""
-        return JsonLinesSource(path, self.columns, licence=licence, images=self.images)
+        return JsonLinesSource(path, self.map, licence=licence, images=self.images)
 
     def writer(self, folder: Path) -> JsonLinesWriter:
         """See `Format.writer`."""
-        return JsonLinesWriter(folder, self.columns)
+        return JsonLinesWriter(folder, self.map)
 
 
 class JsonLinesSource(FileRows):
@@ -64,7 +55,7 @@ class JsonLinesSource(FileRows):
     Args:
         path: the file, or a folder that holds files ending in .jsonl.
         columns: which key means what.
-        licence: of the pictures.
+        licence: of the images.
         images: the folder that paths are relative to; None for each file's own.
 
     Raises:
@@ -104,7 +95,7 @@ class JsonLinesSource(FileRows):
         return Row(place, _id(file, line), self.root or file.parent, _object(file, start, length, place))
 
     def fingerprint(self) -> str:
-        """Hash of the files' content and of the pictures' sizes."""
+        """Hash of the files' content and of the images' sizes."""
         digest = hashlib.sha256(repr(self.columns).encode())
         for file in self.files:
             digest.update(file.name.encode())

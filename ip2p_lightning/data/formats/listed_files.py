@@ -1,4 +1,4 @@
-"""Pairs of picture files that a benchmark lists, checked before anything is evaluated on them."""
+"""Pairs of image files that a benchmark lists, checked before anything is evaluated on them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class ListedPair:
     Args:
         place: file and row of the listing, for messages.
         id: of the pair.
-        original, edited: files, relative to the pictures' folder.
+        original, edited: files, relative to the images' folder.
         mask: file of the mask, or "".
         instruction, original_caption, edited_caption, kind, group, metadata: as in `EditPair`.
     """
@@ -51,15 +51,15 @@ class ListedFiles:
 
     Args:
         name: of the set; pairs left out are counted in it, so that tables and reports show them.
-        images: folder of the pictures.
+        images: folder of the images.
         pairs: the listing; entries that are no pair as what is wrong with them.
-        licence: of the pictures.
-        unusable: pairs with a missing file, no instruction or pictures of different sizes are an "error", or a "gap"
+        licence: of the images.
+        unusable: pairs with a missing file, no instruction or images of different sizes are an "error", or a "gap"
             that is counted in `left_out`.
-        resize: bring edited pictures to their original's size (bicubic) where they differ, rather than leave them out.
+        resize: bring edited images to their original's size (bicubic) where they differ, rather than leave them out.
 
     Raises:
-        FileNotFoundError: no folder of pictures.
+        FileNotFoundError: no folder of images.
         ValueError: an unusable pair (such as an id that is there twice) while that is an error, or no usable pair.
     """
 
@@ -76,7 +76,7 @@ class ListedFiles:
             raise ValueError(f"unusable={unusable!r}: choose gap (leave such pairs out and count them) or error")
         self.images, self.licence, self.resize = Path(images), licence, resize
         if not self.images.is_dir():
-            raise FileNotFoundError(f"{name}: there is no folder of pictures {str(images)!r}")
+            raise FileNotFoundError(f"{name}: there is no folder of images {str(images)!r}")
         self.left_out = LeftOut()
         """Pairs left out, by reason."""
         self.pairs: list[ListedPair] = []
@@ -141,7 +141,7 @@ class ListedFiles:
         return [pair.group or pair.id for pair in self.pairs]
 
     def column(self, name: str) -> list[Any]:
-        """A field of every pair, such as "id", without opening pictures."""
+        """A field of every pair, such as "id", without opening images."""
         return [getattr(pair, name) for pair in self.pairs]
 
     def fingerprint(self) -> str:
@@ -166,8 +166,8 @@ class ListedFiles:
             try:
                 sizes[what] = size(file)[:2]
             except ImageError as error:
-                raise UnusablePair(pair.place, "damaged picture", str(error)) from error
+                raise UnusablePair(pair.place, "damaged image", str(error)) from error
         compared = {what: sides for what, sides in sizes.items() if not (self.resize and what == "edited")}
         if len(set(compared.values())) > 1:
             listed = ", ".join(f"{what} {width} x {height}" for what, (width, height) in sizes.items())
-            raise UnusablePair(pair.place, "pictures differ in size", listed)
+            raise UnusablePair(pair.place, "images differ in size", listed)

@@ -19,8 +19,8 @@ _DESCRIPTIONS = ("global_descriptions.json", "global_description.json", "local_d
 class MagicBrushSource(ListedFiles):
     """The pairs of MagicBrush's protocols.
 
-    "single": every turn is a pair whose original is the true picture before it (what the authors call all turns,
-    independent editing), with its mask. "multi": every session is a pair from its input to its last true picture (final
+    "single": every turn is a pair whose original is the true image before it (what the authors call all turns,
+    independent editing), with its mask. "multi": every session is a pair from its input to its last true image (final
     turn, iterative editing); its instruction has the turns' instructions on a line each, for `editors.turn_by_turn`.
 
     Ids are <session>-<turn>, as `FolderOutputs` needs them for files that MagicBrush's own scripts wrote. Captions are
@@ -29,12 +29,12 @@ class MagicBrushSource(ListedFiles):
     Args:
         path: the folder.
         turns: "single" or "multi".
-        licence: of the pictures.
-        unusable: what becomes of turns with missing files or pictures of different sizes: "gap" or "error".
-        resize: bring edited pictures to their original's size instead.
+        licence: of the images.
+        unusable: what becomes of turns with missing files or images of different sizes: "gap" or "error".
+        resize: bring edited images to their original's size instead.
 
     Raises:
-        FileNotFoundError: no `edit_sessions.json` or no pictures there.
+        FileNotFoundError: no `edit_sessions.json` or no images there.
         ValueError: a damaged listing; see also `ListedFiles`.
     """
 
@@ -47,7 +47,7 @@ class MagicBrushSource(ListedFiles):
         resize: bool = False,
     ) -> None:
         if turns not in ("single", "multi"):
-            raise ValueError(f"turns={turns!r}: choose single (every turn from the true picture) or multi (sessions)")
+            raise ValueError(f"turns={turns!r}: choose single (every turn from the true image) or multi (sessions)")
         listing = Path(path) / "edit_sessions.json"
         sessions = read_json(listing, "MagicBrush's sessions")
         if not isinstance(sessions, dict):

@@ -1,7 +1,7 @@
 """Two folders whose images of one name are pairs, or one folder whose names end in `_before` and `_after`.
 
 The layouts of before/after photographs and of trainers' control images (ai-toolkit, musubi-tuner, SimpleTuner). Texts
-are `.txt` files of the same name beside an edited (or original) image, or a table or a text file for all.
+are `.txt` files of the same name next to an edited (or original) image, or a table or a text file for all.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ip2p_lightning import limits
-from ip2p_lightning.data.formats.columns import Columns, Names
+from ip2p_lightning.data.formats.columns import ColumnFormat, Columns
 from ip2p_lightning.data.formats.folder_writer import LISTING, PairedFoldersWriter
 from ip2p_lightning.data.formats.rows import ListedRows, Row, counted
 from ip2p_lightning.data.formats.table import table_rows
@@ -30,7 +30,8 @@ _KEY = "file"
 _FILE_COLUMNS = (_KEY, "file_name", "filename", "name", "image", "after", "edited", "edited_image", "target")
 
 
-class PairedFolders:
+@dataclass
+class PairedFolders(ColumnFormat):
     """The format.
 
     Args:
@@ -38,25 +39,14 @@ class PairedFolders:
         edited: names of the folder of edited images.
         endings: [original, edited] endings of names, such as [_before, _after], for pairs in one folder.
         name: what the format is called.
-        columns: of the table of texts, whose column `file` names the image; see `Columns.of`.
-        scores, metadata, constants, numbers: see `Columns`; `constants.instruction` is the text of pairs without one.
+        **columns: of the table of texts, whose column `file` names the image, see `ColumnFormat`;
+            `constants.instruction` is the text of pairs without one.
     """
 
-    def __init__(
-        self,
-        originals: Sequence[str] = ("before",),
-        edited: Sequence[str] = ("after",),
-        endings: Sequence[Sequence[str]] = (),
-        name: str = "before_after",
-        columns: Mapping[str, Names | None] | None = None,
-        scores: Mapping[str, str] | None = None,
-        metadata: Sequence[str] = (),
-        constants: Mapping[str, str] | None = None,
-        numbers: Mapping[str, str] | None = None,
-    ) -> None:
-        self.columns = Columns.of(columns, scores, metadata, constants, numbers)
-        self.originals, self.edited, self.name = tuple(originals), tuple(edited), name
-        self.endings = [(before, after) for before, after in endings]
+    originals: Sequence[str] = ("before",)
+    edited: Sequence[str] = ("after",)
+    endings: Sequence[Sequence[str]] = ()
+    name: str = "before_after"
 
     def open(self, path: str | Path, licence: str = "unknown") -> ListedRows:
         """See `Format.open`; ``path`` is the folder that holds the two.
@@ -76,17 +66,17 @@ class PairedFolders:
             matched = _by_folders(before, after, left_out)
         elif not (matched := self._by_endings(path, left_out)):
             raise FileNotFoundError(f"{path} should hold {self._expected()}; name them: format.originals=[NAME]")
-        rows = _with_texts(path, matched, self.columns, notes)
+        rows = _with_texts(path, matched, self.map, notes)
         others = [name for name in self.originals if (path / name).is_dir() and path / name != before]
         if others:
             notes.append(f"{counted(others, 'folder is', 'folders are')} left out, since another holds the originals")
         if guessed := [match.key for match in matched if match.guessed]:
             notes.append(f"{counted(guessed, 'edited image was', 'edited images were')} matched without a number")
-        return ListedRows(rows, self.columns, self.name, licence, notes, left_out)
+        return ListedRows(rows, self.map, self.name, licence, notes, left_out)
 
     def writer(self, folder: Path) -> PairedFoldersWriter:
         """See `Format.writer`."""
-        return PairedFoldersWriter(folder, self.originals[0], self.edited[0], self.columns)
+        return PairedFoldersWriter(folder, self.originals[0], self.edited[0], self.map)
 
     def _expected(self) -> str:
         ends = "".join(f", or names that end in {one} and {other}" for one, other in self.endings[:1])
@@ -123,7 +113,7 @@ class Match:
 
     @property
     def fault(self) -> tuple[str, str] | None:
-        """Why there is no pair."""
+        """Reason why there is no pair."""
         if not self.originals:
             return "no original of that name", f"for {self.edited[0].name}"
         if not self.edited:
@@ -223,7 +213,7 @@ def _by_line(file: Path, matched: Sequence[Match]) -> dict[str, str]:
 
 
 def _beside(file: Path, key: str) -> str:
-    """The text of a file of the image's name, or of the pair's name, beside the image."""
+    """The text of a file of the image's name, or of the pair's name, next to the image."""
     names = [file.with_suffix(ending) for ending in TEXTS]
     names += [file.with_name(f"{Path(key).name}{ending}") for ending in TEXTS]
     return next((" ".join(_read(text).split()) for text in names if text.is_file() and not text.is_symlink()), "")

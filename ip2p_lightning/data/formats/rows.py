@@ -59,9 +59,9 @@ class FileRows(ABC):
     def __init__(self, columns: Columns, licence: str = "unknown") -> None:
         self.columns, self.licence = columns, licence
         self.notes: list[str] = []
-        """Sentences about the files as a whole, for whoever imports them."""
+        """Remarks on the files as a whole, for the report of an import."""
         self.left_out = LeftOut()
-        """Files beside the listings that are not used."""
+        """Files next to the listings that are not used."""
 
     @abstractmethod
     def __len__(self) -> int: ...

@@ -1,4 +1,4 @@
-"""A CSV or TSV file beside a folder of images: a header, then a row for each pair, in which images are paths."""
+"""A CSV or TSV file next to a folder of images: a header, then a row for each pair, in which images are paths."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ import csv
 import io
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ip2p_lightning import limits
 from ip2p_lightning.data.encoded import EncodedPair
 from ip2p_lightning.data.formats.base import texts_of
-from ip2p_lightning.data.formats.columns import Columns, Names
+from ip2p_lightning.data.formats.columns import ColumnFormat, Columns
 from ip2p_lightning.data.formats.images_folder import ImagesFolder
 from ip2p_lightning.data.formats.rows import ListedRows, Row, counted
 from ip2p_lightning.data.left_out import LeftOut
@@ -25,33 +26,28 @@ _DELIMITERS = {",": "csv", ";": "csv", "\t": "tsv", "|": "csv"}
 _NEEDED = ("original_image", "edited_image", "instruction")
 
 
-class Table:
+@dataclass
+class Table(ColumnFormat):
     """The format.
 
     Args:
-        columns: field of a pair -> the columns that may hold it; see `Columns.of`. Headers are compared without regard
-            to case, spaces and hyphens ("Edit prompt" is edit_prompt).
-        scores, metadata, constants, numbers: see `Columns`.
         images: the folder that paths are relative to; None for that of the file.
         delimiter: between cells; None for the one of , ; tab and | that finds the most columns in the header.
         encoding: of the text; None for UTF-8 or UTF-16 by their marks, else UTF-8, else Windows-1252 with a note.
         ending: of the files in a folder: "csv" or "tsv"; also what an export writes.
+        **columns: see `ColumnFormat`. Headers are compared without regard to case, spaces and hyphens ("Edit prompt"
+            is edit_prompt).
     """
 
-    def __init__(
-        self,
-        columns: Mapping[str, Names | None] | None = None,
-        scores: Mapping[str, str] | None = None,
-        metadata: Sequence[str] = (),
-        constants: Mapping[str, str] | None = None,
-        numbers: Mapping[str, str] | None = None,
-        images: str | Path | None = None,
-        delimiter: str | None = None,
-        encoding: str | None = None,
-        ending: str = "csv",
-    ) -> None:
-        self.columns = Columns.of(columns, scores, metadata, constants, numbers)
-        self.images, self.delimiter, self.encoding, self.name = images, delimiter, encoding, ending
+    images: str | Path | None = None
+    delimiter: str | None = None
+    encoding: str | None = None
+    ending: str = "csv"
+
+    @property
+    def name(self) -> str:
+        """Name of the format: its ending."""
+        return self.ending
 
     def open(self, path: str | Path, licence: str = "unknown") -> ListedRows:
         """See `Format.open`; ``path`` is the file, or a folder with one or more of them.
@@ -71,14 +67,14 @@ class Table:
         notes: list[str] = []
         for file in files:
             root = Path(self.images) if self.images is not None else file.parent
-            rows += table_rows(file, root, self.columns, notes, delimiter=self.delimiter, encoding=self.encoding)
+            rows += table_rows(file, root, self.map, notes, delimiter=self.delimiter, encoding=self.encoding)
         if not rows:
             raise ValueError(f"{path} has a header but no rows; it should hold one row for each pair")
-        return ListedRows(rows, self.columns, self.name, licence, notes, left_out)
+        return ListedRows(rows, self.map, self.name, licence, notes, left_out)
 
     def writer(self, folder: Path) -> TableWriter:
         """See `Format.writer`."""
-        return TableWriter(folder, self.columns, self.name)
+        return TableWriter(folder, self.map, self.name)
 
 
 class TableWriter:
@@ -151,7 +147,7 @@ def table_rows(
         text_last = names[-1:] and names[-1] in columns.names["instruction"]
         for cells, line in lines:
             place, fault = f"{file} line {line}", None
-            if len(cells) > len(names) and text_last:  # a text with a comma that nobody quoted
+            if len(cells) > len(names) and text_last:  # a text with an unquoted comma
                 cells = [*cells[: len(names) - 1], mark.join(cells[len(names) - 1 :])]
                 joined.append(str(line))
             elif len(cells) > len(names):

@@ -6,15 +6,14 @@ import hashlib
 import io
 import json
 import tarfile
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from ip2p_lightning import limits
 from ip2p_lightning.bounded_text import TextError, parse_json, utf8
 from ip2p_lightning.data.encoded import EncodedPair, UnusablePair, decode_pair, picture_formats
 from ip2p_lightning.data.formats.base import texts_of
-from ip2p_lightning.data.formats.columns import Columns, Names
+from ip2p_lightning.data.formats.columns import ColumnFormat, Columns
 from ip2p_lightning.data.left_out import LeftOut
 from ip2p_lightning.data.pair import EditPair
 from ip2p_lightning.data.tars import TarListing, list_tar, read_member, tar_files
@@ -27,52 +26,41 @@ _MEMBERS = {
 }
 _TAR_BYTES = 256 * 2**20
 Member = tuple[int, int]
-"""Where a member's bytes begin in its tar, and how many they are."""
+"""Offset and number of a member's bytes in its tar."""
 
 
-class WebDataset:
+class WebDataset(ColumnFormat):
     """The format.
 
     The columns of a key are the names of its members without the key: `jpg` and `txt` of `0001.jpg` and `0001.txt`,
     `original` of `0001.original.png`; what `0001.json` holds; and `__key__`.
 
-    Args:
-        columns: field of a pair -> the columns that may hold it; see `Columns.of`. Pictures are looked for under usual
-            names (`original`, `input`, ... and `edited`, `output`, ...) unless they are named here.
-        scores, metadata, constants, numbers: see `Columns`.
+    Its arguments are those of `ColumnFormat`; images are looked for under usual names (`original`, `input`, ... and
+    `edited`, `output`, ...) unless `columns` names them.
     """
 
-    name = "webdataset"
-
-    def __init__(
-        self,
-        columns: Mapping[str, Names | None] | None = None,
-        scores: Mapping[str, str] | None = None,
-        metadata: Sequence[str] = (),
-        constants: Mapping[str, str] | None = None,
-        numbers: Mapping[str, str] | None = None,
-    ) -> None:
-        self.columns = Columns.of({**_MEMBERS, **(columns or {})}, scores, metadata, constants, numbers)
+    name: ClassVar[str] = "webdataset"
+    usual = _MEMBERS
 
     def open(self, path: str | Path, licence: str = "unknown") -> WebDatasetSource:
         """See `Format.open`; ``path`` is a tar, or a folder of them."""
-        return WebDatasetSource(path, self.columns, licence=licence)
+        return WebDatasetSource(path, self.map, licence=licence)
 
     def writer(self, folder: Path) -> WebDatasetWriter:
         """See `Format.writer`."""
-        return WebDatasetWriter(folder, self.columns)
+        return WebDatasetWriter(folder, self.map)
 
 
 class WebDatasetSource:
     """The keys of uncompressed tars, read where they lie: nothing is unpacked, and links in a tar are not followed.
 
-    What follows the damage in a tar cannot be read, and a key with a member that is there twice is nobody's pair: both
+    What follows the damage in a tar cannot be read, and a key with a member that is there twice is no pair: both
     are ``faults``. Members that belong to no pair are counted in ``left_out``.
 
     Args:
         path: a tar, or a folder of tars.
         columns: which member, or key of the JSON member, means what.
-        licence: of the pictures.
+        licence: of the images.
 
     Raises:
         FileNotFoundError: no tar there.
@@ -126,7 +114,7 @@ class WebDatasetSource:
 
         def picture(value: Any, column: str) -> bytes:
             if not isinstance(value, tuple):
-                raise UnusablePair(place, f"{column!r} is no picture", f"members: {', '.join(members)}")
+                raise UnusablePair(place, f"{column!r} is no image", f"members: {', '.join(members)}")
             start, length = value
             return read_member(tar, start, length, limits.IMAGE_BYTES, place)
 
@@ -154,7 +142,7 @@ class WebDatasetSource:
             if member.name in listing.repeated:
                 repeated[key] = member.name
             samples.setdefault(key, {})[rest] = member.offset, member.size
-        if listing.damage and samples:  # nobody knows whether the key at the damage is complete
+        if listing.damage and samples:  # the key at the damage may be incomplete
             key, _ = samples.popitem()
             repeated.pop(key, None)
             self.faults.append(UnusablePair(f"{listing.path} key {key}", "a pair at the damage of a tar"))
@@ -164,7 +152,7 @@ class WebDatasetSource:
         return samples
 
     def _texts(self, tar: Path, member: Member, column: str, ending: str, place: str) -> dict[str, Any]:
-        """What a JSON or text member says, by column."""
+        """Values of a JSON or text member, by column."""
         data = read_member(tar, *member, limits.ROW_BYTES, place)
         try:
             if ending != "json":

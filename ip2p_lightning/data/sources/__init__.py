@@ -1,4 +1,4 @@
-"""Where edit pairs come from: anything with a length that yields `EditPair`s of PIL pictures by index.
+"""Sources of edit pairs: anything with a length that yields `EditPair`s of PIL images by index.
 
 A new source is one new file here. Layouts of other people belong in `formats`; transforms, splits by hash, storage and
 loading belong one level up.
@@ -28,7 +28,7 @@ class PairSource(Protocol):
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: int) -> EditPair:
-        """Pair ``index`` (0 <= index < len) with PIL pictures; the same one at every call and in every process."""
+        """Pair ``index`` (0 <= index < len) with PIL images; the same one at every call and in every process."""
         ...
 
     def fingerprint(self) -> str:

@@ -1,4 +1,4 @@
-"""Pairs as generation leaves them before filtering: some are spoilt, and a score half knows which."""
+"""Pairs as generation leaves them before filtering: some are corrupted, and a score half knows which."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SCORE = "agreement"
 
 
 class CandidateSource:
-    """Another source's pairs, of which a share is spoilt in one of the two ways in which generation fails.
+    """Another source's pairs, of which a share is corrupted in one of the two ways in which generation fails.
 
     `metadata["mistake"]` says how (see `data.mistakes`); `metadata["scores"]["agreement"]` is drawn around 1 for right
     pairs and around 0 for wrong ones, so that a threshold of 0.5 at the default spread finds 95 % of either.
@@ -39,7 +39,7 @@ class CandidateSource:
         possible = (NO_EDIT, UNRELATED)
         self.mistakes = Mistakes(dict.fromkeys(possible, 0.25) if rates is None else rates, possible)
         if len(source) < 2:
-            raise ValueError("a source of candidates needs two pairs at least, to exchange pictures between them")
+            raise ValueError("a source of candidates needs two pairs at least, to exchange images between them")
         self.source, self.spread, self.seed = source, spread, seed
         self.name, self.licence = f"candidates of {source.name}", source.licence
         self.split = getattr(source, "split", "")

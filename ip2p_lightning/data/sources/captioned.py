@@ -25,7 +25,7 @@ _LEAST_CHANGE = 9.0  # mean absolute difference of a visible edit, of 255
 
 @dataclass(frozen=True)
 class _Photograph:
-    """Where a photograph lies in which tar, and its caption."""
+    """Location of a photograph in a tar, and its caption."""
 
     tar: Path
     key: str
@@ -140,7 +140,7 @@ class CaptionedSource:
 
 
 def _shows(edit: PictureEdit, thumbnail: Image.Image) -> bool:
-    """Whether a person sees the edit (taking the colour out of a grey photograph shows nothing)."""
+    """True if a person sees the edit (taking the colour out of a grey photograph shows nothing)."""
     return sum(ImageStat.Stat(ImageChops.difference(*edit.apply(thumbnail))).mean) / 3 >= _LEAST_CHANGE
 
 

@@ -12,9 +12,10 @@ from ip2p_lightning.data.pair import EditPair
 from ip2p_lightning.data.randomness import hashed_integer
 from ip2p_lightning.data.selection import Selection
 from ip2p_lightning.data.sources import PairSource
+from ip2p_lightning.data.sources.memory import MemorySource
 
 
-class ChosenSource:
+class ChosenSource(MemorySource):
     """The selections of a dataset folder (`data=shards`) for sources that draw their pairs.
 
     The whole source is drawn once; what is chosen stays in memory (64 px: about 25 KB a pair).
@@ -41,23 +42,8 @@ class ChosenSource:
     ) -> None:
         selection = Selection(None, None, kinds, min_scores, max_scores, size, seed=seed, option_prefix="data.train.")
         pairs = [source[index] for index in range(len(source))]
-        self._pairs = [pairs[row] for row in selection.rows(_index(pairs), source.name)]
-        self.name, self.licence, self.split = source.name, source.licence, getattr(source, "split", "")
-        self._fingerprint = f"{hashed_integer(source.fingerprint(), selection):016x}"
-
-    def __len__(self) -> int:
-        return len(self._pairs)
-
-    def __getitem__(self, index: int) -> EditPair:
-        return self._pairs[index]
-
-    @property
-    def groups(self) -> list[str]:
-        """The group of each pair."""
-        return [pair.group for pair in self._pairs]
-
-    def fingerprint(self) -> str:
-        return self._fingerprint
+        chosen = [pairs[row] for row in selection.rows(_index(pairs), source.name)]
+        self._hold(chosen, source, f"{hashed_integer(source.fingerprint(), selection):016x}")
 
 
 def _index(pairs: Sequence[EditPair]) -> pa.Table:

@@ -14,9 +14,12 @@ class MemorySource:
     """
 
     def __init__(self, source: PairSource) -> None:
-        self.name, self.licence, self._fingerprint = source.name, source.licence, source.fingerprint()
-        self.split = getattr(source, "split", "")
-        self._pairs = [source[index] for index in range(len(source))]
+        self._hold([source[index] for index in range(len(source))], source, source.fingerprint())
+
+    def _hold(self, pairs: list[EditPair], source: PairSource, fingerprint: str) -> None:
+        """Take pairs of another source, and its name and licence."""
+        self.name, self.licence, self.split = source.name, source.licence, getattr(source, "split", "")
+        self._pairs, self._fingerprint = pairs, fingerprint
 
     def __len__(self) -> int:
         return len(self._pairs)

@@ -49,7 +49,7 @@ class PhotoSource:
         count: number of pairs, at least 1.
         folder: folder of photographs (searched with its subfolders), at least three; None takes the photographs inside
             the scikit-image package.
-        size: side of the square pictures in pixels.
+        size: side of the square images in pixels.
         seed: another seed gives other pairs.
         kinds: keys of `picture_edits.PICTURE_EDITS` to draw from, all if None.
         split: "train", "validation" (about 10 % of a folder's photographs) or "test" (about 20 %).
@@ -81,7 +81,7 @@ class PhotoSource:
         self.kinds = tuple(kinds) if kinds is not None else tuple(PICTURE_EDITS)
         unknown = sorted(set(self.kinds) - set(PICTURE_EDITS))
         if unknown or not self.kinds:
-            raise ValueError(f"kinds {unknown} are not picture edits; choose from {sorted(PICTURE_EDITS)}")
+            raise ValueError(f"kinds {unknown} are not image edits; choose from {sorted(PICTURE_EDITS)}")
         self.licence = "see the folder" if folder else "public domain, CC0 and CC BY (scikit-image data/README.txt)"
         self.left_out = LeftOut()
         """Files of the folder that are no photographs, and photographs in formats that cannot be read."""
@@ -156,7 +156,7 @@ def folder_photographs(folder: Path, split: str, left_out: LeftOut | None = None
 
 
 def _readable(path: Path, folder: Path, left_out: LeftOut) -> bool:
-    """Whether the header of a photograph can be read; counts it if not."""
+    """True if the header of a photograph can be read; counts it if not."""
     try:
         width, height, _ = picture_size(path)
         if width * height <= MAX_PIXELS:
@@ -191,7 +191,7 @@ def _crop(path: Path, square: tuple[float, float, float], size: int) -> Image.Im
 
 
 def _varied(image: Image.Image, rng: Random) -> Image.Image:
-    """The picture mirrored or not, all hues turned by one angle, each colour channel made stronger or weaker."""
+    """The image mirrored or not, all hues turned by one angle, each colour channel made stronger or weaker."""
     image = mirror(image) if rng.random() < 0.5 else image
     hue, saturation, value = image.convert("HSV").split()
     turn = rng.randrange(256)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from random import Random
+from typing import Any
 from zlib import crc32
 
 from ip2p_lightning.data.pair import EditPair
-from ip2p_lightning.world.attributes import describe
-from ip2p_lightning.world.edits import EDITS, Change, is_visible, render
-from ip2p_lightning.world.levels import LEVELS, SPLITS, belongs
+from ip2p_lightning.world.levels import SPLITS
+from ip2p_lightning.world.makers import MAKERS
 
 _TRIES = 2000
 _PROBES = 24
@@ -23,12 +23,13 @@ class WorldSource:
     one, and another ``size`` shows the same scenes and texts. Kinds of edit take turns by chance.
     ``split="test"`` shows combinations of `levels.HELD_OUT` before or after the edit, which no other split shows;
     ``split="validation"`` edits scenes that training never shows, made of combinations that it does show. A pair's
-    metadata holds the attributes of both pictures (`world.attributes.describe`).
+    metadata holds the attributes of both images (`world.attributes.describe`), and at the open level what else counts
+    as right (`world.open.attributes.alternatives`).
 
     Args:
         count: number of pairs, at least 1.
-        size: side of the square pictures in pixels.
-        level: "simple", "broad", "medium" or "full" (see `levels.LEVELS`).
+        size: side of the square images in pixels.
+        level: "simple", "broad", "medium", "full" or "open" (see `makers.MAKERS`).
         seed: another seed gives other pairs.
         kinds: kinds of edit to draw, with equal shares or each with its weight; all kinds of the level if None.
         split: "train", "validation" or "test".
@@ -51,20 +52,20 @@ class WorldSource:
     ) -> None:
         if count < 1:
             raise ValueError(f"count is {count}; a source needs at least one pair")
-        if level not in LEVELS:
-            raise ValueError(f"level {level!r} does not exist; choose one of {sorted(LEVELS)}")
+        if level not in MAKERS:
+            raise ValueError(f"level {level!r} does not exist; choose one of {sorted(MAKERS)}")
         if split not in SPLITS:
             raise ValueError(f"split {split!r} does not exist; choose one of {SPLITS}")
         self.count, self.size, self.level, self.seed, self.split = count, size, level, seed, split
-        self.kinds = tuple(kinds) if kinds is not None else LEVELS[level].edits
-        unknown = sorted(set(self.kinds) - set(LEVELS[level].edits))
+        self.kinds = tuple(kinds) if kinds is not None else MAKERS[level].edits
+        unknown = sorted(set(self.kinds) - set(MAKERS[level].edits))
         if unknown or not self.kinds:
-            raise ValueError(f"kinds {unknown} are not drawn at level {level!r}; choose from {LEVELS[level].edits}")
+            raise ValueError(f"kinds {unknown} are not drawn at level {level!r}; choose from {MAKERS[level].edits}")
         self.shares = tuple(kinds.values()) if isinstance(kinds, Mapping) else (1,) * len(self.kinds)
         if min(self.shares) < 0 or not any(self.shares):
             raise ValueError(f"shares of kinds are {self.shares}; give weights of 0 or more, at least one above 0")
         drawn = repr(self.kinds) if len(set(self.shares)) == 1 else repr((self.kinds, self.shares))
-        chosen = "" if drawn == repr(LEVELS[level].edits) else f"-{crc32(drawn.encode()):08x}"
+        chosen = "" if drawn == repr(MAKERS[level].edits) else f"-{crc32(drawn.encode()):08x}"
         self.address = f"{level}-{split}-{seed}{chosen}"
 
     def __len__(self) -> int:
@@ -74,7 +75,8 @@ class WorldSource:
         if not 0 <= index < self.count:
             raise IndexError(f"pair {index} of a world source with {self.count} pairs")
         kind, change = self.change(index)
-        pictures = render(change, self.size)
+        maker = MAKERS[self.level]
+        pictures = maker.render(change, self.size)
         return EditPair(
             id=f"{self.address}-{index}",
             original_image=pictures.original_image,
@@ -86,17 +88,16 @@ class WorldSource:
             kind=kind,
             group=f"scene-{change.before.signature():08x}",
             mask=pictures.mask,
-            metadata={"attributes": dict(zip(("original", "edited"), describe(change), strict=True))},
+            metadata=maker.metadata(change),
         )
 
-    def change(self, index: int) -> tuple[str, Change]:
+    def change(self, index: int) -> tuple[str, Any]:
         """The kind and the edit of pair ``index``, without drawing it."""
-        level = LEVELS[self.level]
         rng = Random(f"{self.level}/{self.split}/{self.seed}/{index}")
         kind = rng.choices(self.kinds, self.shares)[0]
         for _ in range(_TRIES):
-            change = EDITS[kind](level.sample(level, rng), level, rng)
-            if change and belongs(self.split, change.before, change.after) and is_visible(change):
+            change = MAKERS[self.level].change(kind, self.split, rng)
+            if change is not None:
                 return kind, change
         raise RuntimeError(f"no {kind!r} edit of level {self.level!r} was found for split {self.split!r}")
 

@@ -1,4 +1,4 @@
-"""What writers that ask a model share: answers are read, checked, and asked for again where they are of no use."""
+"""Shared part of writers that ask a model: answers are read, checked, and asked for again where they are of no use."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class CompletionWriter(ABC):
     """One triple of each caption from a model that continues text.
 
     A caption that is refused itself is never shown to the model. An answer that is unparsable, empty, too long, unsafe
-    or a copy is asked for anew with other randomness, as the original does; the last one's reason is reported.
+    or a copy is asked for again with other randomness, as the original does; the last one's reason is reported.
 
     Args:
         checks: what is refused.

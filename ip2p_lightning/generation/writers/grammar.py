@@ -1,4 +1,4 @@
-"""Triples by rule: of scenes of the embedded world exactly, of any other caption by edits of the picture as a whole."""
+"""Triples by rule: of scenes of the embedded world exactly, of any other caption by edits of the image as a whole."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class GrammarWriter:
     """The rules by which `WorldSource` edits, as a writer.
 
     A caption with a scene in its metadata gets edits of that scene that stay in its split; its triples' metadata holds
-    the change (`world_triples.change_of`) and the true "expressive_instruction". Captions of real pictures get photo
-    operations and media ("make it a painting"), which every picture allows.
+    the change (`world_triples.change_of`) and the true "expressive_instruction". Captions of real images get photo
+    operations and media ("make it a painting"), which every image allows.
 
     Args:
         per_caption: triples of each caption, of different kinds as far as there are enough.
@@ -98,7 +98,7 @@ def _of_scene(caption: Caption, kind: str, rng: Random) -> EditTriple | None:
 
 
 def _of_picture(caption: Caption, kind: str, rng: Random) -> EditTriple | None:
-    """An edit of any picture as it is; edits that undo something (sharpen) would need a picture that has it."""
+    """An edit of any image as it is; edits that undo something (sharpen) would need an image that has it."""
     edits = [edit for edit in PICTURE_EDITS[kind] if edit.preparation is None] if kind in PICTURE_EDITS else []
     if not edits:
         return None

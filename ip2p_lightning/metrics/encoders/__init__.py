@@ -1,4 +1,4 @@
-"""Networks that metrics compare pictures by, and how pictures are prepared for them.
+"""Networks that metrics compare images by, and how images are prepared for them.
 
 What is made of the features belongs one level up; networks that learn belong in `models`.
 """

@@ -1,4 +1,4 @@
-"""What every encoder promises: pictures, and perhaps texts, to unit vectors; each batch is encoded once."""
+"""Interface of encoders: images, and perhaps texts, to unit vectors; each batch is encoded once."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ip2p_lightning.metrics.encoders.preparation import Preparation
-from ip2p_lightning.metrics.encoders.remembered import Remembered
+from ip2p_lightning.metrics.encoders.tensor_cache import TensorCache
 
 _TEXTS = 8  # batches of texts remembered
 
 
 class Encoder(nn.Module, ABC):
-    """Pictures to unit vectors.
+    """Images to unit vectors.
 
     Features of the last few batches are remembered, so that metrics which are given one encoder share them. Weights are
-    frozen. Features of one picture do not depend on the others of its batch but for rounding.
+    frozen. Features of one image do not depend on the others of its batch but for rounding.
 
     Args:
         network: frozen and put into evaluation mode.
-        preparation: pictures [B, 3, H, W] in [-1, 1] to what the network takes.
+        preparation: images [B, 3, H, W] in [-1, 1] to what the network takes.
         weights: where the weights come from, for the record ("openai", a path; "random" if nothing trained them).
     """
 
@@ -33,19 +33,19 @@ class Encoder(nn.Module, ABC):
         super().__init__()
         self.network = network.eval().requires_grad_(False)
         self.preparation, self.weights = preparation, weights
-        self._remembered: Remembered[Tensor] = Remembered()
+        self._remembered: TensorCache[Tensor] = TensorCache()
         self._digest = ""
 
     @abstractmethod
     def features(self, prepared: Tensor) -> Tensor:
-        """Prepared pictures to features [B, D]."""
+        """Prepared images to features [B, D]."""
 
     def pictures(self, images: Tensor) -> Tensor:
-        """Pictures [B, 3, H, W] in [-1, 1] to unit vectors float32 [B, D]."""
+        """Images [B, 3, H, W] in [-1, 1] to unit vectors float32 [B, D]."""
         return self._remembered.get(images, self._encode)
 
     def provenance(self) -> dict[str, Any]:
-        """Which network, which weights (source and digest) and which preparation."""
+        """Provenance: network, weights (source and digest) and preparation."""
         self._digest = self._digest or weights_digest(self.network)
         return {
             "network": type(self.network).__name__,
@@ -67,7 +67,7 @@ class Encoder(nn.Module, ABC):
 
 
 class TextEncoder(Encoder):
-    """An encoder of pictures and texts in one space."""
+    """An encoder of images and texts in one space."""
 
     def __init__(self, network: nn.Module, preparation: Preparation, weights: str) -> None:
         super().__init__(network, preparation, weights)

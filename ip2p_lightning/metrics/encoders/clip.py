@@ -6,14 +6,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import open_clip
 from torch import Tensor
 
 from ip2p_lightning import shipped
 from ip2p_lightning.metrics.encoders.base import TextEncoder
 from ip2p_lightning.metrics.encoders.preparation import Interpolated, Photographed, Preparation
-
-_FOLDER = "local-dir:"
+from ip2p_lightning.models.open_clip_weights import FOLDER, HUB, load_open_clip
 
 
 class OpenClipEncoder(TextEncoder):
@@ -22,7 +20,7 @@ class OpenClipEncoder(TextEncoder):
     Args:
         clip: the model.
         tokenizer: B texts to ids [B, L]; open_clip's cut what is too long.
-        preparation: of pictures.
+        preparation: of images.
         weights: see `Encoder`.
     """
 
@@ -48,38 +46,43 @@ class OpenClipEncoder(TextEncoder):
             name: "ViT-B-32-quickgelu" (with `pretrained`), "hf-hub:OWNER/NAME", "local-dir:FOLDER", or
                 "zoo:dual_encoder", the one that comes with this package.
             pretrained: open_clip's tag ("openai", whose models need the quickgelu names) or a file of weights.
-            preparation: "own" for that of the weights, on 8-bit pictures; "interpolated" for InstructPix2Pix's, which
+            preparation: "own" for that of the weights, on 8-bit images; "interpolated" for InstructPix2Pix's, which
                 squeezes tensors.
             legacy_range: see `Interpolated`; needs "interpolated".
 
         Raises:
-            ValueError: a name without weights, or a legacy range of pictures that are 8-bit.
-            FileNotFoundError: no such folder, no weights of the zoo, or none that can be fetched.
+            ValueError: a legacy range of images that are 8-bit.
+            As `load_open_clip`.
         """
         if legacy_range and preparation != "interpolated":
-            raise ValueError("legacy_range=true is a quirk of preparation=interpolated; 8-bit pictures have no range")
-        source = f"{_FOLDER}{shipped.path(name)}" if name.startswith(shipped.PREFIX) else name
-        folder = Path(source.removeprefix(_FOLDER))
-        if source.startswith(_FOLDER) and not folder.is_dir():
-            raise FileNotFoundError(f"{name}: there is no folder {folder}; give one that open_clip wrote")
-        if ":" not in source and not pretrained:
-            raise ValueError(
-                f"open_clip's {name!r} needs weights: give pretrained=openai, a file, or another of its tags"
-            )
-        try:
-            clip, _, own = open_clip.create_model_and_transforms(source, pretrained=pretrained)
-        except RuntimeError as error:  # which open_clip makes of a file or a hub that it cannot reach
-            if isinstance(error.__context__, OSError):
-                raise FileNotFoundError(f"{error}; give a local file of weights by pretrained=FILE") from error
-            raise
+            raise ValueError("legacy_range=true is a quirk of preparation=interpolated; 8-bit images have no range")
+        clip, own, tokenizer = load_open_clip(name, pretrained)
         weights = name if pretrained is None else f"{name} {pretrained}"
-        prepared: Preparation = Photographed(own)  # type: ignore[arg-type]
+        prepared: Preparation = Photographed(own)
         if preparation == "interpolated":
             visual: Any = clip.visual
             settings, size = visual.preprocess_cfg, visual.image_size
             side = size if isinstance(size, int) else size[0]
             prepared = Interpolated(side, settings["mean"], settings["std"], legacy_range=legacy_range)
-        return cls(clip, open_clip.get_tokenizer(source), prepared, weights)
+        return cls(clip, tokenizer, prepared, weights)
+
+    @classmethod
+    def named(cls, name: str) -> OpenClipEncoder:
+        """Open weights by one word.
+
+        Args:
+            name: a folder that open_clip wrote, a name of `from_pretrained` with its prefix, or "NAME:TAG" of
+                open_clip's list.
+
+        Raises:
+            As `load_open_clip`.
+        """
+        if Path(name).is_dir():
+            return cls.from_pretrained(f"{FOLDER}{name}")
+        if name.startswith((shipped.PREFIX, HUB, FOLDER)):
+            return cls.from_pretrained(name)
+        model, _, tag = name.partition(":")
+        return cls.from_pretrained(model, tag or None)
 
     def features(self, prepared: Tensor) -> Tensor:
         return self.network.encode_image(prepared)

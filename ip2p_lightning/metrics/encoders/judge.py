@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from ip2p_lightning import shipped
 from ip2p_lightning.metrics.encoders.base import weights_digest
-from ip2p_lightning.metrics.encoders.remembered import Remembered
+from ip2p_lightning.metrics.encoders.tensor_cache import TensorCache
 from ip2p_lightning.models.judge import AttributeJudge
+from ip2p_lightning.models.loading import load_model
 
 
 class JudgeReader(nn.Module):
-    """Reads what pictures show.
+    """Reads what images show.
 
     Args:
         judge: frozen and put into evaluation mode.
@@ -24,7 +24,7 @@ class JudgeReader(nn.Module):
     def __init__(self, judge: AttributeJudge, weights: str = "random") -> None:
         super().__init__()
         self.judge, self.weights = judge.eval().requires_grad_(False), weights
-        self._remembered: Remembered[list[dict[str, str]]] = Remembered()
+        self._remembered: TensorCache[list[dict[str, str]]] = TensorCache()
 
     @classmethod
     def from_pretrained(cls, name: str) -> JudgeReader:
@@ -34,17 +34,17 @@ class JudgeReader(nn.Module):
             name: a folder of an `AttributeJudge`, or "zoo:judge", the one that comes with this package.
 
         Raises:
-            OSError: no such folder, or no weights in it.
+            WeightsError: no such folder, or no sound weights in it.
         """
         folder = shipped.path(name) if name.startswith(shipped.PREFIX) else name
-        return cls(AttributeJudge.from_pretrained(str(folder), dtype=torch.float32), name)
+        return cls(load_model(AttributeJudge, folder), name)
 
     def read(self, images: Tensor) -> list[dict[str, str]]:
-        """What each of the pictures [B, 3, H, W] in [-1, 1] shows: attribute -> value."""
+        """Attributes read from images [B, 3, H, W] in [-1, 1]: attribute -> value."""
         return self._remembered.get(images, self.judge.read)
 
     def provenance(self) -> dict[str, Any]:
-        """Which weights, and the side at which they look at pictures."""
+        """Provenance: weights, and the side of their input images."""
         size = f"bilinear to {self.judge.size} x {self.judge.size} with smoothing where the size differs"
         return {
             "network": type(self.judge).__name__,

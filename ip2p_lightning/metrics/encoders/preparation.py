@@ -1,6 +1,6 @@
-"""From pictures in [-1, 1] to what an encoder takes: two ways that published evaluations differ by.
+"""From images in [-1, 1] to what an encoder takes: two ways that published evaluations differ by.
 
-MagicBrush opens 8-bit pictures and lets PIL resize and crop them; InstructPix2Pix squeezes tensors by interpolation
+MagicBrush opens 8-bit images and lets PIL resize and crop them; InstructPix2Pix squeezes tensors by interpolation
 that does not smooth, and feeds its evaluation [-1, 1] where its own encoder expects [0, 1].
 """
 
@@ -24,7 +24,7 @@ class Preparation(Protocol):
     """Prepares a batch; its `str` says how, for the record."""
 
     def __call__(self, images: Tensor) -> Tensor:
-        """Pictures float32 [B, 3, H, W] in [-1, 1] to the network's input [B, 3, h, w]."""
+        """Images float32 [B, 3, H, W] in [-1, 1] to the network's input [B, 3, h, w]."""
         ...
 
 
@@ -64,10 +64,10 @@ class Interpolated:
 
 @dataclass(frozen=True)
 class Photographed:
-    """Rounds to 8 bits and prepares each picture as a PIL picture (CLIP's and DINO's own way, and MagicBrush's).
+    """Rounds to 8 bits and prepares each image as a PIL image (CLIP's and DINO's own way, and MagicBrush's).
 
     Args:
-        transform: PIL picture to tensor [3, h, w], such as open_clip's or torchvision's.
+        transform: PIL image to tensor [3, h, w], such as open_clip's or torchvision's.
     """
 
     transform: Callable[[Image.Image], Tensor]

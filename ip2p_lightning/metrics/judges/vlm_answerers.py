@@ -14,7 +14,7 @@ from PIL import Image
 
 from ip2p_lightning.metrics.judges.vlm_judge import Question
 from ip2p_lightning.model_server import EndpointError, ModelServer, Refused, chat_text
-from ip2p_lightning.models.loading import load_model
+from ip2p_lightning.models.loading import load_model, load_processor
 
 
 class LocalAnswerer:
@@ -54,11 +54,10 @@ class LocalAnswerer:
             max_new_tokens: longest answer.
             batch_size: questions at once.
         """
-        from transformers import AutoModelForImageTextToText, AutoProcessor
+        from transformers import AutoModelForImageTextToText
 
         model: Any = load_model(AutoModelForImageTextToText, path, dtype=dtype)
-        processor = AutoProcessor.from_pretrained(path, trust_remote_code=False)
-        return cls(model.to(device).eval(), processor, str(path), max_new_tokens, batch_size)
+        return cls(model.to(device).eval(), load_processor(path), str(path), max_new_tokens, batch_size)
 
     def fingerprint(self) -> str:
         """Name, length of answers, and a hash of some of the weights."""
@@ -116,7 +115,7 @@ class ServerAnswerer:
     Args:
         model: name on the server.
         url: up to and including the version.
-        temperature: of sampling; 0 for the likeliest answer, more if unreadable answers are asked for anew.
+        temperature: of sampling; 0 for the likeliest answer, more if unreadable answers are asked for again.
         max_new_tokens: longest answer.
         concurrency, timeout, attempts, pause, key_variable: see `ModelServer`.
 
@@ -141,7 +140,7 @@ class ServerAnswerer:
         self.name = f"{model} at {self.server.url.host}"
 
     def fingerprint(self) -> str:
-        """Server, model and settings; a model that the server exchanges under its name cannot be told."""
+        """Server, model and settings; a model that the server exchanges under its name cannot be determined."""
         return f"{self.server.url} {self.model} {self.temperature} {self.max_new_tokens}"
 
     def answer(self, questions: Sequence[Question]) -> list[str]:

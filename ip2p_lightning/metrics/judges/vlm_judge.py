@@ -1,7 +1,7 @@
 """A vision-language model as judge of edits: two questions, strict answers, verdicts kept on disk by content.
 
 The scheme is VIEScore's (Ku et al. 2024), in words of our own. Semantic consistency (SC): does the edit do what was
-asked, and nothing else; the judge sees both pictures. Perceptual quality (PQ): is the edited picture natural and whole;
+asked, and nothing else; the judge sees both images. Perceptual quality (PQ): is the edited image natural and whole;
 the judge sees it alone. Each question asks for two marks from 0 to 10, of which the lower counts, and the overall mark
 is sqrt(SC x PQ).
 """
@@ -23,7 +23,7 @@ from PIL import Image
 from ip2p_lightning.data.images import as_rgb
 from ip2p_lightning.files import write_whole
 
-PROTOCOL = 1
+PROTOCOL = 2
 """Goes up whenever a question's words change, so that old verdicts are not taken for new ones."""
 
 TOP = 10.0
@@ -38,24 +38,24 @@ def _two_marks(first: str, second: str) -> str:
 
 
 CONSISTENCY = (
-    "You mark how well a photo editor followed an order. The first picture is the one the editor was given, the second "
-    "is what came back.<montage> The order was:\n<instruction>\n"
-    "Give two marks. done: how far the second picture shows what was ordered (0: no trace of it; 5: half of it, or the "
-    "wrong amount; 10: all of it). kept: how far everything that the order did not speak of is still as it was (0: "
-    "another picture altogether; 5: clear changes beside the order; 10: nothing else was touched). An editor who "
-    "changed nothing has 0 for done.\n" + _two_marks("done", "kept")
+    "Rate how well an image editor followed an instruction. The first image is the input, the second is the edited "
+    "image.<montage> The instruction was:\n<instruction>\n"
+    "Give two scores. done: to what extent the edited image shows what the instruction asked for (0: not at all; 5: "
+    "half of it, or the wrong amount; 10: completely). kept: to what extent everything that the instruction did not "
+    "mention is unchanged (0: a completely different image; 5: clear changes that were not asked for; 10: nothing else "
+    "changed). An edited image that equals the input scores 0 for done.\n" + _two_marks("done", "kept")
 )
 QUALITY = (
-    "You mark how well a picture is made. It may be a photograph, a drawing or a painting; what it shows does not "
-    "matter.\nGive two marks. natural: light, shadows, proportions and perspective hang together (0: nothing does; 10: "
-    "everything does, in the picture's own style). clean: it is free of technical damage (0: smeared, broken or full "
-    "of noise; 5: visible damage in places; 10: none).\n" + _two_marks("natural", "clean")
+    "Rate the quality of an image. It may be a photograph, a drawing or a painting; its content does not matter.\n"
+    "Give two scores. natural: light, shadows, proportions and perspective are consistent (0: not at all; 10: fully, "
+    "in the image's own style). clean: the image is free of artefacts (0: smeared, broken or full of noise; 5: visible "
+    "artefacts in places; 10: none).\n" + _two_marks("natural", "clean")
 )
 
 
 @dataclass(frozen=True)
 class Question:
-    """What a judge is asked.
+    """A question to a judge.
 
     Args:
         text: the question.
@@ -116,7 +116,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Edit:
-    """An edit to be judged: original and edited picture, and the instruction."""
+    """An edit to be judged: original and edited image, and the instruction."""
 
     original: Image.Image
     edited: Image.Image
@@ -124,15 +124,15 @@ class Edit:
 
 
 class VLMJudge:
-    """Judges edits, each but once: verdicts are kept in a folder under a hash of pictures, instruction and judge.
+    """Judges edits, each but once: verdicts are kept in a folder under a hash of images, instruction and judge.
 
     Args:
         answerer: the model.
         cache: folder of verdicts; None keeps none. Several processes may share it.
-        attempts: how often an unreadable answer is asked for anew, with another seed, before it counts as a failure.
+        attempts: how often an unreadable answer is asked for again, with another seed, before it counts as a failure.
             A model that does not draw gives the same answer again: leave it at 1.
-        montage: show the two pictures side by side in one, for models that take one picture.
-        side: longest side in pixels of what the judge sees; larger pictures are reduced.
+        montage: show the two images side by side in one, for models that take one image.
+        side: longest side in pixels of what the judge sees; larger images are reduced.
 
     Raises:
         ValueError: numbers out of range.
@@ -197,7 +197,7 @@ class VLMJudge:
         return Verdict(marks[0], marks[1], (reasons[0], reasons[1]), tuple(failures))
 
     def provenance(self) -> dict[str, Any]:
-        """Who judges and how; `failures` has how many answers could not be read."""
+        """Provenance of the judge; `failures` has the number of unreadable answers."""
         return {
             "judge": self.answerer.name,
             "fingerprint": self.answerer.fingerprint(),
@@ -234,7 +234,7 @@ class VLMJudge:
             values = json.loads(file.read_text(encoding="utf-8"))
             answer = read_answer(values["answer"])
         except (ValueError, KeyError, TypeError, OSError):
-            return None  # damaged: asked again and written anew
+            return None  # damaged: asked again and written again
         return None if isinstance(answer, str) else answer
 
     def _store(self, key: str, answer: _Answer, text: str) -> None:

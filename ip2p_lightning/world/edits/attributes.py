@@ -80,7 +80,7 @@ LIGHTS_OFF = ("turn the lights off", "switch off the lights", "put out the light
 
 
 def sky_look(scene: Scene) -> str:
-    """What the sky looks like at the scene's hour in its weather."""
+    """Look of the sky at the scene's hour in its weather."""
     if scene.weather == "foggy":
         return "a pale sky in fog"
     look = (CLEAR_SKY if scene.weather == "clear" else CLOUDED_SKY)[scene.time]
@@ -88,24 +88,24 @@ def sky_look(scene: Scene) -> str:
 
 
 def season_look(scene: Scene) -> str:
-    """What is visible in the scene's season."""
+    """Visible signs of the scene's season."""
     return SEASON_LOOK[scene.season].format(the=subject(ground(scene)))
 
 
 def time_look(scene: Scene) -> str:
-    """What is visible at the scene's hour."""
+    """Visible signs of the scene's hour."""
     return TIMES[scene.time][1].format(the=subject(ground(scene)), sky=sky_look(scene))
 
 
 def weather_look(scene: Scene) -> str:
-    """What is visible in the scene's weather."""
+    """Visible signs of the scene's weather."""
     dry = replace(scene, weather="cloudy") if scene.weather in ("rainy", "snowy") else scene
     return WEATHER[scene.weather][1].format(the=subject(ground(scene)), sky=sky_look(dry))
 
 
 @edit("background")
 def background(scene: Scene, level: Level, rng: Random) -> Change | None:
-    """Put the scene somewhere else; in fog nobody would see it."""
+    """Put the scene somewhere else; in fog it would not be visible."""
     new = rng.choice([place for place in level.backgrounds if place != scene.background])
     after = replace(scene, background=new)
     if scene.weather == "foggy" or not plausible(after):

@@ -1,4 +1,4 @@
-"""One edit of a scene, its pictures, and the registry of kinds."""
+"""One edit of a scene, its images, and the registry of kinds."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from ip2p_lightning.world.scene import Scene, Thing
 
 @dataclass(frozen=True)
 class Change:
-    """What one instruction changes in a scene.
+    """The change that one instruction makes to a scene.
 
     Args:
         before: the scene as given.
-        after: the scene as asked for; the same one where the picture is edited and not what it shows.
+        after: the scene as asked for; the same one where the image is edited and not what it shows.
         instruction: the brief human command.
-        expressive_instruction: what will be visible; determines the result together with the picture.
-        picture_edit: edit of the drawn picture, or None.
+        expressive_instruction: what will be visible; determines the result together with the image.
+        picture_edit: edit of the drawn image, or None.
         spared: the thing that ``picture_edit`` leaves as it is, or None.
     """
 
@@ -38,20 +38,20 @@ class Change:
 
     @property
     def original_caption(self) -> str:
-        """What the picture shows before."""
+        """Caption before the change."""
         if self.picture_edit is None or self.picture_edit.preparation is None:
             return caption(self.before)
         return self.picture_edit.prepared_look.format(what=summary(self.before))
 
     @property
     def edited_caption(self) -> str:
-        """What the picture shows after."""
+        """Caption after the change."""
         return caption(self.after) if self.picture_edit is None else self.expressive_instruction
 
 
 @dataclass(frozen=True)
 class Rendering:
-    """The pictures of a change: RGB before and after, and "L" mask of what may change (255 = may)."""
+    """The images of a change: RGB before and after, and "L" mask of what may change (255 = may)."""
 
     original_image: Image.Image
     edited_image: Image.Image
@@ -73,11 +73,11 @@ def edit(kind: str) -> Callable[[Maker], Maker]:
 
 
 def render(change: Change, size: int = 64) -> Rendering:
-    """Draw a change; pixels outside the mask are equal in both pictures.
+    """Draw a change; pixels outside the mask are equal in both images.
 
     Args:
         change: the edit.
-        size: side of the pictures in pixels, at least 8.
+        size: side of the images in pixels, at least 8.
     """
     original = draw(change.before, size)
     if change.picture_edit is None:
@@ -90,7 +90,7 @@ def render(change: Change, size: int = 64) -> Rendering:
 
 
 def is_visible(change: Change, size: int = 48) -> bool:
-    """Whether a person sees the change, judged on a small rendering so that it does not depend on the asked size."""
+    """True if a person sees the change, judged on a small rendering so that it does not depend on the asked size."""
     pictures = render(change, size)
     return clearly_differ(pictures.original_image, pictures.edited_image, pictures.mask)
 

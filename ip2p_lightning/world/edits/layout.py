@@ -77,7 +77,7 @@ def count(scene: Scene, level: Level, rng: Random) -> Change | None:
 
 @edit("spatial")
 def spatial(scene: Scene, level: Level, rng: Random) -> Change | None:
-    """Name things by where they are: beside another, on one side, or trading places."""
+    """Name things by where they are: next to another, on one side, or trading places."""
     maker = rng.choice((_add_beside, _remove_beside, _paint_at, _swap))
     return maker(scene, level, rng)
 

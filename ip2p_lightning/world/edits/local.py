@@ -1,4 +1,4 @@
-"""Edits of one part of the picture: a part of a thing (local), or all but one thing (focus)."""
+"""Edits of one part of the image: a part of a thing (local), or all but one thing (focus)."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def local(scene: Scene, level: Level, rng: Random) -> Change | None:
 
 @edit("focus")
 def focus(scene: Scene, level: Level, rng: Random) -> Change | None:
-    """Change the whole picture but for one thing."""
+    """Change the whole image but for one thing."""
     spared, change = rng.choice(scene.things), rng.choice(FOCUS)
     name = the(spared, scene)
     return Change(scene, scene, change.instruction(rng).format(the=name), change.look.format(the=name), change, spared)

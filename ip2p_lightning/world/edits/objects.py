@@ -115,7 +115,7 @@ def remove(scene: Scene, level: Level, rng: Random) -> Change | None:
 
 
 def without(scene: Scene, old: Thing) -> str:
-    """What is visible once a thing is gone."""
+    """Description of the place once a thing is gone."""
     rest = subject(thing for thing in ground(scene) if thing != old)
     if in_sky(old):
         return f"{a(scene.weather)} sky without {the(old, scene)}, only {rest} left"

@@ -13,7 +13,7 @@ from ip2p_lightning.world.scene import Scene
 
 
 def edit_picture(kind: str, scene: Scene, level: Level, rng: Random) -> Change | None:
-    """Apply one of the kind's picture edits to the drawn scene."""
+    """Apply one of the kind's image edits to the drawn scene."""
     chosen = rng.choice(PICTURE_EDITS[kind])
     return Change(scene, scene, chosen.instruction(rng), chosen.look.format(what=summary(scene)), chosen)
 

@@ -1,4 +1,4 @@
-"""Instructions that only make sense with the picture in view: its colours, hour, season and sizes complete them."""
+"""Instructions that only make sense with the image in view: its colours, hour, season and sizes complete them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ OPPOSITE_WEATHER = {"clear": "rainy", "cloudy": "clear", "rainy": "clear", "snow
 
 @edit("visual")
 def visual(scene: Scene, level: Level, rng: Random) -> Change | None:
-    """One of the instructions that need the picture."""
+    """One of the instructions that need the image."""
     makers = (_paint_like, _trade_colours, _pass_season, _pass_time, _hour_of_life, _turn_weather, _twin, _by_size)
     return rng.choice(makers)(scene, level, rng)
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import numpy as np
 import skimage
@@ -101,6 +102,18 @@ def _resized(pair: EncodedPair, size: tuple[int, int]) -> EncodedPair:
     return replace(pair, original_image=images[0], edited_image=images[1])
 
 
+def _saved_again(pair: EncodedPair, size: tuple[int, int] | None) -> EncodedPair:
+    both = decode_pair(pair)
+    images = [image.resize(size) if size else image for image in (both.original_image, both.edited_image)]  # type: ignore[union-attr]
+    return replace(pair, original_image=_jpeg(images[0], 80), edited_image=_jpeg(images[1], 80))
+
+
+def _jpeg(image: Any, quality: int) -> bytes:
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=quality)
+    return file.getvalue()
+
+
 SHIFTS: Sequence[dict[str, float]] = (
     {"dx": 0.8}, {"dx": -1.5, "dy": 0.5}, {"dy": 3}, {"dx": 8, "dy": -6}, {"zoom": 1.01}, {"zoom": 0.98},
     {"zoom": 1.03}, {"turn": 1}, {"turn": -2.5}, {"dx": 2, "zoom": 1.02, "turn": 0.5},
@@ -139,11 +152,9 @@ def planted(pairs: Sequence[EncodedPair]) -> tuple[list[EncodedPair], dict[str, 
         faults[result[index].id] = "swapped"
     for quality in (None, 70, None, 85):  # 4
         index = place()
-        same = decode_pair(result[index]).original_image
-        again = io.BytesIO()
-        same.save(again, "JPEG", quality=quality or 95)  # type: ignore[union-attr]
-        after = again.getvalue() if quality else result[index].original_image
-        result[index] = replace(result[index], edited_image=after)
+        one = result[index].original_image
+        again = _jpeg(decode_pair(result[index]).original_image, quality) if quality else one
+        result[index] = replace(result[index], edited_image=again)
         faults[result[index].id] = "unchanged"
     for size in ((128, 96), (90, 120)):  # 2
         index = place()
@@ -152,14 +163,7 @@ def planted(pairs: Sequence[EncodedPair]) -> tuple[list[EncodedPair], dict[str, 
     for number in range(3):  # 3: byte for byte, written again, and enlarged
         index = place()
         twin = replace(result[index], id=f"twin {number}", group=f"twin {number}")
-        if number:
-            both = decode_pair(twin)
-            images = [io.BytesIO(), io.BytesIO()]
-            for file, image in zip(images, (both.original_image, both.edited_image), strict=True):
-                image = image.resize((320, 240)) if number == 2 else image  # type: ignore[union-attr]
-                image.save(file, "JPEG", quality=80)  # type: ignore[union-attr]
-            twin = replace(twin, original_image=images[0].getvalue(), edited_image=images[1].getvalue())
-        result.append(twin)
+        result.append(_saved_again(twin, (320, 240) if number == 2 else None) if number else twin)
         faults[twin.id] = "duplicate"
     index = place()
     result[index] = _edited(result[index], lambda image: image.resize((200, 192)))

@@ -95,9 +95,9 @@ def test_what_cannot_be_used_is_counted_and_named(magicbrush: Path):
     (magicbrush / "images/30/30-output1.png").unlink()
     source = MagicBrushSource(magicbrush)
     assert source.column("id") == ["139-1"]
-    assert source.left_out.counts == {"pictures differ in size": 2, "a picture is missing": 1}
-    assert "3 of 4 left out: 2 x pictures differ in size, 1 x a picture is missing" in source.name
-    with pytest.raises(ValueError, match=r"session 139 turn 2: pictures differ in size \(original 16 x 12, edited 20"):
+    assert source.left_out.counts == {"images differ in size": 2, "an image is missing": 1}
+    assert "3 of 4 left out: 2 x images differ in size, 1 x an image is missing" in source.name
+    with pytest.raises(ValueError, match=r"session 139 turn 2: images differ in size \(original 16 x 12, edited 20"):
         MagicBrushSource(magicbrush, unusable="error")
     resized = MagicBrushSource(magicbrush, resize=True)
     assert resized[resized.column("id").index("139-2")].edited_image.size == (16, 12)  # type: ignore[union-attr]
@@ -140,7 +140,7 @@ def test_gier(tmp_path: Path):
     source = GIERSource(folder / "splits/test_sess_3.json")
     assert [source[index].instruction for index in range(3)] == ["brighten", "more light", "make it pop"]
     assert source.column("id") == ["0/0", "0/1", "0/2"]
-    assert source.left_out.counts == {"pictures differ in size": 1}
+    assert source.left_out.counts == {"images differ in size": 1}
     assert set(source.groups) == {"0.jpg"}
     assert len(GIERSource(folder / "splits/test_sess_3.json", requests="first", resize=True)) == 2
     with pytest.raises(FileNotFoundError, match=r"has no GIER.json or IER2.json"):
@@ -191,7 +191,7 @@ def test_emu_edit_has_its_input_in_the_place_of_the_truth(emu_edit: Path):
 
 @pytest.mark.parametrize("name", ["magicbrush", "emu_edit"])
 def test_the_command_lines_data(name: str, magicbrush: Path, emu_edit: Path):
-    config = compose("data", ["command=show", f"data={name}", f"data.test.path={magicbrush}"])
+    config = compose("data render", [f"data={name}", f"data.test.path={magicbrush}"])
     data = build(config.data)
     pair = data.transform.evaluation()(data.sources()["test"][0])
     assert pair.original_image.shape == pair.edited_image.shape == (3, 512, 512)

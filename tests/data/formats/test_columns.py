@@ -55,9 +55,9 @@ def test_splits_are_called_as_ours(file: File):
     ("change", "reason", "message"),
     [
         ({"instruction": " "}, "no instruction", "rows 7: no instruction"),
-        ({"edited_image": None}, "no picture for edited_image", "looked for under edited_image; the row has"),
+        ({"edited_image": None}, "no image for edited_image", "looked for under edited_image; the row has"),
         ({"instruction": ["a", 5]}, "column 'instruction' should hold text for instruction", "it holds int"),
-        ({"edited_image": b"not a picture"}, "edited", "rows 7: "),
+        ({"edited_image": b"not an image"}, "edited", "rows 7: "),
         ({"metadata": "{"}, "column 'metadata' is no JSON", "rows 7"),
         ({"metadata": [1]}, "column 'metadata' should hold a JSON object", "not list"),
     ],
@@ -71,9 +71,9 @@ def test_what_cannot_be_used_is_named(change: dict[str, Any], reason: str, messa
 
 def test_sizes_and_kinds_of_pictures_are_checked(file: File):
     row = {"original_image": file(1), "edited_image": file(2, size=(9, 9)), "instruction": "do"}
-    with pytest.raises(UnusablePair, match=r"rows 7: pictures differ in size .original 12 x 8, edited 9 x 9") as error:
+    with pytest.raises(UnusablePair, match=r"rows 7: images differ in size .original 12 x 8, edited 9 x 9") as error:
         read(Columns.of(), row)
-    assert error.value.reason == "pictures differ in size"
+    assert error.value.reason == "images differ in size"
     with pytest.raises(UnusablePair, match="edited is WEBP") as error:
         read(Columns.of(), row | {"edited_image": file(2, "WEBP")})
     assert error.value.reason == "edited is WEBP"

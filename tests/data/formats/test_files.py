@@ -146,7 +146,7 @@ def test_malice_in_tars_stays_there(file: File, tmp_path: Path):
     report = render_dataset(source, tmp_path / "data", skip_failures=True)
     assert report.info.pairs == 1
     assert report.reasons == {
-        "no picture for original_image": 1,
+        "no image for original_image": 1,
         "damaged JSON": 1,
         "a member is too large": 1,
     }
@@ -213,13 +213,13 @@ def test_lines_that_cannot_be_used(file: File, tmp_path: Path):
     assert [row["instruction"] for row in _rows(tmp_path / "data")] == ["do", "last"]
     assert report.reasons == {
         "a path leads out of the folder": 4,
-        "a picture is missing": 1,
+        "an image is missing": 1,
         "key 'edited' should hold a path": 1,
         "damaged line": 1,
         "no JSON object": 1,
         "line too long": 1,
     }
-    assert any("pairs.jsonl line 7: a picture is missing (c.jpg is not in" in text for text in report.skipped)
+    assert any("pairs.jsonl line 7: an image is missing (c.jpg is not in" in text for text in report.skipped)
     with pytest.raises(ValueError, match="line 3: a path leads out of the folder"):
         render_dataset(source, tmp_path / "strict")
     assert not (tmp_path / "strict").exists()

@@ -104,15 +104,15 @@ def test_rows_that_cannot_be_used_are_counted_by_reason(photos: Path, file: File
     report = render_dataset(source, tmp_path / "data", skip_failures=True)
     assert report.info.pairs == 1
     assert report.reasons == {
-        "a picture is missing": 2,
-        "pictures differ in size": 1,
+        "an image is missing": 2,
+        "images differ in size": 1,
         "edited is WEBP": 1,
         "a path leads out of the folder": 1,
         "no instruction": 1,
-        "no picture for edited_image": 1,
+        "no image for edited_image": 1,
         "more cells than the header": 1,
     }
-    with pytest.raises(ValueError, match=r"edits.csv line 3: a picture is missing .*; skip_failures=true leaves"):
+    with pytest.raises(ValueError, match=r"edits.csv line 3: an image is missing .*; skip_failures=true leaves"):
         render_dataset(source, tmp_path / "strict")
 
 

@@ -153,7 +153,7 @@ BAD_ROWS: list[tuple[Any, str]] = [
     ({"id": "x" * 1001}, "id is too long"),
     ({"instruction": "\u200b \u2060"}, "no instruction"),
     ({"instruction": "\ud800 red"}, "damaged line"),
-    ({"original_image": "c.jpg"}, "a picture is missing"),
+    ({"original_image": "c.jpg"}, "an image is missing"),
     ({"original_image": 5}, "key 'original_image' should hold a path"),
 ]
 
@@ -182,7 +182,7 @@ def test_no_bad_row_ends_an_import_that_skips(file: File, tmp_path: Path):
 
 def test_when_all_was_left_out_the_reason_is_kept(file: File, tmp_path: Path):
     path = lines(tmp_path / "x", file, GOOD | {"instruction": ""}, GOOD | {"edited_image": "c.jpg"})
-    message = r"all 2 were left out \(1 x no instruction, 1 x a picture is missing\); the first: .*line 1"
+    message = r"all 2 were left out \(1 x no instruction, 1 x an image is missing\); the first: .*line 1"
     with pytest.raises(ValueError, match=message):
         render_dataset(preset("jsonl").open(path), tmp_path / "data", skip_failures=True)
     assert [file.name for file in tmp_path.iterdir()] == ["x"]
@@ -291,7 +291,7 @@ def test_what_prompt_folders_hold_besides_is_counted(file: File, tmp_path: Path)
     assert counts["image in .webp, which these folders do not hold (convert it to PNG or JPEG)"] == 2
     assert counts["image in .heic, which these folders do not hold (convert it to PNG or JPEG)"] == 1
     assert (
-        counts["file beside the prompt folders"] == counts["folder without pairs"] == counts["file of a desktop"] == 1
+        counts["file next to the prompt folders"] == counts["folder without pairs"] == counts["file of a desktop"] == 1
     )
     assert "1/6_0.webp, 1/6_1.webp" in str(report.left_out)
 

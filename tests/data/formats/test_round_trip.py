@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import tarfile
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,13 +15,14 @@ from ip2p_lightning.data.formats.base import Format, export_pairs
 from ip2p_lightning.data.reader import ShardDataset
 from ip2p_lightning.data.rendering import render_dataset
 from ip2p_lightning.data.selection import Selection
+from ip2p_lightning.data.shards import ShardWriter
 from ip2p_lightning.jobs.guide import options
-from tests.data.formats.conftest import contents
+from tests.data.formats.conftest import contents, full_pair
 
 
 def preset(name: str) -> Format:
     """A format as the command line builds it."""
-    return build(compose("data", [f"format={name}", "command=import"]).format)
+    return build(compose("data import", [f"format={name}"]).format)
 
 
 @pytest.mark.parametrize("name", sorted(set(options("format")) - {"captioned"}))
@@ -39,11 +42,38 @@ def test_everything_comes_back(name: str, full_dataset: Path, tmp_path: Path):
 @pytest.mark.parametrize("name", ["jsonl", "hugging_face", "webdataset"])
 def test_the_original_s_caption_may_be_called_caption(name: str, file: Callable[..., bytes]):
     """InstructPix2Pix's code spells it so as well."""
-    columns = preset(name).columns  # type: ignore[attr-defined]
+    columns = preset(name).map  # type: ignore[attr-defined]
     row = {"original_image": file(1), "edited_image": file(2), "instruction": "do", "caption": "a hill"}
     for more, caption in (({}, "a hill"), ({columns.written("original_caption"): "first"}, "first")):
         pair = columns.pair(row | more, lambda value, _: value, place="row 1", id="1")
         assert pair.original_caption == caption
+
+
+IDS = ("../../../evil", "/tmp/ip2p-evil", "a/../../evil", "con\\..\\..\\evil\0\x1b[31m")
+
+
+@pytest.fixture(scope="module")
+def named(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """A dataset for each id, of one pair."""
+    folders = []
+    for id in IDS:
+        folders.append(tmp_path_factory.mktemp("named") / "data")
+        with ShardWriter(folders[-1]) as writer:
+            writer.add(replace(full_pair(1), id=id, group=id), "train")
+    return folders
+
+
+@pytest.mark.parametrize("name", sorted(set(options("format")) - {"captioned"}))
+def test_no_id_leads_out_of_the_output(name: str, named: list[Path], tmp_path: Path):
+    """Each id is written inside the folder, or the export is refused and leaves nothing."""
+    format = preset(name)
+    for number, data in enumerate(named):
+        exported = tmp_path / str(number) / "inner" / "exported"
+        with suppress(ValueError):
+            export_pairs(ShardDataset(data), format, exported)
+        made = [path for path in tmp_path.rglob("*") if path.is_file()]
+        assert all("exported" in path.parts and path.name.isprintable() for path in made)
+    assert not Path("/tmp/ip2p-evil").exists()
 
 
 def test_a_selection_is_exported(full_dataset: Path, tmp_path: Path):

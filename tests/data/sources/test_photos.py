@@ -87,7 +87,7 @@ def test_unusable_folders_are_named(tmp_path: Path) -> None:
     Image.new("RGB", (20, 20)).save(tmp_path / "only.png")
     with pytest.raises(ValueError, match="holds 1 photographs"):
         PhotoSource(1, tmp_path)
-    with pytest.raises(ValueError, match="not picture edits"):
+    with pytest.raises(ValueError, match="not image edits"):
         PhotoSource(1, kinds=["season"])
 
 

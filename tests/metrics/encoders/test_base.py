@@ -12,7 +12,7 @@ from torch import nn
 from transformers import ViTConfig, ViTModel
 
 from ip2p_lightning.data.pair import PairBatch
-from ip2p_lightning.metrics import CaptionSimilarity, DirectionSimilarity, InputSimilarity, PictureSimilarity
+from ip2p_lightning.metrics import CaptionSimilarity, DirectionSimilarity, ImageSimilarity, InputSimilarity
 from ip2p_lightning.metrics.encoders import OpenClipEncoder, TimmEncoder, TransformersEncoder
 from ip2p_lightning.metrics.encoders.base import weights_digest
 
@@ -29,7 +29,7 @@ def counted(network: nn.Module) -> list[int]:
 def test_metrics_share_what_their_encoder_has_seen(clip: OpenClipEncoder, scenes: PairBatch) -> None:
     clip = copy.deepcopy(clip)
     sizes = counted(clip.network.visual)
-    metrics = [PictureSimilarity(clip), InputSimilarity(clip), CaptionSimilarity(clip), DirectionSimilarity(clip)]
+    metrics = [ImageSimilarity(clip), InputSimilarity(clip), CaptionSimilarity(clip), DirectionSimilarity(clip)]
     images = (scenes.original_image + scenes.edited_image) / 2
     for metric in metrics:
         metric.measure(images, scenes)
@@ -59,7 +59,7 @@ def test_a_changed_or_new_picture_is_encoded_anew(clip: OpenClipEncoder) -> None
 def test_copies_and_pickles_start_without_memory(clip: OpenClipEncoder) -> None:
     images = torch.rand(2, 3, 16, 16)
     features = clip.pictures(images)
-    for other in (copy.deepcopy(clip), copy.deepcopy(PictureSimilarity(clip)).encoder):
+    for other in (copy.deepcopy(clip), copy.deepcopy(ImageSimilarity(clip)).encoder):
         torch.testing.assert_close(other.pictures(images), features)
     assert pickle.loads(pickle.dumps(clip._remembered))._kept == {}
 
