@@ -1,4 +1,4 @@
-"""Real processes without the seconds that a new interpreter spends on imports: forked from the one that tests."""
+"""Real processes without the seconds that a new interpreter spends on imports: forked from one that has made them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import cloudpickle
 import torch
+
+from ip2p_lightning.cli import main
 
 
 def free_port() -> int:
@@ -66,66 +69,51 @@ def in_process(function: Callable[[], Any]) -> int | None:
     return process.exitcode
 
 
-def start(function: Callable[[], Any], log: Path, environment: Mapping[str, str] | None = None) -> Any:
-    """Start a forked process that is like a command: its output goes to a file, warnings are no errors.
+def start(
+    function: Callable[..., Any], log: Path, environment: Mapping[str, str] | None = None, given: Sequence[Any] = ()
+) -> Any:
+    """Start a process that is like a command: its output goes to a file, warnings are no errors.
+
+    It is forked from a server that has only imported the package: forked from here, it could wait for ever for a
+    lock, or for a pool's thread, that a test before it left behind.
 
     Args:
-        function: what it does; an integer that it returns is the exit code.
+        function: what it does, with what it closes over; an integer that it returns is the exit code.
         log: file of what it prints.
         environment: variables that are set for it.
-
-    Returns:
-        The `multiprocessing` process.
-    """
-
-    def run() -> None:
-        os.environ.update(environment or {})
-        warnings.simplefilter("default")
-        with log.open("w", buffering=1) as file:
-            os.dup2(file.fileno(), 1)
-            os.dup2(file.fileno(), 2)
-            sys.stdout = sys.stderr = file  # pytest's own hold what it captures
-            try:
-                code = function()
-            except Exception:
-                traceback.print_exc(file=file)  # multiprocessing would, after the file is closed
-                code = 1
-        os._exit(code if isinstance(code, int) else 0)
-
-    process = multiprocessing.get_context("fork").Process(target=run)
-    process.start()
-    return process
-
-
-def start_job(job: str, words: Sequence[str], log: Path) -> Any:
-    """Start a job as its command does, in a process without the threads and settings of the tests before it.
-
-    A fork of a process with threads may wait for ever for a lock that one of them held; so these are forked from a
-    server that has only imported the package.
-
-    Args:
-        job: its name.
-        words: overrides.
-        log: file of what it prints.
+        given: arguments of the function that only `multiprocessing` can send, such as sockets.
 
     Returns:
         The `multiprocessing` process.
     """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([f"ip2p_lightning.jobs.{name}" for name in ("generate", "evaluate")])
-    process = context.Process(target=_job, args=(job, tuple(words), log))
+    context.set_forkserver_preload([f"ip2p_lightning.jobs.{name}" for name in ("generate", "evaluate", "serve")])
+    variables = {**os.environ, **(environment or {})}
+    process = context.Process(target=_run, args=(cloudpickle.dumps(function), log, variables, *given))
     process.start()
     return process
 
 
-def _job(job: str, words: Sequence[str], log: Path) -> None:
-    from ip2p_lightning.cli import main
-
+def _run(function: bytes, log: Path, variables: Mapping[str, str], *given: Any) -> None:
+    """What the process does; ends it without what the interpreter would clean up."""
+    os.environ.clear()
+    os.environ.update(variables)
+    warnings.simplefilter("default")
     with log.open("w", buffering=1) as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
-        code = main([job, *words])
-    raise SystemExit(code)
+        sys.stdout = sys.stderr = file
+        try:
+            code = cloudpickle.loads(function)(*given)
+        except Exception:
+            traceback.print_exc(file=file)  # multiprocessing would, after the file is closed
+            code = 1
+    os._exit(code if isinstance(code, int) else 0)
+
+
+def start_job(job: str, words: Sequence[str], log: Path) -> Any:
+    """Start a job as its command does; arguments and result as of `start`."""
+    return start(lambda: main([job, *words]), log)
 
 
 def printed_by(function: Callable[[], Any], log: Path) -> str:

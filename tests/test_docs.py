@@ -30,7 +30,7 @@ from ip2p_lightning.jobs.guide import JOBS, experiments, options
 from ip2p_lightning.methods.checkpoint import load_module
 from ip2p_lightning.schema.check import values
 from ip2p_lightning.schema.keys import kind_of
-from ip2p_lightning.schema.kinds import roles
+from ip2p_lightning.schema.kinds import roles_of
 from ip2p_lightning.shipped import EDITORS
 from ip2p_lightning.world.levels import HELD_OUT, LEVELS
 
@@ -103,7 +103,7 @@ def put_there(job: str, config: DictConfig) -> None:
     for key, value, _ in values(config):
         kind = kind_of(job, key)
         several = value if isinstance(value, list) else value.values() if isinstance(value, dict) else [value]
-        for text in several if kind is not None and roles(kind) & {"input", "model"} else ():
+        for text in several if kind is not None and roles_of(kind, value) & {"input", "model"} else ():
             path = Path(str(text))
             elsewhere = path.is_absolute() and not path.is_relative_to(Path.home())
             if text is None or text in (*EDITORS, "auto") or "://" in str(text) or elsewhere:

@@ -16,7 +16,7 @@ from ip2p_lightning.config import walk
 from ip2p_lightning.jobs.tree import options
 from ip2p_lightning.schema.check import values
 from ip2p_lightning.schema.keys import kind_of
-from ip2p_lightning.schema.kinds import roles
+from ip2p_lightning.schema.kinds import roles_of
 
 
 def check(job: str, config: DictConfig) -> None:
@@ -36,7 +36,7 @@ def check(job: str, config: DictConfig) -> None:
         own(config)
     for key, value, _ in values(config):
         kind = kind_of(job, key)
-        role = roles(kind) if kind is not None else set()
+        role = roles_of(kind, value) if kind is not None else set()
         several = value if isinstance(value, list) else value.values() if isinstance(value, dict) else [value]
         for text in filter(lambda each: isinstance(each, str), several):
             if "input" in role:

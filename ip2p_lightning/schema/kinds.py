@@ -65,6 +65,14 @@ def roles(kind: Any) -> set[Role]:
     return own.union(*(roles(part) for part in get_args(kind) if not isinstance(part, str)))
 
 
+def roles_of(kind: Any, value: Any) -> set[Role]:
+    """The roles that a kind gives a value: where a text is a place and a list holds paths, each by its own shape."""
+    shapes = get_args(kind) if _is_union(kind) else (kind,)
+    holder = type(value) if isinstance(value, list | dict) else None
+    held = {each: get_origin(each) if get_origin(each) in (list, dict) else None for each in shapes}
+    return set().union(*(roles(each) for each, origin in held.items() if origin is holder))
+
+
 def untyped(kind: Any) -> bool:
     """True if a kind has room for a mapping whose values may be anything."""
     parts: tuple[Any, ...] = get_args(kind)

@@ -180,13 +180,13 @@ def test_two_ranks_share_one_cache(job, tmp_path):
     assert len(list((tmp_path / "cache").glob("latents-*"))) == 1
 
 
-def test_a_first_rank_that_waits_for_a_dead_one_ends_after_a_while(tmp_path, monkeypatch):
+def test_a_first_rank_that_waits_for_a_dead_one_ends_after_a_while(tmp_path):
     """As in NCCL's collectives, which may wait for ever."""
-    monkeypatch.setattr(rank_launcher, "_GRACE", 0.2)
-    trainer, config = trainer_of(f"output_dir={tmp_path}")
     (tmp_path / "rank-1.log").write_text("Traceback\nMemoryError: no room\n")
 
     def wait() -> None:
+        rank_launcher._GRACE = 0.2  # of this process alone
+        trainer, config = trainer_of(f"output_dir={tmp_path}")
         with launch_ranks(trainer, config, ENTRY):
             launcher = trainer.strategy.launcher
             launcher.procs = [subprocess.Popen([sys.executable, "-S", "-c", "raise SystemExit(3)"])]

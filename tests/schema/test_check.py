@@ -13,7 +13,7 @@ from ip2p_lightning.config import compose, config_dir
 from ip2p_lightning.jobs.guide import JOBS, experiments, subjects
 from ip2p_lightning.schema import as_written, check
 from ip2p_lightning.schema.keys import ARGUMENTS, COMMON, kind_of
-from ip2p_lightning.schema.kinds import allows
+from ip2p_lightning.schema.kinds import INPUT, PLACE, allows, roles_of
 from ip2p_lightning.schema.signatures import arguments
 
 BASE = {
@@ -254,6 +254,13 @@ def test_every_key_of_a_job_has_a_kind(job: str):
         "runs",
     }
     assert {key for key in values if kind_of(job, str(key)) is None} <= parts | groups | {"beside", "chains", "init"}
+
+
+def test_a_name_is_no_path_where_a_list_would_hold_paths():
+    kind = PLACE | list[INPUT] | None
+    assert roles_of(kind, "text_to_image") == {"path"}
+    assert roles_of(kind, ["base.ckpt", "sr256.ckpt"]) == {"input"}
+    assert roles_of(dict[str, INPUT] | None, {"ours": "out"}) == {"input"}
 
 
 def test_compose_checks_from_python():

@@ -6,11 +6,12 @@ import base64
 import io
 import logging
 import shutil
+import socket
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ import httpx
 import openai
 import pytest
 import torch
-from factories import MGIE, seeing, tiny_module
+from factories import IP2P, MGIE, seeing, tiny_module
 from fastapi import FastAPI
 from PIL import Image
 from processes import start
@@ -38,11 +39,15 @@ from ip2p_lightning.serving.server import address, bind, run
 from ip2p_lightning.zoo.registry import load
 
 
+def tiny_editor(config: Mapping[str, Any] = IP2P) -> TrainedEditor:
+    """Four steps at 16 pixels; the same weights in every process."""
+    torch.manual_seed(0)
+    return TrainedEditor(seeing(tiny_module(config)), resolution=16, square=False, batch_size=4)
+
+
 @pytest.fixture(scope="package")
 def editor() -> TrainedEditor:
-    """Four steps at 16 pixels."""
-    torch.manual_seed(0)
-    return TrainedEditor(seeing(tiny_module()), resolution=16, square=False, batch_size=4)
+    return tiny_editor()
 
 
 @pytest.fixture
@@ -109,13 +114,13 @@ def serve(make: Callable[[], FastAPI], port: int = 0) -> AbstractContextManager[
 
     @contextmanager
     def running() -> Iterator[Running]:
-        def work() -> None:
+        def work(taken: socket.socket) -> None:
             logging.basicConfig(level=logging.INFO, stream=sys.stderr, force=True)
             run(make(), taken, 5)
 
         with bind("127.0.0.1", port) as taken:
             url, log = address(taken), Path(tempfile.mkdtemp()) / "log.txt"
-            process = start(work, log)
+            process = start(work, log, given=(taken,))
         try:
             yield Running(url, process, log)
         finally:
@@ -147,18 +152,18 @@ class Running:
 
 @pytest.fixture(scope="package")
 def mgie() -> TrainedEditor:
-    torch.manual_seed(0)
-    return TrainedEditor(seeing(tiny_module(MGIE)), resolution=16, square=False, batch_size=4)
+    return tiny_editor(MGIE)
 
 
 @pytest.fixture(scope="package")
-def service(editor: TrainedEditor, mgie: TrainedEditor) -> Iterator[Running]:
+def service() -> Iterator[Running]:
     """The default edits in four steps, "mgie" writes, "moody" does what it is told, "world" draws."""
 
     def make() -> FastAPI:
-        edits = {"tiny": EditEngine(editor), "mgie": EditEngine(mgie), "moody": EditEngine(Moody())}
+        edits = {"tiny": tiny_editor(), "mgie": tiny_editor(MGIE), "moody": Moody()}
+        engines = {name: EditEngine(editor) for name, editor in edits.items()}
         draws = {"world": DrawEngine(load("text_to_image"), 4, 1.5)}
-        return create_app(Models(edits, draws), WorkQueue(capacity=8), hosts=("127.0.0.1",), timeout=20)
+        return create_app(Models(engines, draws), WorkQueue(capacity=8), hosts=("127.0.0.1",), timeout=20)
 
     with serve(make) as running:
         yield running

@@ -19,7 +19,7 @@ from ip2p_lightning.serving.engines import EditEngine
 from ip2p_lightning.serving.keys import Keys
 from ip2p_lightning.serving.models import Models
 from ip2p_lightning.serving.queue import WorkQueue
-from tests.serving.conftest import Moody, Running, decoded, picture, png, serve
+from tests.serving.conftest import Moody, Running, decoded, picture, png, serve, tiny_editor
 
 KEY = "sk-0123456789abcdef"
 
@@ -195,10 +195,10 @@ def test_metrics_count_requests_and_batches(service: Running) -> None:
     assert "prompt" not in page
 
 
-def test_keys_are_asked_for_and_never_written(editor: TrainedEditor) -> None:
+def test_keys_are_asked_for_and_never_written() -> None:
     def make():
         return create_app(
-            Models({"tiny": EditEngine(editor)}), WorkQueue(), Keys([KEY, "another-key-of-enough-letters"])
+            Models({"tiny": EditEngine(tiny_editor())}), WorkQueue(), Keys([KEY, "another-key-of-enough-letters"])
         )
 
     with serve(make) as running:
