@@ -134,6 +134,8 @@ def read_table(
         text, image = str(row.get("instruction") or instruction or ""), str(row.get("image") or "")
         if not text.strip() or not image:
             raise ValueError(f"{place}: the row has no {'image' if not image else 'instruction'}; give one")
+        if torn := [column for column in ("image", "mask", "output") if "\0" in str(row.get(column) or "")]:
+            raise ValueError(f"{place}: {torn[0]} holds a null character, which no path has")
         try:
             number = int(row.get("seed") or seed)
         except (TypeError, ValueError):

@@ -213,6 +213,8 @@ def test_a_table_lists_edits(tmp_path):
     [
         ("image,instruction\na.png,\n", "line 2: the row has no instruction"),
         ("image,instruction\n,x\n", "line 2: the row has no image"),
+        ("image,instruction\na\0.png,x\n", "line 2: image holds a null character"),
+        ("image,instruction,output\na.png,x,b\0.png\n", "line 2: output holds a null character"),
         ("image,prompt\na.png,x\n", "no column 'prompt' is read; columns are image, instruction"),
         ("image,instruction,seed\na.png,x,one\n", "line 2: seed='one' must be a whole number"),
         ("image,instruction\na.png,make it red, please\n", "line 2 has more cells than the header"),

@@ -104,7 +104,7 @@ class AnswerStore:
         """Errors of SQLite with the file and what to do."""
         try:
             yield
-        except (sqlite3.Error, TypeError, KeyError, IndexError) as error:
+        except (sqlite3.Error, UnicodeError, TypeError, KeyError, IndexError) as error:
             raise AnswerError(
                 f"{self.file}: {error}; free its disk or end what holds it, or restore it from a copy"
             ) from error

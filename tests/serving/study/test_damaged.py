@@ -111,6 +111,20 @@ def test_plans_that_are_none(folder: Path):
             make_app(folder)
 
 
+def test_a_damaged_byte_inside_a_text_is_named(folder: Path):
+    """Found by fuzzing: SQLite gives the text out as it is, and Python cannot decode it."""
+    answered(folder, 0, name="a rater of this study")
+    file = folder / ANSWERS
+    sqlite3.connect(file).execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    data = file.read_bytes()
+    assert b"a rater of this study" in data
+    file.write_bytes(data.replace(b"a rater of this study", b"a rater \x80f this study"))
+    for read in (make_app, export_answers):
+        with pytest.raises(AnswerError, match="restore it from a copy") as caught:
+            read(folder)
+        assert str(file) in str(caught.value)
+
+
 def test_an_answer_that_cannot_be_stored_is_asked_for_again(folder: Path, caplog: pytest.LogCaptureFixture):
     app = make_app(folder)
     client = TestClient(app, base_url="http://testserver", raise_server_exceptions=False)
