@@ -95,8 +95,8 @@ def test_every_job_has_a_module_and_a_configuration():
 
 
 BUILDS_NOTHING = {
-    "app", "audit", "benchmark", "calibrate", "compare", "data", "edit", "export", "preference", "sample", "serve",
-    "study", "zoo",
+    "app", "audit", "benchmark", "calibrate", "compare", "convert", "data", "edit", "export", "preference", "sample",
+    "serve", "study", "zoo",
 }  # fmt: skip
 """Jobs whose configurations name no classes."""
 

@@ -31,7 +31,7 @@ from ip2p_lightning.models.folder_files import check_folder
 from ip2p_lightning.models.identity import IdentityAutoencoder
 from ip2p_lightning.models.loading import load_model, load_tokenizer, quiet
 from ip2p_lightning.models.patch_pca import PatchPCA
-from ip2p_lightning.models.single_file import is_single_file, single_channels
+from ip2p_lightning.models.single_file import SCHEDULE, is_single_file, single_channels
 from ip2p_lightning.models.taef2 import TAEF2
 from ip2p_lightning.models.weight_files import (
     MissingWeightsError,
@@ -51,15 +51,6 @@ _ROLES: dict[str, tuple[Any, ...]] = {
     "vae": (AutoencoderKL, AsymmetricAutoencoderKL, AutoencoderTiny, IdentityAutoencoder, PatchPCA, TAEF2),
 }
 _SETTINGS = ("tokenizer", "scheduler")
-_STABLE_DIFFUSION: dict[str, Any] = {
-    "num_train_timesteps": 1000,
-    "beta_schedule": "scaled_linear",
-    "beta_start": 0.00085,
-    "beta_end": 0.012,
-    "prediction_type": "epsilon",
-    "steps_offset": 1,
-}
-"""The noise schedule that Stable Diffusion 1 was trained with; a single file does not hold it."""
 
 
 def pipeline_index(weights: str | Path) -> dict[str, Any]:
@@ -128,10 +119,19 @@ def _kind(role: str, name: str, weights: str | Path, index: Mapping[str, Any], t
 
 def _scheduler(weights: str | Path, name: str, single: str) -> Any:
     if is_single_file(weights):
-        if single == StableDiffusionInstructPix2PixPipeline.__name__:
-            return EulerAncestralDiscreteScheduler(**_STABLE_DIFFUSION)
-        return DDIMScheduler(**_STABLE_DIFFUSION, clip_sample=False, set_alpha_to_one=False)
+        return single_scheduler(single == StableDiffusionInstructPix2PixPipeline.__name__)
     return load_scheduler(weights, name)
+
+
+def single_scheduler(edits: bool) -> Any:
+    """The scheduler for a single file, which holds none: that of its kind on the hub.
+
+    Args:
+        edits: an InstructPix2Pix, not Stable Diffusion.
+    """
+    if edits:
+        return EulerAncestralDiscreteScheduler(**SCHEDULE)
+    return DDIMScheduler(**SCHEDULE, clip_sample=False, set_alpha_to_one=False)
 
 
 def load_scheduler(weights: str | Path, name: str, role: str = "scheduler") -> Any:

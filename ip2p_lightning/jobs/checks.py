@@ -211,6 +211,7 @@ def _zoo(config: DictConfig) -> None:
 _OWN: dict[str, Callable[[DictConfig], None]] = {
     "edit": _edit,
     "export": _export,
+    "convert": _export,
     "checkpoints": _checkpoints,
     "data": _data,
     "zoo": _zoo,

@@ -241,6 +241,15 @@ JOBS = {
             "export checkpoint=last.ckpt output=exported push=you/editor evaluation=evaluation licence=apache-2.0",
         ),
     ),
+    "convert": Job(
+        "turn published weights (original .ckpt, MGIE's release) into a folder to edit with and train from, and back",
+        (
+            "convert checkpoint=instruct-pix2pix-00-22000.ckpt output=ip2p dry_run=true  # every tensor accounted for?",
+            "convert checkpoint=instruct-pix2pix-00-22000.ckpt output=ip2p",
+            "convert checkpoint=ip2p output=instruct-pix2pix.safetensors dtype=float16   # back, as one file",
+            "convert checkpoint=mgie_7b mllm=LLaVA-7B-v1 output=mgie dtype=float16",
+        ),
+    ),
 }
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,8 @@ from torch import Tensor
 
 from ip2p_lightning.config.arguments import shown
 from ip2p_lightning.config.stored import check_bounds
-from ip2p_lightning.limits import PICKLE_BYTES, LimitError
 from ip2p_lightning.methods.stored_names import current_names
+from ip2p_lightning.models.torch_file import check_archive
 
 _EMPTY: Mapping[str, Any] = {"raw_parameters": {}, "pretrained": {}, "config": None, "stage": None}
 """Keys that a checkpoint may lack."""
@@ -54,7 +53,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path}: no such checkpoint file; give the path of a .ckpt, or a diffusers folder")
-    _check_archive(path)
+    check_archive(path, CheckpointError)
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except pickle.UnpicklingError as error:  # torch's own text tells how to run the code in it
@@ -75,34 +74,6 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         check_bounds(checkpoint["config"], f"{path}: its configuration")
         checkpoint["config"] = current_names(checkpoint["config"])
     return checkpoint
-
-
-def _check_archive(path: str | Path) -> None:
-    """Refuse what torch would unpack without bound, and say what a file of another kind is."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            for member in archive.infolist():
-                if member.compress_type != zipfile.ZIP_STORED:
-                    raise CheckpointError(
-                        f"{path}: its member {member.filename[:80]!r} is compressed, which no torch file is; it may "
-                        "unpack to any size: have its author save it again"
-                    )
-                if member.filename.endswith(".pkl"):
-                    PICKLE_BYTES.check(member.file_size, f"{path}: {member.filename[:80]}")
-    except (CheckpointError, LimitError):
-        raise
-    except Exception as error:  # zipfile raises many types on damaged archives
-        with Path(path).open("rb") as file:
-            start = file.read(2)
-        if start[:1] == b"\x80" or start[:2] in (b"us", b"./"):  # a bare pickle, or torch's tar
-            raise CheckpointError(
-                f"{path}: not readable as a checkpoint: a bare pickle or a torch file from before version 1.6; on a "
-                "machine where you trust it, open it with torch.load and save it again with torch.save"
-            ) from error
-        reason = str(error)[:200] or type(error).__name__
-        raise CheckpointError(
-            f"{path}: not readable as a checkpoint ({reason}); it may be truncated: copy it again"
-        ) from error
 
 
 def _check_form(checkpoint: Mapping[str, Any], path: str | Path) -> None:

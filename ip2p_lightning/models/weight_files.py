@@ -37,10 +37,7 @@ _HALF = ("fp16", "bf16")
 """Variants that are taken, and cast, where there is no plain one."""
 _BESIDE = (".json", ".txt", ".model", ".jinja")
 """Endings of the small files next to weights: configurations and tokenizers."""
-_CONVERTER = (
-    "convert it once, on a machine where you trust the file, with diffusers' "
-    "scripts/convert_original_stable_diffusion_to_diffusers.py, and give the folder"
-)
+_CONVERTER = "convert it once (ip2p convert checkpoint=FILE output=FOLDER), and give the folder"
 
 
 @dataclass(frozen=True)

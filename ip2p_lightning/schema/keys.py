@@ -239,6 +239,13 @@ JOBS: dict[str, dict[str, Any]] = {
         "private": FLAG,
         "dry_run": FLAG,
     },
+    "convert": {
+        "dtype": Literal["float32", "float16", "bfloat16"],
+        "mllm": PLACE | None,
+        "vision": PLACE,
+        "base_model": PLACE,
+        "dry_run": FLAG,
+    },
     "sample": {
         "cascade": INPUT | list[INPUT],
         "prompt": TEXT | list[TEXT] | None,

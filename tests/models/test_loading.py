@@ -151,7 +151,7 @@ def test_what_a_folder_holds_instead_is_said(copied: Path, tmp_path: Path):
     refused("unet", tmp_path / "empty", "it holds nothing")
     refused("unet", tmp_path / "nowhere", "no such folder")
     (tmp_path / "v1-5.ckpt").touch()
-    refused("unet", tmp_path / "v1-5.ckpt", "convert_original_stable_diffusion_to_diffusers.py")
+    refused("unet", tmp_path / "v1-5.ckpt", "ip2p convert checkpoint=FILE")
 
 
 def test_code_beside_weights_is_not_run(copied: Path, tmp_path: Path):

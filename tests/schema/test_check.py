@@ -70,6 +70,7 @@ WRONG = {
     "preference make": {"count": ("0",), "side": ("0",), "split": ("dev",), "seed": ("x",)},
     "preference read": {"answers": ("a.csv",), "resamples": ("0",)},
     "export": {"weights": ("mean",), "lora": ("r8",), "private": ("some",), "dry_run": ("1",), "limits": ("3",)},
+    "convert": {"weights": ("mean",), "dtype": ("float8", "null"), "dry_run": ("1",), "vision": ("null",)},
     "sample": {
         "prompt": ("{a: b}",), "seeds": ("3", "[-1]"), "strength": ("0", "1.5"), "steps": ("0", "{base: 0}"),
         "guidance": ("-1", "abc"), "noise_level": ("1000", "-1"), "thresholding": ("some",), "quality": ("0", "101"),
