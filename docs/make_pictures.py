@@ -2,7 +2,8 @@
 
     python docs/make_pictures.py [NAME ...]
 
-Names are those of the files; without any, all are made but `quickstart`, which is what the last `ip2p quickstart` left.
+Names are those of the files; without any, all are made but `quickstart`, which is what the last `ip2p quickstart` left,
+and the app's failures, of screenshots that `pytest tests/serving/app` leaves in the folder `$IP2P_SCREENSHOTS`.
 A sheet of pairs shows one of every kind, pair number n of the n-th kind; sheets of edits and of drawn scenes show the
 first held-out ones. Nothing is picked by hand.
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import os
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
@@ -180,6 +182,22 @@ def curves() -> Image.Image:
         return Image.open(buffer).convert("RGB")
 
 
+def failures(width: int, scheme: str) -> Image.Image:
+    """Screenshots of the app's failures at a width in pixels, in the light or the dark scheme."""
+    names = ["no-image", "no-instruction", "broken", "huge", "full", "cancelled", "gone", "restarted"]
+    shots = [open_image(Path(os.environ["IP2P_SCREENSHOTS"]) / f"app-{name}-{width}-{scheme}.png") for name in names]
+    columns, part, height = (2, 0.5, 1036) if width > 600 else (4, 0.75, 1200)
+    line, gap, font = 24, 12, ImageFont.load_default(15)
+    size = round(width * part), round(height * part)
+    sheet = Image.new("RGB", ((size[0] + gap) * columns, (size[1] + gap + line) * (len(names) // columns)), "#8a8a86")
+    for number, (name, image) in enumerate(zip(names, shots, strict=True)):
+        left, top = number % columns * (size[0] + gap), number // columns * (size[1] + gap + line)
+        ImageDraw.Draw(sheet).text((left + gap, top + 3), name.replace("-", " "), "white", font)
+        shown = image.crop((0, 0, width, height)).resize(size, Image.Resampling.LANCZOS)
+        sheet.paste(shown, (left + gap // 2, top + line))
+    return in_few_colours(sheet)
+
+
 def quickstart() -> Image.Image:
     """The grid of the quickstart, in its default folder."""
     return open_image(FOLDER.parents[1] / "outputs" / "quickstart" / "grid.png")
@@ -199,16 +217,28 @@ SHEETS: dict[str, Callable[[], Image.Image]] = {
     "zoo-curves": curves,
     "first": first,
     "quickstart": quickstart,
+    **{
+        f"app_failures_{width}_{scheme}": (lambda width=width, scheme=scheme: failures(width, scheme))
+        for width in (1280, 390)
+        for scheme in ("light", "dark")
+    },
 }
+MADE_ELSEWHERE = [name for name in SHEETS if name == "quickstart" or name.startswith("app_")]
+"""Those whose images another command makes first."""
 
 
 def main(names: list[str]) -> None:
     """Make the sheets of these names, and say where each is and how large."""
     FOLDER.mkdir(exist_ok=True)
-    for name in names or [name for name in SHEETS if name != "quickstart"]:
+    for name in names or [name for name in SHEETS if name not in MADE_ELSEWHERE]:
         path = FOLDER / f"{name}.png"
         save(SHEETS[name](), path)
         print(f"{path}  {path.stat().st_size:,} bytes", flush=True)
+
+
+def in_few_colours(sheet: Image.Image) -> Image.Image:
+    """A sheet in 256 colours of its own."""
+    return sheet.quantize(256, Image.Quantize.MAXCOVERAGE, kmeans=2, dither=Image.Dither.NONE)
 
 
 def save(sheet: Image.Image, path: Path) -> None:
@@ -219,7 +249,7 @@ def save(sheet: Image.Image, path: Path) -> None:
     """
     sheet.save(path, optimize=True)
     if path.stat().st_size > MAX_BYTES:
-        sheet.quantize(256, Image.Quantize.MAXCOVERAGE, kmeans=2, dither=Image.Dither.NONE).save(path, optimize=True)
+        in_few_colours(sheet).save(path, optimize=True)
     if path.stat().st_size > MAX_BYTES:
         raise ValueError(f"{path} has {path.stat().st_size:,} bytes, more than {MAX_BYTES:,}: show smaller images")
 

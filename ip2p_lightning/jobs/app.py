@@ -103,7 +103,6 @@ def quiet(port: int) -> Path:
     folder.chmod(0o700)
     _empty(folder)  # of the images of an app that was killed at this port
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-    os.environ["HF_HUB_OFFLINE"] = "1"
     os.environ["GRADIO_TEMP_DIR"] = str(folder)
     return folder
 

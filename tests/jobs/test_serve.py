@@ -79,7 +79,7 @@ def test_an_address_that_is_taken_is_said_by_every_server(
 
 def test_the_apps_files_go_to_a_folder_of_this_user_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    for name in ("GRADIO_TEMP_DIR", "GRADIO_ANALYTICS_ENABLED", "HF_HUB_OFFLINE"):
+    for name in ("GRADIO_TEMP_DIR", "GRADIO_ANALYTICS_ENABLED"):
         monkeypatch.setenv(name, "x")
     quiet(7)
     folder = Path(os.environ["GRADIO_TEMP_DIR"])

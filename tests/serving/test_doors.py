@@ -202,6 +202,7 @@ ASKED = {
     "no JSON": ("POST", "/gradio_api/queue/join", b"{"),
     "a call past the queue": ("POST", "/gradio_api/api/edit", {"data": ["/etc/passwd"]}),
     "an upload without a file": ("POST", "/gradio_api/upload", b"x"),
+    "a history of what visitors did": ("GET", "/gradio_api/runs", None),
     "a component's method": ("POST", "/gradio_api/component_server", {"fn_name": "__class__", "component_id": 1}),
 }
 

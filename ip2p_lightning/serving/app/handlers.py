@@ -162,17 +162,21 @@ def go_to(session: Session, number: int) -> list[Any]:
 
 
 def look(session: Session, path: str | None) -> list[Any]:
-    """Show an image that was chosen, and lay it under the mask."""
+    """Show an image that was chosen, and lay it under the mask; one that cannot be used leaves its field again."""
     if path == session.source:
-        return [None if session.talk is None else canvas(session.talk.original), *view(session)]
-    session.talk, session.source = None, ""
+        return [gr.skip(), None if session.talk is None else canvas(session.talk.original), *view(session)]
+    if path is None and session.refused:  # its field was emptied, as below
+        session.refused = False
+        return [gr.skip()] * (_PARTS + 3)
+    session.talk, session.source, session.refused = None, "", False
     if path is None:
-        return [None, *_empty("Choose an image, and say what to change.")]
+        return [gr.skip(), None, *_empty("Choose an image, and say what to change.")]
     try:
         session.begin(path)
     except SAID as error:
-        return [None, *_empty(_explained(error))]
-    return [canvas(session.need().original), *view(session, "Say what to change.")]
+        session.refused = True
+        return [None, None, *_empty(_explained(error))]
+    return [gr.skip(), canvas(session.need().original), *view(session, "Say what to change.")]
 
 
 def prepare(session: Session) -> tuple[Any, str]:
@@ -277,7 +281,7 @@ def _explained(error: BaseException) -> str:
     if isinstance(error, TooLate):
         return "⚠ the edit was not done in the time that it is given; try again later"
     text = str(error)
-    return text if isinstance(error, EditCancelled) else f"⚠ {text[:1].upper()}{text[1:]}"
+    return ("" if isinstance(error, EditCancelled) else "⚠ ") + text[:1].upper() + text[1:]
 
 
 def _sentence(talk: Conversation) -> str:

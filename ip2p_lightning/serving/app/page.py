@@ -80,6 +80,7 @@ def served(
         ssr_mode=False,
         pwa=False,
         mcp_server=False,
+        run_history=False,  # it would keep visitors' images in their browsers, and fetch addresses for them
         footer_links=[],
         theme=gr.themes.Default(font=_FONT, font_mono=("ui-monospace", "monospace"), primary_hue="indigo"),
         css=style,
@@ -120,7 +121,7 @@ def _edit(studio: Studio, session: gr.State) -> tuple[gr.Image, gr.Textbox]:
     inputs = [session, upload, instruction, *settings, mask]
     gr.on([edit.click, instruction.submit], do.edit, inputs, outputs, concurrency_limit=None, show_progress="hidden")
     cancel.click(do.cancel, session, status, queue=False, show_progress="hidden")
-    upload.change(do.look, [session, upload], [mask, *outputs], show_progress="hidden")
+    upload.change(do.look, [session, upload], [upload, mask, *outputs], show_progress="hidden")
     _acts(session, shown, status, outputs)
     return upload, instruction
 
@@ -215,16 +216,22 @@ def _images(session: gr.State, tabs: gr.Tabs, upload: gr.Image, instruction: gr.
 
 
 def _training(run: Path) -> None:
-    def look() -> tuple[Any, Any, str]:
+    def look() -> tuple[Any, ...]:
         import pandas
 
         now = follow(run)
-        return now.images, pandas.DataFrame(now.metrics, columns=["step", "metric", "value"]), now.status
+        losses, measures = (
+            pandas.DataFrame(rows, columns=["step", "metric", "value"]) for rows in (now.losses, now.measures)
+        )
+        return now.images, losses, gr.LinePlot(measures, visible=bool(now.measures)), now.status
 
     status = gr.Markdown(elem_id="run")
-    losses = gr.LinePlot(x="step", y="value", color="metric", title="Losses", height=320, elem_id="losses")
-    images = gr.Gallery(label="Validation images, newest first", columns=1, format="png", interactive=False, height=620,
-                        elem_id="validation")  # fmt: skip
-    outputs = [images, losses, status]
+    with gr.Row():
+        plot: dict[str, Any] = {"x": "step", "y": "value", "color": "metric", "height": 320, "min_width": 320}
+        losses = gr.LinePlot(title="Losses", elem_id="losses", **plot)
+        measures = gr.LinePlot(title="Validation", elem_id="measures", visible=False, **plot)
+    images = gr.Gallery(label="Validation images, newest first", columns=3, format="png", interactive=False, height=620,
+                        object_fit="contain", elem_id="validation")  # fmt: skip
+    outputs = [images, losses, measures, status]
     gr.Timer(5).tick(look, None, outputs, show_progress="hidden")
     gr.on(None, look, None, outputs, show_progress="hidden")

@@ -73,6 +73,8 @@ class Session:
         self.talk: Conversation | None = None
         self.source = ""
         """Path of the file that the conversation is about."""
+        self.refused = False
+        """True from when a file could not be used until its field is empty again."""
         self.progress = ""
         self._cancel = threading.Event()
         self._busy = threading.Lock()
@@ -104,8 +106,8 @@ class Session:
             raise ValueError("the server was restarted and does not have this image any more; choose it again")
         try:
             image = open_as_is(path, name="the image", max_pixels=self.studio.max_pixels)
-        except ImageError as error:  # in which Pillow may name the file by its path
-            raise ValueError(str(error).replace(path, "the file")) from error
+        except ImageError as error:  # in which Pillow may name the file by its path; the limit is not the visitor's
+            raise ValueError(str(error).replace(path, "the file").removesuffix(" or raise max_pixels")) from error
         self._room(image.width * image.height)
         self.talk, self.source = Conversation(self, image, self.studio.name), path
 

@@ -27,6 +27,7 @@ class Server:
 
     studio: Studio
     port: int
+    run: Path | None = None
     _server: uvicorn.Server | None = None
     _thread: threading.Thread | None = None
 
@@ -42,7 +43,7 @@ class Server:
     def start(self) -> None:
         from ip2p_lightning.serving.app.page import page, served
 
-        config = uvicorn.Config(served(page(self.studio)), port=self.port, log_level="error", ws="none")
+        config = uvicorn.Config(served(page(self.studio, self.run)), port=self.port, log_level="error", ws="none")
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run)
         self._thread.start()

@@ -17,6 +17,7 @@ from ip2p_lightning.jobs.app import quiet
 from ip2p_lightning.serving.app.session import Studio
 from ip2p_lightning.serving.engines import EditEngine
 from ip2p_lightning.serving.queue import WorkQueue
+from ip2p_lightning.zoo.registry import load
 from tests.serving.app.conftest import Server, begin, edit, shot
 
 pytestmark = [
@@ -41,15 +42,16 @@ class Held(TrainedEditor):
 
 
 @pytest.fixture
-def serve(free_port: int, editor: TrainedEditor) -> Iterator[Callable[[], Server]]:
+def serve(free_port: int) -> Iterator[Callable[[], Server]]:
     """A function that starts the page, each time with a new studio at the same address."""
     quiet(free_port)
     started: list[Server] = []
+    editor = load("instruct_pix2pix")
     Held.go.set()
 
     def start() -> Server:
-        held = Held(editor.module, resolution=16, square=False, batch_size=1)
-        started.append(Server(Studio(EditEngine(held), WorkQueue(capacity=2), "tiny"), free_port))
+        held = Held(editor.module, batch_size=1)
+        started.append(Server(Studio(EditEngine(held), WorkQueue(capacity=2), "instruct_pix2pix"), free_port))
         started[-1].start()
         return started[-1]
 
@@ -77,11 +79,12 @@ def test_what_goes_wrong_is_said(
         browser.open(server.address)
         browser.click("#go")
         browser.says("#status", "Choose an image first")
+        shot(browser, f"app-no-image-{width}-{scheme}")
         browser.upload("#upload input[type=file]", files / "broken.png")
         browser.says("#status", "not a readable image")
         assert "/" not in browser.text("#status")
-        browser.click("#upload button[aria-label='Remove Image']")
-        browser.says("#status", "Choose an image, and say")
+        shot(browser, f"app-broken-{width}-{scheme}")
+        browser.wait("document.querySelector('#upload input[type=file]')")  # the field is empty again
         browser.upload("#upload input[type=file]", files / "huge.png")
         browser.says("#status", "50,410,000 pixels, more than the limit")
         shot(browser, f"app-huge-{width}-{scheme}")
@@ -89,6 +92,7 @@ def test_what_goes_wrong_is_said(
         begin(browser, server, castle)
         browser.click("#go")
         browser.says("#status", "instruction is empty")
+        shot(browser, f"app-no-instruction-{width}-{scheme}")
         edit(browser, "make it night", "1: make it night")
 
         Held.go.clear()
@@ -99,9 +103,9 @@ def test_what_goes_wrong_is_said(
         assert all(one.result(60) for one in pending)
 
         Held.go.clear()
-        edit(browser, "make it winter", "step 1 of 4")
+        edit(browser, "make it winter", "step 1 of 1")
         browser.click("#cancel")
-        browser.says("#status", "cancelled; nothing was changed")
+        browser.says("#status", "Cancelled; nothing was changed")
         shot(browser, f"app-cancelled-{width}-{scheme}")
         assert len(server.session.need().turns) == 1
         Held.go.set()
@@ -113,6 +117,7 @@ def test_what_goes_wrong_is_said(
         shot(browser, f"app-gone-{width}-{scheme}")
         serve()
         browser.says("#status", "Choose an image, and say")  # the page has found the new server, and begins again
+        shot(browser, f"app-restarted-{width}-{scheme}")
         browser.upload("#upload input[type=file]", castle)
         browser.says("#status", "Say what to change")
         edit(browser, "make it sepia", "1: make it sepia")

@@ -141,8 +141,11 @@ def test_a_training_is_followed_while_it_writes(tmp_path: Path) -> None:
     for step in (10, 20):
         Image.new("RGB", (4, 4)).save(tmp_path / "pictures" / f"step-{step:06d}.png")
     (tmp_path / "metrics").mkdir()
-    (tmp_path / "metrics" / "metrics.csv").write_text("step,train/loss,lr\n10,0.5,1\n20,0.25,1\n30,0.\n40,0.1e")
+    (tmp_path / "metrics" / "metrics.csv").write_text(
+        "step,train/loss,lr,val/ssim\n10,0.5,1\n20,0.25,1,0.75\n30,0.\n40,0.1e"
+    )
     run = follow(tmp_path)
-    assert [caption for _, caption in run.images] == ["step 000020", "step 000010"]
-    assert run.metrics == [(10, "train/loss", 0.5), (20, "train/loss", 0.25), (30, "train/loss", 0.0)]
+    assert [caption for _, caption in run.images] == ["step 20", "step 10"]
+    assert run.measures == [(20, "val/ssim", 0.75)]
+    assert run.losses == [(10, "train/loss", 0.5), (20, "train/loss", 0.25), (30, "train/loss", 0.0)]
     assert "step 30, 2 validation images" in run.status
