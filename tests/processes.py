@@ -98,6 +98,7 @@ def _run(function: bytes, log: Path, variables: Mapping[str, str], *given: Any) 
     """What the process does; ends it without what the interpreter would clean up."""
     os.environ.clear()
     os.environ.update(variables)
+    multiprocessing.set_start_method(multiprocessing.get_all_start_methods()[0], force=True)  # not the server's
     warnings.simplefilter("default")
     with log.open("w", buffering=1) as file:
         os.dup2(file.fileno(), 1)
