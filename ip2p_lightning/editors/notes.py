@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import re
+import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -34,22 +37,41 @@ def learned_kinds(folder: str | Path) -> tuple[str, ...]:
     return tuple(kind[1].replace("_", " ") for name in figures if (kind := _KIND.fullmatch(name)))
 
 
-def unknown_words(conditioner: Conditioner, kinds: Sequence[str], instruction: str) -> str:
-    """The note on words that an editor of the drawn world has never seen; "" where there are none.
+class NewWords:
+    """Notes on words that an editor of the drawn world has never seen.
 
     Its tokenizer has one token for every word that training showed, so that a word of several tokens is a new one. Some
     new words are one token, too, and are not found.
+
+    A service makes notes on other threads than edits. Padding and truncation are a state of a tokenizer, which all its
+    callers share: a note would change what an edit is reading at that moment. So this has a tokenizer of its own.
+
+    Args:
+        conditioner: of the editor.
+        kinds: of edits that it learned; there are no notes without any.
     """
-    if not kinds or not isinstance(conditioner, TextConditioner | LanguageModelConditioner):
-        return ""
-    words = dict.fromkeys(re.findall(r"[^\W\d_]+", instruction))
-    new = [word for word in words if len(conditioner.tokenizer.tokenize(f" {word}")) > 1]
-    if not new:
-        return ""
-    lower = [word for word in new if len(conditioner.tokenizer.tokenize(f" {word.lower()}")) == 1]
-    hint = f" (write {lower[0].lower()!r} in lower case)" if lower else ""
-    named = ", ".join(map(repr, new[:3])) + (" and others" if len(new) > 3 else "")
-    return f"this editor has never seen {named}{hint}; it learned: {', '.join(kinds)}"
+
+    def __init__(self, conditioner: Conditioner, kinds: Sequence[str]) -> None:
+        reads = kinds and isinstance(conditioner, TextConditioner | LanguageModelConditioner)
+        self.kinds, self._lock = kinds, threading.Lock()
+        self._tokenizer: Any = copy.deepcopy(conditioner.tokenizer) if reads else None  # type: ignore[attr-defined]
+
+    def note(self, instruction: str) -> str:
+        """The note on an instruction; "" where there is nothing new."""
+        if self._tokenizer is None:
+            return ""
+        words = dict.fromkeys(re.findall(r"[^\W\d_]+", instruction))
+        new = [word for word in words if self._tokens(word) > 1]
+        if not new:
+            return ""
+        lower = [word for word in new if self._tokens(word.lower()) == 1]
+        hint = f" (write {lower[0].lower()!r} in lower case)" if lower else ""
+        named = ", ".join(map(repr, new[:3])) + (" and others" if len(new) > 3 else "")
+        return f"this editor has never seen {named}{hint}; it learned: {', '.join(self.kinds)}"
+
+    def _tokens(self, word: str) -> int:
+        with self._lock:
+            return len(self._tokenizer.tokenize(f" {word}"))
 
 
 def with_seed_notes(edits: Sequence[EditResult]) -> list[EditResult]:

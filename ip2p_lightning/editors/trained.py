@@ -16,7 +16,7 @@ from ip2p_lightning.conditioners.language_model import LanguageModelConditioner
 from ip2p_lightning.diffusion.per_sample_guidance import PerSampleGuidance
 from ip2p_lightning.editors.base import Editor
 from ip2p_lightning.editors.batches import SQUARES_UP_TO, OnBatchStep, fitted, in_batches
-from ip2p_lightning.editors.notes import learned_kinds, unknown_words
+from ip2p_lightning.editors.notes import NewWords, learned_kinds
 from ip2p_lightning.editors.request import EditRequest, EditResult, OnStep, image_size
 from ip2p_lightning.interop import load_folder
 from ip2p_lightning.methods.editing_model import EditingModel
@@ -59,8 +59,8 @@ class TrainedEditor(Editor):
         self.batch_size = batch_size
         self._cut = CutTexts()
         self.writes = isinstance(conditioner := module.conditioner, LanguageModelConditioner) and conditioner.expressive
-        self.learned: tuple[str, ...] = ()
-        """Kinds of edits that it learned, where its card says so."""
+        self.new_words = NewWords(conditioner, ())
+        """Notes on words that it has never seen, where its card says what it learned."""
         self.square = self.resolution <= SQUARES_UP_TO if square is None else square
         transformer = isinstance(module.denoiser, TransformerDenoiser)
         cells = network.patch_size if transformer else 2 ** (len(network.down_block_types) - 1)
@@ -126,7 +126,7 @@ class TrainedEditor(Editor):
         """
         module = load_folder(folder, trust).to(device)
         editor = cls(module.to(dtype) if dtype else module, resolution, batch_size, precision=precision)
-        editor.learned = learned_kinds(folder)
+        editor.new_words = NewWords(editor.module.conditioner, learned_kinds(folder))
         return editor
 
     def edit_prepared(self, requests: Sequence[EditRequest], on_step: OnStep | None = None) -> list[EditResult]:
@@ -173,7 +173,7 @@ class TrainedEditor(Editor):
 
     def notes(self, request: EditRequest) -> list[str]:
         """On words that are new to an editor that ships."""
-        note = unknown_words(self.module.conditioner, self.learned, request.instruction)
+        note = self.new_words.note(request.instruction)
         return [note] if note else []
 
     def networks(self) -> list[nn.Module]:

@@ -6,12 +6,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageChops
 
 from ip2p_lightning.config import compose
 from ip2p_lightning.jobs import export, sample
+from ip2p_lightning.jobs.drawing import open_drawing
 from ip2p_lightning.jobs.sample_plan import plan
 from ip2p_lightning.jobs.train import train
+from ip2p_lightning.serving.cascade_drawing import CascadeEngine
+from ip2p_lightning.serving.drawing import DrawRequest
 
 TINY = [
     "data.train.count=8", "stages.0.max_steps=1", "trainer.precision=32-true", "~callbacks.summary",
@@ -74,6 +77,17 @@ def test_settings_by_stage_and_editing(exported: Path, tmp_path):
     assert images["part"].size == (8, 8)
     different = {image.tobytes() for name, image in images.items() if name not in ("part", "static")}
     assert len(different) == 4
+
+
+@pytest.mark.parametrize("job", ["serve", "app"])
+def test_the_service_and_the_app_open_cascades_as_well(checkpoints: list[str], exported: Path, job: str):
+    images = []
+    for cascade in (f"[{','.join(checkpoints)}]", str(exported)):
+        (engine,) = open_drawing(compose(job, [f"text_to_image={cascade}", "device=cpu"])).values()
+        assert isinstance(engine, CascadeEngine)
+        images.append(engine.run(engine.prepare([DrawRequest("a bus")]), lambda _: None)[0])
+    assert images[0].size == (16, 16)
+    assert max(high for _, high in ImageChops.difference(*images).getextrema()) <= 1
 
 
 def test_what_is_there_is_kept_or_replaced(exported: Path, tmp_path, capsys):
