@@ -78,6 +78,7 @@ SIDES = Limit("SIDES", 16_384, "pixels or cells of a side that a network is buil
 PICKLE_BYTES = Limit("PICKLE_BYTES", 256 * 2**20, "bytes of a checkpoint's values besides its weights")
 TIMESTEPS = Limit("TIMESTEPS", 10_000, "steps of a noise schedule or a sampler")
 TEXT_TOKENS = Limit("TEXT_TOKENS", 131_072, "tokens of a text")
+PADDED_TOKENS = Limit("PADDED_TOKENS", 4_096, "tokens that each text is padded to")
 VISUAL_TOKENS = Limit("VISUAL_TOKENS", 4_096, "[IMG] tokens")
 
 # Servers of language models, and tables that people send back

@@ -13,6 +13,7 @@ from ip2p_lightning.cache.encoding import Encoding, tokenizer_digest
 from ip2p_lightning.conditioners.base import Conditioner, Conditioning
 from ip2p_lightning.conditioners.cut_texts import CutText, beyond
 from ip2p_lightning.data.pair import EditPair, PairBatch
+from ip2p_lightning.limits import PADDED_TOKENS
 
 NullText = Literal["zeros", "empty"]
 ORIGINAL, EDITED = "original_caption_states", "edited_caption_states"
@@ -32,7 +33,8 @@ class CaptionConditioner(Conditioner):
         null_text: the null condition: "zeros" (Imagen), or the states of the "empty" text (DeepFloyd IF).
 
     Raises:
-        ValueError: no pad token, a length beyond the encoder's positions, or an unknown null text.
+        ValueError: no pad token, a length beyond the encoder's positions, more than the limit of padded tokens, or an
+            unknown null text.
     """
 
     def __init__(
@@ -55,7 +57,7 @@ class CaptionConditioner(Conditioner):
             raise ValueError(f"null_text={null_text!r}: choose zeros (Imagen) or empty (DeepFloyd IF)")
         self.tokenizer = tokenizer
         self.text_encoder = text_encoder.requires_grad_(False).eval()
-        self.max_length = max_length
+        self.max_length = PADDED_TOKENS.check(max_length, "max_length")
         self.null_text = null_text
         self.embedding_dim = text_encoder.config.hidden_size
 

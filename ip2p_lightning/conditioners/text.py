@@ -13,6 +13,7 @@ from ip2p_lightning.cache.encoding import Encoding, tokenizer_digest
 from ip2p_lightning.conditioners.base import Conditioner, Conditioning
 from ip2p_lightning.conditioners.cut_texts import CutText, beyond
 from ip2p_lightning.data.pair import EditPair, PairBatch
+from ip2p_lightning.limits import PADDED_TOKENS
 from ip2p_lightning.states import States
 
 BRIEF, EXPRESSIVE = "brief_states", "expressive_states"
@@ -36,7 +37,8 @@ class TextConditioner(Conditioner):
         pooled: give the text encoder's pooled vectors to a denoiser that takes them.
 
     Raises:
-        ValueError: a length beyond the encoder's positions, a probability outside [0, 1], or no pad token.
+        ValueError: a length beyond the encoder's positions or the limit of padded tokens, a probability outside [0, 1],
+            or no pad token.
     """
 
     def __init__(
@@ -50,11 +52,12 @@ class TextConditioner(Conditioner):
     ) -> None:
         super().__init__()
         limit = text_encoder.config.max_position_embeddings
-        self.max_length = max_length or min(tokenizer.model_max_length, limit)
+        self.max_length = max_length or min(tokenizer.model_max_length, limit, PADDED_TOKENS.value)
         if self.max_length > limit:
             raise ValueError(
                 f"max_length={self.max_length} exceeds the text encoder's {limit} positions; set max_length={limit}"
             )
+        PADDED_TOKENS.check(self.max_length, "max_length")
         if not 0 <= expressive_probability <= 1:
             raise ValueError(f"expressive_probability must lie in [0, 1], got {expressive_probability}")
         if tokenizer.pad_token_id is None:

@@ -9,14 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image
+from pydantic import StrictInt
 
 from ip2p_lightning import limits
-from ip2p_lightning.bounded_text import TextError, parse_json
+from ip2p_lightning.bounded_text import TextError, parse_json, typed
 from ip2p_lightning.data.images import open_image
 from ip2p_lightning.files import write_whole
 from ip2p_lightning.store import PartStore, digest, keep_settings
 
 Key = tuple[int, int]
+_Entry = tuple[StrictInt, StrictInt, dict[str, Any]]
 """Position of a pair in its source, and seed."""
 SETTINGS = "settings.json"
 UNFINISHED = "unfinished"
@@ -86,9 +88,10 @@ class Journal:
     def _image(self, key: Key) -> Path:
         return self.folder / f"{key[0]}-{key[1]}.png"
 
-    def _part(self, part: str) -> list[list[Any]]:
+    def _part(self, part: str) -> list[_Entry]:
         try:
-            return parse_json(self.parts.read(part), limit=limits.LISTING_BYTES, not_a_number="keep")
+            entries = parse_json(self.parts.read(part), limit=limits.LISTING_BYTES, not_a_number="keep")
+            return typed(list[_Entry], entries, "it")
         except ValueError as error:
             file = self.parts.file(part)
             raise ValueError(f"{file} is damaged ({error}); remove it, and what it held is measured again") from error

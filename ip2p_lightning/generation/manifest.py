@@ -20,8 +20,11 @@ from uuid import uuid4
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pydantic import StrictInt, StrictStr
 
 from ip2p_lightning import files
+from ip2p_lightning.bounded_text import parse_json, typed
+from ip2p_lightning.limits import LISTING_BYTES
 from ip2p_lightning.store import PartStore, digest, keep_settings
 
 log = logging.getLogger(__name__)
@@ -290,15 +293,14 @@ class Ledger:
         for file in sorted(map(self.parts.file, self.parts.keys()), key=_written):  # oldest first
             try:
                 if file not in self._read:  # manifests are never changed
-                    self._read[file] = json.loads(file.read_text(encoding="utf-8"))
+                    self._read[file] = _manifest(file)
                 manifest = self._read[file]
-                size = manifest["size"]
             except (ValueError, KeyError) as error:
                 raise ManifestError(
                     f"{file} is damaged ({error}); remove it, and what it held is done again"
                 ) from error
             part = self._data(file, manifest)
-            if not part.is_file() or part.stat().st_size != size:
+            if not part.is_file() or part.stat().st_size != manifest["size"]:
                 log.warning("%s is missing or cut short; what it held is done again", part)
                 continue
             yield part, manifest
@@ -306,6 +308,21 @@ class Ledger:
     def _data(self, file: Path, manifest: Mapping[str, Any]) -> Path:
         """The file of the records; manifests of version 0.1.0 do not name it."""
         return file.with_name(manifest.get("file", file.name.removesuffix(_MANIFEST) + self.ending))
+
+
+def _manifest(file: Path) -> dict[str, Any]:
+    """A manifest, of a folder that may have come from elsewhere.
+
+    Raises:
+        ValueError: damaged, or one that another program wrote; KeyError: without an entry.
+    """
+    manifest = typed(dict[str, Any], parse_json(file.read_bytes(), limit=LISTING_BYTES, not_a_number="keep"), "it")
+    typed(StrictInt, manifest["size"], "size")
+    typed(dict[str, list[Any]], manifest["records"], "records")
+    typed(Facts, manifest["facts"], "facts")
+    if Path(name := typed(StrictStr, manifest.get("file", "part"), "file")).name != name:
+        raise ValueError(f"{name[:100]!r} is no file of its folder")
+    return manifest
 
 
 def _moved(rows: pa.Table, by: int) -> pa.Table:

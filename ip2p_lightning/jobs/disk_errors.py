@@ -21,6 +21,7 @@ _REMEDIES = {
     errno.ENOLCK: "its file system has no locks left (NFS without a lock service?); choose another {key}",
     errno.ELOOP: "links lead in a circle; choose another {key}",
     errno.ENOTDIR: "a part of the path is a file, not a folder; choose another {key}",
+    errno.EEXIST: "a file is where a folder is to be made; remove or rename it, or choose another {key}",
     errno.EISDIR: "that is a folder; name a file, or choose another {key}",
     errno.ETXTBSY: "a program that is running lies there; choose another {key}",
     errno.ENAMETOOLONG: "the name is too long for its file system; choose a shorter {key}",

@@ -47,14 +47,16 @@ def _said(value: Any) -> Any:
     return str(value)
 
 
+_NAMED = r"\A[^\x00]+\z"  # a null character ends names in the system's calls
+
 FLAG: Any = StrictBool
 WORD: Any = Annotated[str, Field(strict=True, description="a word")]
 TEXT: Any = Annotated[str, Field(strict=True, description="a text"), "text"]
-PATH: Any = Annotated[str, Field(strict=True, min_length=1, description="a path"), "path"]
-PLACE: Any = Annotated[str, Field(strict=True, min_length=1, description="a path or a name"), "path"]
-INPUT: Any = Annotated[str, Field(strict=True, min_length=1, description="a path"), "input"]
-MODEL: Any = Annotated[str, Field(strict=True, min_length=1, description="one path or one model's name"), "model"]
-OUTPUT: Any = Annotated[str, Field(strict=True, min_length=1, description="a path to write to"), "output"]
+PATH: Any = Annotated[str, Field(strict=True, pattern=_NAMED, description="a path"), "path"]
+PLACE: Any = Annotated[str, Field(strict=True, pattern=_NAMED, description="a path or a name"), "path"]
+INPUT: Any = Annotated[str, Field(strict=True, pattern=_NAMED, description="a path"), "input"]
+MODEL: Any = Annotated[str, Field(strict=True, pattern=_NAMED, description="one path or one model's name"), "model"]
+OUTPUT: Any = Annotated[str, Field(strict=True, pattern=_NAMED, description="a path to write to"), "output"]
 LOOSE: Any = Annotated[str, AfterValidator(_said), Field(coerce_numbers_to_str=True, description="a text")]
 """Kind of arguments that constructors annotate as `str`; numbers will do."""
 

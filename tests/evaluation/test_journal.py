@@ -145,9 +145,10 @@ def test_rows_of_the_first_version_are_read(source: WorldSource, part_way: Any, 
     assert run(nothing, source, metrics, tmp_path).rows.equals(whole.rows)
 
 
-def test_a_damaged_part_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize("text", ["[[0, 0", "[1, 2]", "{}", "[[0, 0]]", '[["a", 0, {}]]', "[[0, 0, 3]]", "[" * 100_000])
+def test_a_damaged_part_is_named(text: str, tmp_path: Path) -> None:
     book = Journal(tmp_path, {"a": 1})
     book.write("000000-x", {(0, 0): {}}, {})
-    (tmp_path / "000000-x.rows.json").write_text("[[0, 0")
+    (tmp_path / "000000-x.rows.json").write_text(text)
     with pytest.raises(ValueError, match=r"000000-x\.rows\.json is damaged .* remove it"):
         book.rows()

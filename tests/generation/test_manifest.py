@@ -78,6 +78,41 @@ def test_parts_of_the_first_version_are_read(tmp_path: Path):
     assert ledger.facts() == Facts(1, 2, 3.0)
 
 
+SOUND = {"size": 4, "records": {}, "facts": {"inputs": 1, "calls": 2, "seconds": 3.0, "errors": {}}}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 100_000,
+        "[1, 2]",
+        '{"size": 4',
+        *(
+            json.dumps(SOUND | change)
+            for change in (
+                {"file": "../../outside.jsonl"},
+                {"file": "/etc/passwd"},
+                {"file": 3},
+                {"size": "12"},
+                {"records": [1]},
+                {"records": {"a": 3}},
+                {"facts": {"inputs": "many"}},
+            )
+        ),
+        "{}",
+    ],
+)
+def test_manifests_of_others_are_named_and_lead_nowhere(text: str, tmp_path: Path):
+    (tmp_path / "outside.jsonl").write_bytes(b"one\n")
+    folder = tmp_path / "run" / "stage"
+    Ledger(folder, ".jsonl").commit({"a": b"one\n"}, Facts(1))
+    (folder / "part-00001-0123456789ab.manifest.json").write_text(text)
+    for use in (Ledger.records, Ledger.facts, Ledger.sweep):
+        with pytest.raises(ManifestError, match=r"part-00001.*manifest\.json is damaged.*remove it"):
+            use(Ledger(folder, ".jsonl"))
+    assert (tmp_path / "outside.jsonl").is_file()
+
+
 def test_pairs_of_an_older_version_are_refused_with_what_to_do(tmp_path: Path):
     """Their parts hold tars of JSON and images, and no table of candidates."""
     ledger = Ledger(tmp_path / "pairs", ".tar")

@@ -41,7 +41,7 @@ WRONG = {
         "device": ("gpu", "cuda:x", "cuda:-1", "null", "0"),
         "checkpoint": ("[a,b]", "null", ""),
         "instruction": ("[null]", "{a: b}"),
-        "output": ("null", "", "[a.png]"),
+        "output": ("null", "", "[a.png]", "a\0.png"),
         "image": ("{a: b}",),
     },
     "evaluate": {
