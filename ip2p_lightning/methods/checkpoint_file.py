@@ -51,6 +51,8 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         CheckpointError: damaged, not a checkpoint, or one that holds more than tensors and plain values.
         LimitError: more values than the limits allow.
     """
+    if Path(path).is_dir():
+        raise FileNotFoundError(f"{path} is a folder, not a checkpoint file; give the path of a .ckpt of `ip2p train`")
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path}: no such checkpoint file; give the path of a .ckpt, or a diffusers folder")
     check_archive(path, CheckpointError)

@@ -180,6 +180,8 @@ class TestBadFiles:
     def test_absent(self, tmp_path: Path) -> None:
         with pytest.raises(FileNotFoundError, match="no such checkpoint file"):
             load_module(tmp_path / "absent.ckpt")
+        with pytest.raises(FileNotFoundError, match="is a folder, not a checkpoint file"):
+            load_module(tmp_path)
 
     @pytest.mark.parametrize("kept", [0.0, 0.3, 0.99])
     def test_truncated(self, kept: float, trained: tuple[EditingModule, Path], tmp_path: Path) -> None:
