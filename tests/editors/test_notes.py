@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from PIL import Image
 
@@ -45,7 +47,8 @@ def test_a_note_changes_nothing_that_an_edit_is_reading(editor: TrainedEditor) -
     """A service makes notes while other threads edit."""
     conditioner = editor.module.conditioner
     assert isinstance(conditioner, TextConditioner | LanguageModelConditioner)
-    backend = conditioner.tokenizer.backend_tokenizer
+    tokenizer: Any = conditioner.tokenizer
+    backend = tokenizer.backend_tokenizer
     backend.enable_padding(length=77)
     backend.enable_truncation(77)
     before = backend.padding, backend.truncation
