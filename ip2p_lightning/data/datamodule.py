@@ -151,6 +151,10 @@ class EditDataModule(LightningDataModule):
         sources = {"train": self.train, "validation": self.validation, "test": self.test}
         return {split: source for split, source in sources.items() if source is not None}
 
+    def training_items(self) -> int:
+        """Number of items of an epoch: pairs, or groups with `one_per_group`; ValueError without training pairs."""
+        return len(TransformedPairs(self._source("train"), self.transform, self.one_per_group))
+
     def train_dataloader(self) -> DataLoader:
         """Shuffled full batches of this process's share of the pairs.
 

@@ -45,6 +45,7 @@ JOBS = {
             "train experiment=ip2p/world ckpt=auto              # go on with the newest checkpoint of this experiment",
             "train experiment=ip2p/world logger=wandb           # WANDB_MODE=offline needs no account",
             "train -m experiment=ip2p/tiny,mgie/tiny seed=1,2   # a grid of runs",
+            "train experiment=ip2p/paper data.path=FOLDER plan=true  # memory, steps, hours and disk, before it starts",
         ),
         keys={
             "trainer.max_steps=N": "optimizer steps of all stages together",

@@ -24,10 +24,12 @@ from ip2p_lightning.distributed.ranks import launch_ranks, sweeping
 from ip2p_lightning.interop.warm_start import initialise
 from ip2p_lightning.jobs.arithmetic import decide_precision
 from ip2p_lightning.jobs.resuming import check_resumable, find_checkpoint
+from ip2p_lightning.jobs.train_plan import plan, show
 from ip2p_lightning.methods.stage import Stage
 from ip2p_lightning.methods.staged import StagedModule
 from ip2p_lightning.models.pretrained import marks
 from ip2p_lightning.redaction import without_secrets
+from ip2p_lightning.terminal import Terminal
 from ip2p_lightning.training.run_folder import check_free, held
 
 log = logging.getLogger(__name__)
@@ -47,11 +49,14 @@ _EXPECTED = (
 
 
 def run(config: DictConfig) -> float | None:
-    """Train, and return the metric named by `optimized_metric` (for sweepers), if any.
+    """Train, and return the metric named by `optimized_metric` (for sweepers), if any; with `plan`, print and stop.
 
     Raises:
         ValueError: a metric that was never logged.
     """
+    if config.plan:
+        show(plan(config), Terminal())
+        return None
     metrics = train(config).metrics
     name = config.optimized_metric
     if name is None:

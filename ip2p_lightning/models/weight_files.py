@@ -74,7 +74,7 @@ def find_weights(weights: str | Path, subfolder: str | None = None, variant: str
     prefix = f"{subfolder}/" if subfolder else ""
     names = hub_files(str(weights))
     if names is None:  # no network
-        return find_weights(_cached(str(weights)), subfolder, variant)
+        return find_weights(cached_folder(str(weights)), subfolder, variant)
     own = [name.removeprefix(prefix) for name in names if name.startswith(prefix)]
     own = [name for name in own if "/" not in name]
     if not own:
@@ -101,7 +101,7 @@ def find_settings(weights: str | Path, subfolder: str | None = None, *more: str)
     prefix = f"{subfolder}/" if subfolder else ""
     names = hub_files(str(weights))
     if names is None:
-        return find_settings(_cached(str(weights)), subfolder)
+        return find_settings(cached_folder(str(weights)), subfolder)
     own = [name for name in names if name.startswith(prefix) and "/" not in name.removeprefix(prefix)]
     wanted = [name for name in own if name.endswith(_BESIDE) or name in more]
     return _fetched(str(weights), wanted) / (subfolder or "")
@@ -117,7 +117,7 @@ def read_index(weights: str | Path) -> dict[str, Any] | None:
     folder = local_folder(weights)
     if folder is None:
         names = hub_files(str(weights))
-        folder = _cached(str(weights)) if names is None else None
+        folder = cached_folder(str(weights)) if names is None else None
         if folder is None:
             folder = _fetched(str(weights), [name]) if name in (names or ()) else Path()
     path = folder / name
@@ -181,7 +181,12 @@ def hub_files(name: str) -> list[str] | None:
         return None
 
 
-def _cached(name: str) -> Path:
+def cached_folder(name: str) -> Path:
+    """Folder of a repository in the hub's cache on this machine, which may hold a part of it; the hub is not asked.
+
+    Raises:
+        MissingWeightsError: it is not there.
+    """
     try:
         # Of what is there: without patterns, a part of a repository counts as nothing.
         return Path(snapshot_download(name, local_files_only=True, allow_patterns=[]))

@@ -80,6 +80,9 @@ JOBS: dict[str, dict[str, Any]] = {
         "compile": FLAG,
         "channels_last": FLAG,
         "crop": SIDE | None,
+        "plan": FLAG,
+        "rate": number(above=0) | None,
+        "rates_from": INPUT | None,
         "optimized_metric": WORD | None,
     },
     "edit": {

@@ -21,6 +21,8 @@ from ip2p_lightning.jobs.messages import explain
 from ip2p_lightning.store import differences
 
 RECORD = "run.json"
+_OF_PLANS = ("plan", "rate", "rates_from")
+"""Keys on which no result depends."""
 _OUTPUT_KEYS = {"train": "output_dir"}  # other jobs: output
 _RESULTS = {".ckpt", ".csv", ".json", ".parquet", ".yaml"}
 _COMPOSING = Lock()  # Hydra's composition is global, and several threads start runs
@@ -82,7 +84,8 @@ class Run:
     def settings(self, folder: Path) -> dict[str, Any]:
         """The job's whole configuration, resolved, with "<runs>" for `folder`: what the run depends on."""
         text = _composed(self.job, tuple(self.words(folder)))
-        return json.loads(text.replace(json.dumps(str(folder))[1:-1], "<runs>"))
+        settings = json.loads(text.replace(json.dumps(str(folder))[1:-1], "<runs>"))
+        return {key: value for key, value in settings.items() if key not in _OF_PLANS}
 
     def fault(self, folder: Path) -> str:
         """Reason why the job cannot be composed (a part or key that does not exist); "" if it can."""

@@ -16,9 +16,11 @@ from ip2p_lightning.evaluation.run_values import Value, read_points, read_values
 from ip2p_lightning.report.plotting import save_figure
 from ip2p_lightning.studies.execution import execute, needed
 from ip2p_lightning.studies.page import write_page
+from ip2p_lightning.studies.plan import plan_study
 from ip2p_lightning.studies.run import Run
 from ip2p_lightning.studies.table import Claim, Row, Table
 from ip2p_lightning.studies.wandb_runs import log_rows, read_rows
+from ip2p_lightning.terminal import Terminal
 
 SIZES = ("tiny", "world", "paper")
 
@@ -31,7 +33,7 @@ class Options:
     folder: str = "outputs/studies"  # <folder>/<size>/runs: runs of all studies; <folder>/<size>/<study>: the figure
     processes: int = 0  # runs at once, each in a process of its own; 0 for one after the other in this one
     run: bool = True  # false draws what is there and runs nothing
-    plan: bool = False  # true prints the commands and does nothing
+    plan: bool = False  # true prints commands, hours, memory, disk and what is missing, and does nothing
     pairs: str = ""  # size paper: folder of the general pairs, learnt from and measured on; data/pairs if empty
     unfiltered: str = ""  # size paper, figure 10: folder of pairs drawn at random where `pairs` has the filtered ones
     train: str = ""  # overrides for every training, separated by spaces: "trainer.devices=4"; a run's own stay
@@ -75,6 +77,9 @@ class Study:
             return 2
         if options.plan:
             print("\n".join(f"ip2p {run.job} {' '.join(run.overrides)}" for run in runs))
+            plan = plan_study(runs, (Path(options.folder) / options.size / "runs").resolve())
+            Terminal().print(plan.table())
+            print("\n".join(plan.lines()))
             return 0
         table = self.table(runs, options)
         for path in self.report(table, Path(options.folder) / options.size / self.name):

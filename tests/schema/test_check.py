@@ -131,6 +131,8 @@ WRONG = {
         "threads": ("abc", "-1", "0", "1.5"),
         "compile": ("maybe", "1"),
         "channels_last": ("3",),
+        "plan": ("sure",),
+        "rate": ("0", "-1", "fast"),
         "init": ("[[a]]", "[[last.ckpt]]"),
         "data.batch_size": (*COUNTS, "null"),
         "data.eval_batch_size": ("0",),
