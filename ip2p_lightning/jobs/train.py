@@ -22,7 +22,7 @@ from ip2p_lightning.config import build, plain
 from ip2p_lightning.data.datamodule import NO_VALIDATION
 from ip2p_lightning.distributed.ranks import launch_ranks, sweeping
 from ip2p_lightning.interop.warm_start import initialise
-from ip2p_lightning.jobs.arithmetic import decide_precision
+from ip2p_lightning.jobs.arithmetic import decide_precision, matmul_precision
 from ip2p_lightning.jobs.resuming import check_resumable, find_checkpoint
 from ip2p_lightning.jobs.train_plan import plan, show
 from ip2p_lightning.methods.stage import Stage
@@ -97,7 +97,8 @@ def train(config: DictConfig) -> Trained:
     folder = Path(config.output_dir)
     with held(folder) if rank_zero_only.rank == 0 else nullcontext():
         rank_zero_only(check_free)(folder, config.ckpt, config.overwrite)
-        return _train(config)
+        with matmul_precision(config.get("matmul_precision")):
+            return _train(config)
 
 
 def _train(config: DictConfig) -> Trained:

@@ -77,6 +77,7 @@ JOBS: dict[str, dict[str, Any]] = {
         "base_model": PATH,
         "base_variant": VARIANT,
         "init": PATH | dict[str, Any] | list[PATH | dict[str, Any]] | None,
+        "matmul_precision": Literal["highest", "high", "medium"] | None,
         "compile": FLAG,
         "channels_last": FLAG,
         "crop": SIDE | None,

@@ -132,6 +132,7 @@ WRONG = {
         "compile": ("maybe", "1"),
         "channels_last": ("3",),
         "plan": ("sure",),
+        "matmul_precision": ("tf32", "low"),
         "rate": ("0", "-1", "fast"),
         "init": ("[[a]]", "[[last.ckpt]]"),
         "data.batch_size": (*COUNTS, "null"),
