@@ -26,7 +26,8 @@ class StudyPlan:
     Args:
         trainings: experiment, plan, and how many runs have that plan.
         measurements: runs that measure.
-        edits: edits of all of them, by their `count`.
+        edits: edits of those that have a `count`.
+        uncounted: those that have none, and measure all of their pairs.
         missing: what has to be there before it starts -> the command that gets it.
         faults: runs that cannot be composed -> why.
     """
@@ -34,6 +35,7 @@ class StudyPlan:
     trainings: list[tuple[str, TrainingPlan, int]] = field(default_factory=list)
     measurements: int = 0
     edits: int = 0
+    uncounted: int = 0
     missing: dict[str, str] = field(default_factory=dict)
     faults: dict[str, str] = field(default_factory=dict)
 
@@ -59,7 +61,8 @@ class StudyPlan:
         yield f"{runs} trainings: {hours_of(sum(known))} device hours{more}; memory without activations"
         disk = [plan.checkpoint_bytes for _, plan, count in self.trainings for _ in range(count)]
         yield f"checkpoints: {gigabytes(None if None in disk else sum(size or 0 for size in disk))}"
-        yield f"{self.measurements} measurements of {self.edits:,} edits; their hours are not computed"
+        rest = f", and {self.uncounted} of all pairs, however many there are" if self.uncounted else ""
+        yield f"measurements: {self.measurements} with {self.edits:,} edits{rest}; their hours are not computed"
         yield from (f"cannot run: {name}: {why}" for name, why in self.faults.items())
         yield from (f"missing: {what}: {command}" for what, command in self.missing.items())
         if not self.missing:
@@ -86,7 +89,9 @@ def plan_study(runs: Sequence[Run], folder: Path) -> StudyPlan:
         found.missing |= _missing(settings, folder)
         if run.job != "train":
             found.measurements += 1
-            found.edits += edits_of(settings) * max(1, len(run.points))
+            edits = edits_of(settings)
+            found.uncounted += edits is None
+            found.edits += (edits or 0) * max(1, len(run.points))
             continue
         told = ("method", "trainer", "data", "callbacks", "rate", "rates_from")
         key = json.dumps(_without_seeds({name: settings.get(name) for name in told}), sort_keys=True, default=str)
@@ -104,10 +109,10 @@ def plan_study(runs: Sequence[Run], folder: Path) -> StudyPlan:
     return found
 
 
-def edits_of(settings: dict[str, Any]) -> int:
-    """Edits of a point of an evaluation or trade-off, by its `count` and seeds; 0 where it has no `count`."""
-    seeds = settings.get("seeds")
-    return int(settings.get("count") or 0) * (len(seeds) if isinstance(seeds, list) and seeds else 1)
+def edits_of(settings: dict[str, Any]) -> int | None:
+    """Edits of a point of an evaluation or trade-off, by its `count` and seeds; None where it has no `count`."""
+    seeds, count = settings.get("seeds"), settings.get("count")
+    return None if count is None else int(count) * (len(seeds) if isinstance(seeds, list) and seeds else 1)
 
 
 def _missing(settings: dict[str, Any], folder: Path) -> dict[str, str]:

@@ -50,6 +50,7 @@ def test_pairs_and_weights_that_are_there_are_not_missing(tmp_path: Path):
         tmp_path / "runs",
     )
     assert list(plan.lines())[-1] == "nothing is missing"
+    assert "measurements: 1 with 0 edits, and 1 of all pairs" in list(plan.lines())[-2]
 
 
 def test_weights_of_the_hub_that_are_not_on_the_machine_are_named(
