@@ -168,6 +168,11 @@ def test_flags_may_stand_anywhere(capsys, tmp_path):
         (["train", "--config-dir", "nowhere"], ["nowhere' not found"]),
         (["train", "experiment=ip2p/tiny", "data.batch_size=1000"], ["lower data.batch_size to at most 32"]),
         (["evaluate", "data=world_tiny"], ["checkpoint needs a value"]),
+        (["export", "checkpoint=mgie", "output=x"], ["comes with the package", ".ckpt of a run of yours"]),
+        (
+            ["evaluate", "editor=copy_input", "data=world_tiny", "metrics=[]", "output=x"],
+            ["metrics: nothing is chosen", "choose alignment"],
+        ),
         (["edit", *EDIT[2:], "checkpoint=[a,b]"], ["checkpoint=[a,b] must be one path or one model"]),
         (["evaluate", "data=world_tiny", "checkpoint=[mgie,b]"], ["checkpoint=b does not exist"]),
     ],

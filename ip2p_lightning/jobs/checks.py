@@ -59,6 +59,11 @@ def check_input(key: str, value: str) -> None:
     hint = f"; did you mean {file.parent / close[0]}?" if close else ""
     if key == "data.path":
         hint = hint or "; make a dataset there with `ip2p data import` or `ip2p data render`"
+    if key == "checkpoint" and (name := value.removeprefix(shipped.PREFIX)) in shipped.NAMES:
+        raise FileNotFoundError(
+            f"{key}={value} comes with the package as what from_pretrained opens, in {shipped.WEIGHTS / name}; "
+            "give the .ckpt of a run of yours"
+        )
     if key == "ckpt":
         raise FileNotFoundError(
             f"{key}={value} is no file; give a checkpoint's path, or ckpt=auto for the newest{hint}"

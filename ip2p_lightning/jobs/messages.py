@@ -140,6 +140,8 @@ def _value(error: BaseException) -> str:
     key = _last(re.findall(r"full_key: (\S+)", str(error)))
     if lines and "Missing mandatory value" in lines[0]:
         return f"{key} needs a value: {key}=..."
+    if (left_out := re.search(r"Key '(\w+)' is not in struct", str(error))) and options(left_out[1]):
+        return f"{left_out[1]}: nothing is chosen, and the job needs it; choose {', '.join(options(left_out[1]))}"
     return f"{key}: {lines[0]}" if key and lines else str(error)
 
 

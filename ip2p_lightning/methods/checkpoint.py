@@ -63,6 +63,11 @@ def load_method(
     checkpoint = read_checkpoint(path)
     config = checkpoint["config"]
     if config is None or "_target_" not in config:
+        if any(str(name).startswith("model.diffusion_model.") for name in checkpoint["state_dict"]):
+            raise CheckpointError(
+                f"{path}: a Stable Diffusion or InstructPix2Pix in its original layout; `ip2p convert "
+                f"checkpoint={path} output=FOLDER` makes a folder of it that opens wherever a checkpoint is asked for"
+            )
         raise CheckpointError(
             f"{path}: holds no configuration, so what to build is unknown; train with `ip2p train` (or pass "
             "`config=` to EditingModule), or build the module in Python and call `initialise`"

@@ -214,6 +214,12 @@ class TestBadFiles:
             load_module(path)
         assert not (tmp_path / "ran").exists()
 
+    def test_the_original_layout_is_pointed_to_its_converter(self, tmp_path: Path) -> None:
+        state = {"model.diffusion_model.out.2.bias": torch.zeros(4), "cond_stage_model.x": torch.zeros(1)}
+        torch.save({"state_dict": state, "global_step": 22000}, path := tmp_path / "instruct-pix2pix-00-22000.ckpt")
+        with pytest.raises(CheckpointError, match=f"ip2p convert checkpoint={path} output=FOLDER"):
+            load_module(path)
+
     def test_without_configuration(self, tmp_path: Path) -> None:
         module = tiny_module()
         module.config = None
