@@ -173,6 +173,11 @@ def test_flags_may_stand_anywhere(capsys, tmp_path):
             ["evaluate", "editor=copy_input", "data=world_tiny", "metrics=[]", "output=x"],
             ["metrics: nothing is chosen", "choose alignment"],
         ),
+        (["train", "experiment=ip2p/tiny", "~denoiser", "output_dir=x"], ["denoiser: nothing is chosen"]),
+        (
+            ["generate", "experiment=generate/tiny", "~generation/writer", "output_dir=x"],
+            ["generation/writer: nothing is chosen", "choose endpoint"],
+        ),
         (["edit", *EDIT[2:], "checkpoint=[a,b]"], ["checkpoint=[a,b] must be one path or one model"]),
         (["evaluate", "data=world_tiny", "checkpoint=[mgie,b]"], ["checkpoint=b does not exist"]),
     ],

@@ -36,6 +36,7 @@ from ip2p_lightning.store.actors import Worker, cluster
 from ip2p_lightning.terminal import Terminal
 
 _PARTS = ("captions", "writer", "maker", "scorer", "search", "filter", "expander", "safety")
+_OPTIONAL = ("expander", "safety")
 _SAME = (
     "stages", "count", "triples_file", "seed", "batch_size", "triples_batch_size", "expressive_batch_size", "pictures",
     "store_rejected", "splits", "licence", "plan", "pilot", "rates_from",
@@ -96,7 +97,8 @@ def _generation(config: DictConfig, executor: Executor, watcher: Shown | None = 
     if config.get("safety") and config.safety.get("images") and not config.filter.get("safety"):
         config = config.copy()
         OmegaConf.update(config, "filter.safety", config.safety.images, force_add=True)
-    parts: Any = {name: partial(build, config[name]) for name in _PARTS if config.get(name)}
+    needed = [name for name in _PARTS if name not in _OPTIONAL or config.get(name)]
+    parts: Any = {name: partial(build, config[name]) for name in needed}
     told = {name: essential(plain(config.get(name))) for name in _PARTS}
     same: Any = {name: plain(config[name]) for name in _SAME}
     return Generation(Settings(Path(config.output_dir), told, **same), Parts(**parts), executor, watcher)

@@ -140,9 +140,16 @@ def _value(error: BaseException) -> str:
     key = _last(re.findall(r"full_key: (\S+)", str(error)))
     if lines and "Missing mandatory value" in lines[0]:
         return f"{key} needs a value: {key}=..."
-    if (left_out := re.search(r"Key '(\w+)' is not in struct", str(error))) and options(left_out[1]):
-        return f"{left_out[1]}: nothing is chosen, and the job needs it; choose {', '.join(options(left_out[1]))}"
+    if group := _left_out(str(error)):
+        return f"{group}: nothing is chosen, and the job needs it; choose {', '.join(options(group))}"
     return f"{key}: {lines[0]}" if key and lines else str(error)
+
+
+def _left_out(text: str) -> str | None:
+    """The group without which a configuration was built or resolved, as after ~denoiser or metrics=[]."""
+    found = re.search(r"Key '(\w+)' is not in struct|Interpolation key '(\w+)' not found", text)
+    name = found[1] or found[2] if found else ""
+    return next((group for group in (name, f"generation/{name}") if name and options(group)), None)
 
 
 def near(key: str, job: str, overrides: Sequence[str]) -> str:

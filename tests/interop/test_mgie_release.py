@@ -66,11 +66,8 @@ class Mapper(nn.Module):
         self.hid2feat = nn.Linear(HIDDEN, STATES)
 
 
-@pytest.fixture(scope="module")
-def published(tmp_path_factory: pytest.TempPathFactory) -> Published:
-    root = tmp_path_factory.mktemp("published")
-    found = Published(*(root / name for name in Published._fields))
-    torch.manual_seed(0)
+def write_llava(folder: Path) -> int:
+    """LLaVA as its authors publish it, in two pickled shards; gives the rows of its embeddings."""
     tokenizer = world_tokenizer()
     rows = len(tokenizer) + 3
     text = LlamaConfig(
@@ -80,22 +77,30 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Published:
     state = dict(LlamaForCausalLM(text).state_dict())
     state |= {f"model.layers.{layer}.self_attn.rotary_emb.inv_freq": torch.ones(8) for layer in range(2)}
     state |= {"model.mm_projector.weight": torch.randn(WIDTH, SEEN), "model.mm_projector.bias": torch.randn(WIDTH)}
-    found.llava.mkdir()
+    folder.mkdir()
     names = list(state)
     files = [f"pytorch_model-0000{number}-of-00002.bin" for number in (1, 2)]
     for file, part in zip(files, (names[:9], names[9:]), strict=True):
-        torch.save({name: state[name] for name in part}, found.llava / file)
+        torch.save({name: state[name] for name in part}, folder / file)
     weight_map = {name: files[index >= 9] for index, name in enumerate(names)}
-    (found.llava / "pytorch_model.bin.index.json").write_text(json.dumps({"metadata": {}, "weight_map": weight_map}))
+    (folder / "pytorch_model.bin.index.json").write_text(json.dumps({"metadata": {}, "weight_map": weight_map}))
     settings = {
         "architectures": ["LlavaLlamaForCausalLM"], "model_type": "llava", "hidden_size": WIDTH,
         "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2, "rms_norm_eps": 1e-5,
         "vocab_size": rows, "mm_hidden_size": SEEN, "mm_vision_select_layer": -2, "mm_use_im_start_end": True,
         "mm_vision_tower": "openai/clip-vit-large-patch14", "use_mm_proj": True, "torch_dtype": "float16",
     }  # fmt: skip
-    tokenizer.save_pretrained(found.llava)
-    (found.llava / "config.json").write_text(json.dumps(settings))
+    tokenizer.save_pretrained(folder)
+    (folder / "config.json").write_text(json.dumps(settings))
+    return rows
 
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Published:
+    root = tmp_path_factory.mktemp("published")
+    found = Published(*(root / name for name in Published._fields))
+    torch.manual_seed(0)
+    rows = write_llava(found.llava)
     vision = CLIPVisionModel(
         CLIPVisionConfig(
             hidden_size=SEEN,

@@ -63,9 +63,9 @@ def test_lists_and_quotes_mean_what_they_mean_to_hydra(value: str, meant: object
 
 
 def test_the_home_folder_in_paths_alone(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("HOME", "/home/anna")
-    assert given_to("edit", "image=~/x (1).png", "image") == "/home/anna/x (1).png"
-    assert given_to("edit", "image=[~/a.png,b.png]", "image") == ["/home/anna/a.png", "b.png"]
+    monkeypatch.setenv("HOME", "/home/me")
+    assert given_to("edit", "image=~/x (1).png", "image") == "/home/me/x (1).png"
+    assert given_to("edit", "image=[~/a.png,b.png]", "image") == ["/home/me/a.png", "b.png"]
     assert given_to("edit", "instruction=~/x", "instruction") == "~/x"
 
 
@@ -133,24 +133,24 @@ def test_keys_inside_parts_are_known_by_their_names(job: str, word: str):
     ("job", "word", "meant"),
     [
         ("study", "systems={ours: out (1), theirs: b/c d}", {"ours": "out (1)", "theirs": "b/c d"}),
-        ("study", "systems={ours: ~/a, theirs: C:\\x\\y}", {"ours": "/home/anna/a", "theirs": "C:\\x\\y"}),
+        ("study", "systems={ours: ~/a, theirs: C:\\x\\y}", {"ours": "/home/me/a", "theirs": "C:\\x\\y"}),
         ("study", "systems={'my run': epoch=0-step=4, x: o'ther}", {"my run": "epoch=0-step=4", "x": "o'ther"}),
         ("study", "systems={a: 'b, c', d: 雪!}", {"a": "b, c", "d": "雪!"}),
-        ("benchmark", "systems={sd: owner/name, mine: ~/x [2]}", {"sd": "owner/name", "mine": "/home/anna/x [2]"}),
+        ("benchmark", "systems={sd: owner/name, mine: ~/x [2]}", {"sd": "owner/name", "mine": "/home/me/x [2]"}),
         ("calibrate", "marks={a: C:\\x (1).csv}", {"a": "C:\\x (1).csv"}),
-        ("benchmark", "prompts=~/my prompts (1).csv", "/home/anna/my prompts (1).csv"),
-        ("audit", "grid=~/a, b.json", "/home/anna/a, b.json"),
+        ("benchmark", "prompts=~/my prompts (1).csv", "/home/me/my prompts (1).csv"),
+        ("audit", "grid=~/a, b.json", "/home/me/a, b.json"),
         ("audit", "classifier={model: qwen2.5:7b, timeout: 30, attributes: {gender: [f, m]}}",
          {"model": "qwen2.5:7b", "timeout": 30, "attributes": {"gender": ["f", "m"]}}),
-        ("serve", "text_to_image=~/sd (1)", "/home/anna/sd (1)"),
-        ("sample", "cascade=[epoch=0-step=4.ckpt, ~/sr.ckpt]", ["epoch=0-step=4.ckpt", "/home/anna/sr.ckpt"]),
-        ("app", "preferences=~/wünsche & co", "/home/anna/wünsche & co"),
+        ("serve", "text_to_image=~/sd (1)", "/home/me/sd (1)"),
+        ("sample", "cascade=[epoch=0-step=4.ckpt, ~/sr.ckpt]", ["epoch=0-step=4.ckpt", "/home/me/sr.ckpt"]),
+        ("app", "preferences=~/wünsche & co", "/home/me/wünsche & co"),
     ],
 )  # fmt: skip
 def test_mappings_and_the_keys_of_newer_jobs(
     job: str, word: str, meant: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("HOME", "/home/anna")
+    monkeypatch.setenv("HOME", "/home/me")
     key = word.partition("=")[0]
     (read,) = OverridesParser.create().parse_overrides([as_written(job, word)])
     assert OmegaConf.to_container(OmegaConf.create({key: plain(read.value())}), resolve=True) == {key: meant}
